@@ -1,0 +1,5 @@
+//! Fastness: a Redis-compatible store whose acknowledged writes survive.
+
+pub mod clock;
+pub mod disk;
+pub mod rng;
