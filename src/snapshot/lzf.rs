@@ -1,0 +1,257 @@
+//! LZF, the compression of long strings inside an RDB file.
+//!
+//! The stream has no header (format-spec/snapshot.md, "Compressed strings"): runs of literals and
+//! references of 3 to 264 bytes up to 8192 bytes back. The decompressor never allocates more than a
+//! stream of the given length can yield, and refuses whatever does not end exactly at the announced
+//! length. Any encoder that produces valid streams will do; this one looks for one candidate per
+//! three-byte hash and gives up as soon as the result would not be smaller.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+const HASH_BITS: u32 = 13;
+const DISTANCE_MAX: usize = 8192;
+const MATCH_MIN: usize = 3;
+const MATCH_MAX: usize = 264;
+const LITERALS_MAX: usize = 32;
+
+/// Compresses strings one after the other; the table of candidates is reused without being cleared.
+#[derive(Debug)]
+pub struct Compressor {
+    /// Position (plus `base` at the time) at which a hash was last seen.
+    last_seen: Vec<u32>,
+    /// Positions below it belong to earlier strings.
+    base: u32,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Compressor {
+    /// A compressor; 32 KiB.
+    pub fn new() -> Self {
+        Self { last_seen: vec![0; 1 << HASH_BITS], base: 1 }
+    }
+
+    /// Appends the compressed form of `input` to `out` if it takes at most `limit` bytes; else leaves
+    /// `out` as it was and returns false.
+    pub fn compress(&mut self, input: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+        let Some(base) = self.claim(input.len()) else { return false };
+        let start = out.len();
+        let mut literals = 0;
+        let mut at = 0;
+        let mut misses = 0usize;
+        while let Some(&[a, b, c]) = input.get(at..).and_then(|rest| rest.first_chunk::<3>()) {
+            let position = base.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
+            let candidate = self.exchange([a, b, c], position);
+            let distance = position.wrapping_sub(candidate) as usize;
+            let len = if candidate >= base && distance <= DISTANCE_MAX {
+                match_len(input, at - distance, at)
+            } else {
+                0
+            };
+            if len < MATCH_MIN {
+                // Bytes that do not compress are skimmed with growing steps.
+                misses += 1;
+                at += 1 + (misses >> 6);
+                continue;
+            }
+            misses = 0;
+            put_literals(out, input.get(literals..at).unwrap_or_default());
+            put_reference(out, distance, len);
+            at += len;
+            literals = at;
+            if out.len() - start > limit {
+                break;
+            }
+        }
+        put_literals(out, input.get(literals..).unwrap_or_default());
+        let fits = out.len() - start <= limit;
+        if !fits {
+            out.truncate(start);
+        }
+        fits
+    }
+
+    /// Reserves a range of positions for a string; `None` when it is too long to be numbered.
+    fn claim(&mut self, len: usize) -> Option<u32> {
+        let len = u32::try_from(len).ok().filter(|len| *len < 1 << 30)?;
+        if self.base.checked_add(len).is_none_or(|end| end > u32::MAX - 16) {
+            self.last_seen.fill(0);
+            self.base = 1;
+        }
+        let base = self.base;
+        self.base += len;
+        Some(base)
+    }
+
+    fn exchange(&mut self, bytes: [u8; 3], position: u32) -> u32 {
+        let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
+        let hash = word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS);
+        match self.last_seen.get_mut(hash as usize) {
+            Some(slot) => std::mem::replace(slot, position),
+            None => 0,
+        }
+    }
+}
+
+fn match_len(input: &[u8], from: usize, to: usize) -> usize {
+    let (Some(left), Some(right)) = (input.get(from..), input.get(to..)) else { return 0 };
+    left.iter().zip(right).take(MATCH_MAX).take_while(|(a, b)| a == b).count()
+}
+
+fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {
+    for run in literals.chunks(LITERALS_MAX) {
+        out.push(u8::try_from(run.len() - 1).unwrap_or(0));
+        out.extend_from_slice(run);
+    }
+}
+
+fn put_reference(out: &mut Vec<u8>, distance: usize, len: usize) {
+    let back = u16::try_from(distance - 1).unwrap_or(0).to_be_bytes();
+    let short = len - 2;
+    if short < 7 {
+        out.push((u8::try_from(short).unwrap_or(0) << 5) | back[0]);
+    } else {
+        out.push((7 << 5) | back[0]);
+        out.push(u8::try_from(short - 7).unwrap_or(0));
+    }
+    out.push(back[1]);
+}
+
+/// Decompresses a stream that must yield exactly `len` bytes; the error says which rule it breaks.
+pub fn decompress(input: &[u8], len: u64) -> Result<Vec<u8>, &'static str> {
+    // A reference yields at most 264 bytes from 3, so a larger claim is a lie; allocate nothing for it.
+    if len > 88 * input.len() as u64 + 64 {
+        return Err("announces more bytes than it can hold");
+    }
+    let len = usize::try_from(len).map_err(|_| "is longer than memory")?;
+    let mut out = Vec::with_capacity(len);
+    let mut rest = input;
+    while let Some((&control, tail)) = rest.split_first() {
+        rest = tail;
+        if usize::from(control) < LITERALS_MAX {
+            let (run, tail) =
+                rest.split_at_checked(usize::from(control) + 1).ok_or("literals cut short")?;
+            if run.len() > len - out.len() {
+                return Err("yields more bytes than announced");
+            }
+            out.extend_from_slice(run);
+            rest = tail;
+            continue;
+        }
+        let mut count = usize::from(control >> 5);
+        if count == 7 {
+            let (&more, tail) = rest.split_first().ok_or("reference cut short")?;
+            count += usize::from(more);
+            rest = tail;
+        }
+        let (&low, tail) = rest.split_first().ok_or("reference cut short")?;
+        rest = tail;
+        let distance = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
+        copy_back(&mut out, distance, count + 2, len)?;
+    }
+    if out.len() == len { Ok(out) } else { Err("yields fewer bytes than announced") }
+}
+
+/// Appends `count` bytes that start `distance` bytes back; they may overlap what they append.
+fn copy_back(
+    out: &mut Vec<u8>,
+    distance: usize,
+    mut count: usize,
+    limit: usize,
+) -> Result<(), &'static str> {
+    let from = out.len().checked_sub(distance).ok_or("reference before the start")?;
+    if count > limit - out.len() {
+        return Err("yields more bytes than announced");
+    }
+    while count > 0 {
+        // What lies between `from` and the end repeats; each round doubles it.
+        let chunk = count.min(out.len() - from);
+        out.extend_from_within(from..from + chunk);
+        count -= chunk;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(compressor: &mut Compressor, input: &[u8]) -> Option<usize> {
+        let mut packed = b"kept".to_vec();
+        if !compressor.compress(input, input.len().saturating_sub(4), &mut packed) {
+            assert_eq!(packed, b"kept");
+            return None;
+        }
+        assert_eq!(decompress(&packed[4..], input.len() as u64).as_deref(), Ok(input));
+        Some(packed.len() - 4)
+    }
+
+    #[test]
+    fn every_kind_of_input_comes_back() {
+        let mut compressor = Compressor::new();
+        assert_eq!(round_trip(&mut compressor, &[b'a'; 40]).unwrap(), 5);
+        assert!(round_trip(&mut compressor, &vec![0; 1 << 20]).unwrap() < 13000);
+        let mut state = 1u64;
+        for len in (0..200).chain([8191, 8192, 8193, 8500, 70_000]) {
+            for symbols in [1, 2, 4, 256] {
+                let input: Vec<u8> = (0..len)
+                    .map(|_| {
+                        state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                        ((state >> 33) % symbols) as u8
+                    })
+                    .collect();
+                round_trip(&mut compressor, &input);
+            }
+        }
+        // A repetition at the largest distance, one beyond it, and random bytes that do not shrink.
+        let mut text: Vec<u8> =
+            (0..8192u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
+        assert_eq!(round_trip(&mut compressor, &text), None);
+        text.extend_from_within(..);
+        round_trip(&mut compressor, &text);
+    }
+
+    #[test]
+    fn positions_start_again_when_they_run_out() {
+        let mut compressor = Compressor::new();
+        compressor.base = u32::MAX - 100;
+        assert!(round_trip(&mut compressor, &[7; 500]).is_some());
+        assert_eq!(compressor.base, 501);
+    }
+
+    #[test]
+    fn redis_stream_is_understood() {
+        let packed = [0x01, 0x61, 0x61, 0xe0, 0x1b, 0x00, 0x01, 0x61, 0x61];
+        assert_eq!(decompress(&packed, 40).unwrap(), [b'a'; 40]);
+    }
+
+    #[test]
+    fn damage_is_refused_whatever_it_is() {
+        assert!(decompress(&[0x00, 0x61], u64::MAX).is_err(), "a lie about the length");
+        assert!(decompress(&[0x20, 0x00], 3).is_err(), "nothing to refer to");
+        assert!(decompress(&[0x05, 0x61], 6).is_err(), "literals cut short");
+        assert!(decompress(&[0x00, 0x61, 0xe0], 10).is_err());
+        assert!(decompress(&[0x00, 0x61, 0x20], 4).is_err());
+        assert!(decompress(&[0x00, 0x61], 0).is_err());
+        assert!(decompress(&[0x00, 0x61], 2).is_err());
+        assert!(decompress(&[0x00, 0x61, 0x20, 0x00], 3).is_err(), "a reference too long");
+        assert_eq!(decompress(&[], 0).unwrap(), b"");
+        let mut packed = Vec::new();
+        let input: Vec<u8> = b"the cat and the other cat and the cat".repeat(5);
+        assert!(Compressor::new().compress(&input, 1000, &mut packed));
+        for cut in 0..packed.len() {
+            assert!(decompress(&packed[..cut], input.len() as u64).is_err(), "{cut}");
+        }
+        for at in 0..packed.len() {
+            for value in 0..=255 {
+                let mut damaged = packed.clone();
+                damaged[at] = value;
+                let _ = decompress(&damaged, input.len() as u64);
+            }
+        }
+    }
+}
