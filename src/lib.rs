@@ -2,5 +2,8 @@
 
 pub mod clock;
 pub mod disk;
+pub mod glob;
+pub mod number;
 pub mod rng;
 pub mod snapshot;
+pub mod types;

@@ -1,0 +1,40 @@
+//! Listpack: a sequence of short strings and integers packed into one block of bytes.
+//!
+//! Small hashes, sets, sorted sets and lists, the nodes of long lists and the blocks of streams are
+//! all listpacks. The bytes are exactly Redis' (RDB stores them as they are), so a value goes to a
+//! snapshot, and comes back from one, with a single copy.
+//!
+//! ```text
+//! total: u32 LE | count: u16 LE | entry* | FF        count 65535 = "65535 or more: walk it"
+//! entry = encoding and data | its size again, readable from right to left (the "backlen")
+//! ```
+//!
+//! Integers are stored as integers: `Element::from(bytes)` turns text that is a canonical decimal
+//! `i64` into `Element::Int`, so equal text has one encoding only. Readers do not rely on that (a
+//! file written by somebody else may hold the string "5"): [`ListpackRef::find`] compares text.
+//!
+//! Bytes from a file go through [`validate`] before they become a `Listpack`. Even without it the
+//! readers here neither panic nor loop for ever: an impossible entry reads as the end.
+
+mod element;
+mod entry;
+mod owned;
+mod validate;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use element::{Element, IntText};
+pub use owned::Listpack;
+pub use validate::{InvalidListpack, validate};
+pub use view::{Cursor, Iter, ListpackRef};
+
+/// Bytes before the first entry: total size and count.
+pub const HEADER_BYTES: usize = 6;
+/// The byte after the last entry.
+const END: u8 = 0xFF;
+/// The count that stands for "walk it".
+const COUNT_UNKNOWN: u16 = u16::MAX;
+/// No listpack grows beyond this (Redis has the same bound); see [`Listpack::has_room`].
+pub const BYTES_MAX: usize = 1 << 30;

@@ -1,0 +1,3 @@
+//! The data structures behind the value types: plain containers that know nothing of commands.
+
+pub mod listpack;
