@@ -8,6 +8,11 @@
 //! Paths are relative to the disk's root (the data directory) with `/` between components, such as
 //! `appendonlydir/appendonly.aof.1.incr.aof`; absolute paths address files elsewhere (CLI tools).
 
+pub mod durable;
+pub mod os;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;

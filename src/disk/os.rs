@@ -1,0 +1,269 @@
+//! The operating system's file system, rooted at the data directory.
+//!
+//! This is the only module of the crate that touches real files. It adds nothing to what the kernel
+//! promises: a `sync_*` that returns `Ok` is one fdatasync or fsync that returned 0, and every error is
+//! handed up with the operation and the path. It never retries a failed sync: the kernel may have
+//! dropped the dirty pages, and a second call would then report success without the data.
+//! Interrupted calls (EINTR) are repeated, short writes are passed on.
+//!
+//! What is assumed about the medium below: `format-spec/README.md`, "Assumptions about the medium".
+#![allow(clippy::disallowed_methods, reason = "this is the Disk seam")]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode};
+
+/// The longest content of a lock file that is repeated in an error.
+const LOCK_TEXT_MAX: u64 = 256;
+
+/// A directory of the machine's file system.
+#[derive(Debug)]
+pub struct OsDisk {
+    root: PathBuf,
+}
+
+impl OsDisk {
+    /// The disk whose relative paths start at `root`, which must exist by the time it is used.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory that relative paths start at.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An empty path is the root itself; an absolute one replaces the root (`Path::join`).
+    fn resolve(&self, path: &str) -> PathBuf {
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
+    }
+}
+
+impl Disk for OsDisk {
+    fn open(&self, path: &str, mode: OpenMode) -> Result<Box<dyn DiskFile>, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true).mode(0o644);
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::Write => options.write(true),
+            OpenMode::CreateOrOpen => options.write(true).create(true),
+            OpenMode::CreateOrTruncate => options.write(true).create(true).truncate(true),
+        };
+        let file = at("open", path, options.open(self.resolve(path)))?;
+        Ok(Box::new(OsFile { file, path: path.to_owned() }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        at("rename", from, fs::rename(self.resolve(from), self.resolve(to)))
+    }
+
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        at("remove", path, fs::remove_file(self.resolve(path)))
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<String>, DiskError> {
+        let mut names = Vec::new();
+        for entry in at("list", dir, fs::read_dir(self.resolve(dir)))? {
+            let entry = at("list", dir, entry)?;
+            let mut name = entry.file_name().to_string_lossy().into_owned();
+            // Follows symbolic links: a log directory may be a link to another file system.
+            if entry.path().is_dir() {
+                name.push('/');
+            }
+            names.push(name);
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &str) -> Result<(), DiskError> {
+        let path = self.resolve(dir);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            other => at("mkdir", dir, other),
+        }
+    }
+
+    fn sync_dir(&self, dir: &str) -> Result<(), DiskError> {
+        let handle = at("open directory", dir, File::open(self.resolve(dir)))?;
+        match handle.sync_all() {
+            // A file system that has no fsync for directories (some network ones) says EINVAL; it
+            // orders names by itself or not at all, and refusing to run on it would help nobody.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => at("fsync directory", dir, other),
+        }
+    }
+
+    fn lock(&self, path: &str, content: &str) -> Result<DiskLock, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o644);
+        let mut file = at("open", path, options.open(self.resolve(path)))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = Vec::new();
+                // What the holder wrote is a courtesy of the message; not being able to read it is none.
+                let _ = file.take(LOCK_TEXT_MAX).read_to_end(&mut holder);
+                let holder = String::from_utf8_lossy(&holder).trim().to_owned();
+                let reason = io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    format!("held by another process: {holder}"),
+                );
+                return Err(DiskError::new("lock", path, reason));
+            }
+            Err(TryLockError::Error(error)) => return Err(DiskError::new("lock", path, error)),
+        }
+        at("write", path, file.set_len(0))?;
+        at("write", path, file.rewind())?;
+        at("write", path, file.write_all(content.as_bytes()))?;
+        Ok(DiskLock(Box::new(file)))
+    }
+
+    fn free_bytes(&self) -> Result<u64, DiskError> {
+        let stat = at("statvfs", "", rustix::fs::statvfs(&self.root).map_err(io::Error::from))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError> {
+        match fs::metadata(self.resolve(path)) {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(DiskError::new("stat", path, io::ErrorKind::IsADirectory.into()))
+            }
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::new("stat", path, error)),
+        }
+    }
+}
+
+/// An open file and the name it was opened under, for messages.
+#[derive(Debug)]
+struct OsFile {
+    file: File,
+    path: String,
+}
+
+impl DiskFile for OsFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        at("read", &self.path, uninterrupted(|| self.file.read_at(buffer, offset)))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, DiskError> {
+        at("write", &self.path, uninterrupted(|| self.file.write_at(bytes, offset)))
+    }
+
+    fn truncate(&self, len: u64) -> Result<(), DiskError> {
+        at("truncate", &self.path, self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> Result<(), DiskError> {
+        at("fdatasync", &self.path, self.file.sync_data())
+    }
+
+    fn sync_all(&self) -> Result<(), DiskError> {
+        at("fsync", &self.path, self.file.sync_all())
+    }
+
+    fn len(&self) -> Result<u64, DiskError> {
+        Ok(at("stat", &self.path, self.file.metadata())?.len())
+    }
+
+    #[allow(unsafe_code, reason = "memory-mapped reading; the proof is beside the call")]
+    fn map(&self) -> Result<FileView, DiskError> {
+        // A mapping of no bytes is an error of mmap(2), and the file may be a pipe or device.
+        if self.is_empty()? {
+            return Ok(FileView::Owned(Vec::new()));
+        }
+        // SAFETY: The memory behind `&[u8]` must neither change nor vanish while it is borrowed. The
+        // trait's contract is that a file is never truncated or overwritten while a view of it lives,
+        // and Fastness maps sealed files only, under the lock file of their directory. Another program
+        // that cuts such a file meanwhile can raise SIGBUS (the process dies, as on a memory error); it
+        // cannot make a checked length wrong, because the length of the view is fixed here.
+        let map = unsafe { memmap2::Mmap::map(&self.file) };
+        Ok(FileView::Mapped(at("mmap", &self.path, map)?))
+    }
+}
+
+fn at<T>(op: &'static str, path: &str, result: io::Result<T>) -> Result<T, DiskError> {
+    result.map_err(|error| DiskError::new(op, path, error))
+}
+
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, OsDisk) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::new(dir.path());
+        (dir, disk)
+    }
+
+    #[test]
+    fn writes_read_back_at_their_offsets() {
+        let (_dir, disk) = disk();
+        let file = disk.open("a", OpenMode::CreateOrTruncate).unwrap();
+        file.write_all_at(0, b"hello").unwrap();
+        file.write_all_at(7, b"x").unwrap();
+        let mut buffer = [1u8; 16];
+        assert_eq!(file.read_at(0, &mut buffer).unwrap(), 8);
+        assert_eq!(&buffer[..8], b"hello\0\0x");
+        assert_eq!(file.read_at(8, &mut buffer).unwrap(), 0);
+        file.truncate(2).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(&*file.map().unwrap(), b"he");
+        assert_eq!(disk.file_len("a").unwrap(), Some(2));
+        assert_eq!(disk.file_len("b").unwrap(), None);
+    }
+
+    #[test]
+    fn open_modes_differ_in_what_they_create_and_keep() {
+        let (_dir, disk) = disk();
+        assert!(disk.open("a", OpenMode::Read).unwrap_err().is_not_found());
+        assert!(disk.open("a", OpenMode::Write).unwrap_err().is_not_found());
+        disk.open("a", OpenMode::CreateOrOpen).unwrap().write_all_at(0, b"abc").unwrap();
+        assert_eq!(disk.open("a", OpenMode::CreateOrOpen).unwrap().len().unwrap(), 3);
+        assert!(disk.open("a", OpenMode::Read).unwrap().write_at(0, b"x").is_err());
+        assert!(disk.open("a", OpenMode::CreateOrTruncate).unwrap().is_empty().unwrap());
+        assert!(disk.open("a", OpenMode::Read).unwrap().map().unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_move_and_directories_are_marked() {
+        let (_dir, disk) = disk();
+        disk.create_dir("log").unwrap();
+        disk.create_dir("log").unwrap();
+        disk.open("log/b", OpenMode::CreateOrTruncate).unwrap();
+        disk.rename("log/b", "a").unwrap();
+        disk.sync_dir("").unwrap();
+        disk.sync_dir("log").unwrap();
+        assert_eq!(disk.list("").unwrap(), ["a", "log/"]);
+        assert!(disk.create_dir("a").is_err());
+        assert!(disk.file_len("log").is_err());
+        disk.remove("a").unwrap();
+        assert!(disk.remove("a").unwrap_err().is_not_found());
+        assert!(disk.free_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn second_holder_of_the_lock_is_told_who_the_first_is() {
+        let (_dir, disk) = disk();
+        let lock = disk.lock("fastness.lock", "pid 4711\n").unwrap();
+        let error = disk.lock("fastness.lock", "pid 4712\n").unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::WouldBlock);
+        assert!(error.to_string().ends_with("pid 4711"), "{error}");
+        drop(lock);
+        disk.lock("fastness.lock", "pid 4712\n").unwrap();
+    }
+}
