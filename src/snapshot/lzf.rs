@@ -177,6 +177,7 @@ fn copy_back(
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
 
@@ -196,20 +197,20 @@ mod tests {
         assert_eq!(round_trip(&mut compressor, &[b'a'; 40]).unwrap(), 5);
         assert!(round_trip(&mut compressor, &vec![0; 1 << 20]).unwrap() < 13000);
         let mut state = 1u64;
+        let mut symbols_of = |len: usize, symbols: u64| -> Vec<u8> {
+            let mut symbol = || {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                ((state >> 33) % symbols) as u8
+            };
+            (0..len).map(|_| symbol()).collect()
+        };
         for len in (0..200).chain([8191, 8192, 8193, 8500, 70_000]) {
             for symbols in [1, 2, 4, 256] {
-                let input: Vec<u8> = (0..len)
-                    .map(|_| {
-                        state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
-                        ((state >> 33) % symbols) as u8
-                    })
-                    .collect();
-                round_trip(&mut compressor, &input);
+                round_trip(&mut compressor, &symbols_of(len, symbols));
             }
         }
         // A repetition at the largest distance, one beyond it, and random bytes that do not shrink.
-        let mut text: Vec<u8> =
-            (0..8192u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
+        let mut text = symbols_of(8192, 256);
         assert_eq!(round_trip(&mut compressor, &text), None);
         text.extend_from_within(..);
         round_trip(&mut compressor, &text);

@@ -10,5 +10,12 @@ pub mod crc64;
 mod error;
 pub mod lzf;
 pub mod primitives;
+#[allow(dead_code, reason = "the loader builds on it")]
+mod record;
+#[allow(dead_code, reason = "the loader builds on it")]
+pub mod stream;
+#[allow(dead_code, reason = "the loader builds on it")]
+mod zipmap;
 
 pub use error::{Corruption, CorruptionKind, LoadError, Parsed, Place, RestoreError};
+pub use record::{Attributes, Dialect, Version};

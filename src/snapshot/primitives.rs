@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
             Length::Plain(len) => Ok(Text::Plain(self.take(len)?)),
             Length::Encoding(0) => Ok(Text::integer(i8::from_le_bytes(self.array()?).into())),
             Length::Encoding(1) => Ok(Text::integer(i16::from_le_bytes(self.array()?).into())),
-            Length::Encoding(2) => Ok(Text::integer(i32::from_le_bytes(self.array()?).into())),
+            Length::Encoding(2) => Ok(Text::integer(i32::from_le_bytes(self.array()?))),
             Length::Encoding(3) => {
                 let packed_len = self.length()?;
                 let len = self.length()?;

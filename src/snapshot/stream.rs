@@ -1,0 +1,391 @@
+//! Streams in RDB: types 15, 19 and 21 to and from a plain image.
+//!
+//! A [`StreamImage`] is everything a stream consists of, checked as a whole: nodes are listpacks whose
+//! entries were followed one by one, live ids ascend through all nodes and end at or below `last_id`,
+//! every pending entry has exactly one owner. The stream type is built from the image and gives one
+//! back; the node blobs move through unchanged. See format-spec/snapshot.md, "Streams".
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use super::error::{Corruption, CorruptionKind, Parsed};
+use super::primitives::{Reader, StringWriter, put_length};
+use crate::types::listpack::{Element, ListpackRef, validate};
+use std::collections::HashMap;
+
+/// An entry's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct StreamId {
+    /// Milliseconds.
+    pub ms: u64,
+    /// Sequence number within the millisecond.
+    pub seq: u64,
+}
+
+/// A stream in plain form.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamImage {
+    /// Nodes in ascending order: the master id and a valid listpack that holds at least one live entry.
+    pub nodes: Vec<(StreamId, Vec<u8>)>,
+    /// Number of live entries.
+    pub length: u64,
+    /// Id of the newest entry ever added (or set by XSETID).
+    pub last_id: StreamId,
+    /// Id of the first live entry, 0-0 when there is none.
+    pub first_id: StreamId,
+    /// The greatest id ever deleted.
+    pub max_deleted_id: StreamId,
+    /// Entries ever added.
+    pub entries_added: u64,
+    /// Consumer groups by ascending name.
+    pub groups: Vec<GroupImage>,
+}
+
+/// A consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupImage {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Id of the last entry delivered.
+    pub last_id: StreamId,
+    /// Entries read so far; -1 when that is not known.
+    pub entries_read: i64,
+    /// Delivered and not acknowledged, by ascending id.
+    pub pending: Vec<PendingImage>,
+    /// Consumers in the order of the file.
+    pub consumers: Vec<ConsumerImage>,
+}
+
+/// An entry delivered and not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingImage {
+    /// The entry, which may be deleted by now.
+    pub id: StreamId,
+    /// When it was delivered last, in unix milliseconds.
+    pub delivery_time: i64,
+    /// How often it was delivered.
+    pub delivery_count: u64,
+    /// Its owner: an index into the group's `consumers`.
+    pub consumer: usize,
+}
+
+/// A consumer of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConsumerImage {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// When it last tried, in unix milliseconds.
+    pub seen_time: i64,
+    /// When it last received something; -1 for never.
+    pub active_time: i64,
+}
+
+/// Which of the three layouts a record has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layout {
+    /// Type 15.
+    First,
+    /// Type 19: with first id, greatest deleted id, entries added and entries read.
+    Second,
+    /// Type 21: with the consumers' active time.
+    Third,
+}
+
+/// Reads a stream; everything in it is checked.
+pub(super) fn read_stream(reader: &mut Reader<'_>, layout: Layout) -> Parsed<StreamImage> {
+    let start = reader.position();
+    let mut image = StreamImage::default();
+    // A node is 17 bytes of key and at least 8 of listpack.
+    let node_count = reader.count(25)?;
+    image.nodes.reserve_exact(node_count);
+    let mut check = EntryCheck::default();
+    for _ in 0..node_count {
+        let offset = reader.position();
+        let key = reader.string()?;
+        let mut key = Reader::at(&key, offset);
+        let master = read_raw_id(&mut key)?;
+        key.finish()?;
+        let offset = reader.position();
+        let blob = reader.string()?;
+        // A node of tombstones only says nothing; Redis removes such nodes itself.
+        if check.node(master, &blob).map_err(|reason| malformed(offset, reason))? {
+            image.nodes.push((master, blob.into_vec()));
+        }
+    }
+    image.length = reader.length()?;
+    image.last_id = read_id(reader)?;
+    if image.length != check.live || check.last_live > Some(image.last_id) {
+        return Err(malformed(start, "length or last id do not fit the entries"));
+    }
+    image.first_id = check.first_live.unwrap_or_default();
+    image.entries_added = image.length;
+    if layout >= Layout::Second {
+        read_id(reader)?; // The first id again; the entries know it better.
+        image.max_deleted_id = read_id(reader)?;
+        image.entries_added = reader.length()?;
+    }
+    for _ in 0..reader.count(5)? {
+        let group = read_group(reader, layout, &image)?;
+        image.groups.push(group);
+    }
+    if has_duplicate(image.groups.iter().map(|group| &*group.name)) {
+        return Err(Corruption::new(start, CorruptionKind::Duplicate("consumer group")));
+    }
+    image.groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(image)
+}
+
+fn malformed(offset: u64, reason: &'static str) -> Corruption {
+    Corruption::malformed(offset, "stream", reason)
+}
+
+fn has_duplicate<'a>(names: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut names: Vec<&[u8]> = names.collect();
+    names.sort_unstable();
+    !names.is_sorted_by(|a, b| a < b)
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Parsed<StreamId> {
+    Ok(StreamId { ms: reader.length()?, seq: reader.length()? })
+}
+
+fn read_raw_id(reader: &mut Reader<'_>) -> Parsed<StreamId> {
+    Ok(StreamId { ms: reader.u64_big()?, seq: reader.u64_big()? })
+}
+
+fn read_group(reader: &mut Reader<'_>, layout: Layout, stream: &StreamImage) -> Parsed<GroupImage> {
+    let start = reader.position();
+    let mut group = GroupImage { name: reader.string()?.into_vec(), ..GroupImage::default() };
+    group.last_id = read_id(reader)?;
+    group.entries_read = if layout >= Layout::Second {
+        reader.length()?.cast_signed()
+    } else {
+        estimate_entries_read(stream, group.last_id)
+    };
+    if group.entries_read < -1 {
+        return Err(malformed(start, "negative number of entries read"));
+    }
+    // An entry is an id, a time and a count.
+    let pending_count = reader.count(25)?;
+    group.pending.reserve_exact(pending_count);
+    for _ in 0..pending_count {
+        let id = read_raw_id(reader)?;
+        let delivery_time = reader.i64()?;
+        let delivery_count = reader.length()?;
+        group.pending.push(PendingImage {
+            id,
+            delivery_time,
+            delivery_count,
+            consumer: usize::MAX,
+        });
+    }
+    group.pending.sort_by_key(|pending| pending.id);
+    if !group.pending.is_sorted_by(|a, b| a.id < b.id) {
+        return Err(Corruption::new(start, CorruptionKind::Duplicate("pending entry")));
+    }
+    for index in 0..reader.count(10)? {
+        read_consumer(reader, layout, index, &mut group)?;
+    }
+    if has_duplicate(group.consumers.iter().map(|consumer| &*consumer.name)) {
+        return Err(Corruption::new(start, CorruptionKind::Duplicate("consumer")));
+    }
+    if group.pending.iter().any(|pending| pending.consumer == usize::MAX) {
+        return Err(malformed(start, "a pending entry has no consumer"));
+    }
+    Ok(group)
+}
+
+fn read_consumer(
+    reader: &mut Reader<'_>,
+    layout: Layout,
+    index: usize,
+    group: &mut GroupImage,
+) -> Parsed<()> {
+    let name = reader.string()?.into_vec();
+    let seen_time = reader.i64()?;
+    let active_time = if layout >= Layout::Third { reader.i64()? } else { seen_time };
+    group.consumers.push(ConsumerImage { name, seen_time, active_time });
+    for _ in 0..reader.count(16)? {
+        let offset = reader.position();
+        let id = read_raw_id(reader)?;
+        let found = group.pending.binary_search_by_key(&id, |pending| pending.id).ok();
+        let Some(pending) = found.and_then(|at| group.pending.get_mut(at)) else {
+            return Err(malformed(offset, "a consumer's pending entry is not the group's"));
+        };
+        if pending.consumer != usize::MAX {
+            return Err(malformed(offset, "a pending entry has two consumers"));
+        }
+        pending.consumer = index;
+    }
+    Ok(())
+}
+
+/// What Redis assumes of a group from a file that does not say how far it read.
+fn estimate_entries_read(stream: &StreamImage, id: StreamId) -> i64 {
+    let added = i64::try_from(stream.entries_added).unwrap_or(-1);
+    let length = i64::try_from(stream.length).unwrap_or(-1);
+    if added == 0 {
+        0
+    } else if id == stream.last_id || (length == 0 && id < stream.last_id) {
+        added
+    } else if id < stream.first_id {
+        added - length
+    } else if id == stream.first_id {
+        added - length + 1
+    } else {
+        -1
+    }
+}
+
+/// Follows the entries of one node after the other.
+#[derive(Default)]
+struct EntryCheck {
+    live: u64,
+    first_live: Option<StreamId>,
+    last_live: Option<StreamId>,
+    last_master: Option<StreamId>,
+}
+
+impl EntryCheck {
+    /// Follows a node's entries; tells whether one is live.
+    fn node(&mut self, master: StreamId, blob: &[u8]) -> Result<bool, &'static str> {
+        if self.last_master >= Some(master) || self.last_live >= Some(master) {
+            return Err("nodes are not in ascending order");
+        }
+        self.last_master = Some(master);
+        validate(blob, true).map_err(|_| "a node is not a listpack")?;
+        let mut items = ListpackRef::new(blob).iter();
+        let live = integer(&mut items)?;
+        let deleted = integer(&mut items)?;
+        let field_count = integer(&mut items)?;
+        // Each field takes an element, so this ends with the listpack, not with the number.
+        for _ in 0..field_count {
+            items.next().ok_or("a node's fields are cut short")?;
+        }
+        if field_count < 0 || integer(&mut items)? != 0 {
+            return Err("a node's master entry is not closed");
+        }
+        let (mut live_seen, mut deleted_seen) = (0i64, 0i64);
+        while items.cursor().is_some() {
+            if self.entry(&mut items, master, field_count)? {
+                live_seen += 1;
+            } else {
+                deleted_seen += 1;
+            }
+        }
+        if live != live_seen || deleted != deleted_seen {
+            return Err("a node's counts do not fit its entries");
+        }
+        self.live += live.unsigned_abs();
+        Ok(live > 0)
+    }
+
+    /// Passes one entry; tells whether it is live.
+    fn entry<'a>(
+        &mut self,
+        items: &mut impl Iterator<Item = Element<'a>>,
+        master: StreamId,
+        master_fields: i64,
+    ) -> Result<bool, &'static str> {
+        let flags = integer(items)?;
+        if flags & !3 != 0 {
+            return Err("an entry has unknown flags");
+        }
+        let ms = master.ms.wrapping_add(integer(items)?.cast_unsigned());
+        let seq = master.seq.wrapping_add(integer(items)?.cast_unsigned());
+        let (skip, length) = if flags & 2 != 0 {
+            (master_fields, 3i64.checked_add(master_fields))
+        } else {
+            let fields = integer(items)?;
+            let pairs = fields.checked_mul(2).filter(|pairs| *pairs >= 0);
+            let pairs = pairs.ok_or("an entry's number of fields is impossible")?;
+            (pairs, pairs.checked_add(4))
+        };
+        for _ in 0..skip {
+            items.next().ok_or("an entry is cut short")?;
+        }
+        if Some(integer(items)?) != length {
+            return Err("an entry's size is wrong");
+        }
+        if flags & 1 != 0 {
+            return Ok(false);
+        }
+        let id = StreamId { ms, seq };
+        if id < master || self.last_live >= Some(id) || id == StreamId::default() {
+            return Err("ids are not in ascending order");
+        }
+        self.first_live.get_or_insert(id);
+        self.last_live = Some(id);
+        Ok(true)
+    }
+}
+
+fn integer<'a>(items: &mut impl Iterator<Item = Element<'a>>) -> Result<i64, &'static str> {
+    match items.next() {
+        Some(Element::Int(value)) => Ok(value),
+        Some(Element::Str(_)) => Err("text where a number must be"),
+        None => Err("a node is cut short"),
+    }
+}
+
+/// Appends a stream in the layout of type 21.
+pub(super) fn put_stream(strings: &mut StringWriter, out: &mut Vec<u8>, image: &StreamImage) {
+    put_length(out, image.nodes.len() as u64);
+    for (master, blob) in &image.nodes {
+        put_stream_node(strings, out, *master, blob);
+    }
+    put_length(out, image.length);
+    put_id(out, image.last_id);
+    put_id(out, image.first_id);
+    put_id(out, image.max_deleted_id);
+    put_length(out, image.entries_added);
+    put_length(out, image.groups.len() as u64);
+    for group in &image.groups {
+        put_group(strings, out, group);
+    }
+}
+
+/// Appends one node of a stream.
+fn put_stream_node(strings: &mut StringWriter, out: &mut Vec<u8>, master: StreamId, blob: &[u8]) {
+    put_length(out, 16);
+    put_raw_id(out, master);
+    strings.put(out, blob);
+}
+
+fn put_id(out: &mut Vec<u8>, id: StreamId) {
+    put_length(out, id.ms);
+    put_length(out, id.seq);
+}
+
+fn put_raw_id(out: &mut Vec<u8>, id: StreamId) {
+    out.extend_from_slice(&id.ms.to_be_bytes());
+    out.extend_from_slice(&id.seq.to_be_bytes());
+}
+
+fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &GroupImage) {
+    strings.put(out, &group.name);
+    put_id(out, group.last_id);
+    put_length(out, group.entries_read.cast_unsigned());
+    put_length(out, group.pending.len() as u64);
+    let mut owned: HashMap<usize, Vec<StreamId>> = HashMap::new();
+    for pending in &group.pending {
+        put_raw_id(out, pending.id);
+        out.extend_from_slice(&pending.delivery_time.to_le_bytes());
+        put_length(out, pending.delivery_count);
+        owned.entry(pending.consumer).or_default().push(pending.id);
+    }
+    put_length(out, group.consumers.len() as u64);
+    for (index, consumer) in group.consumers.iter().enumerate() {
+        strings.put(out, &consumer.name);
+        out.extend_from_slice(&consumer.seen_time.to_le_bytes());
+        out.extend_from_slice(&consumer.active_time.to_le_bytes());
+        let ids = owned.remove(&index).unwrap_or_default();
+        put_length(out, ids.len() as u64);
+        for id in ids {
+            put_raw_id(out, id);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
