@@ -1,6 +1,7 @@
 //! Fastness: a Redis-compatible store whose acknowledged writes survive.
 
 pub mod clock;
+pub mod config;
 pub mod disk;
 pub mod glob;
 pub mod number;

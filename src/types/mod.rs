@@ -1,3 +1,9 @@
-//! The data structures behind the value types: plain containers that know nothing of commands.
+//! The data structures behind the value types: plain containers that know nothing of commands,
+//! replies, files or clocks.
+//!
+//! `hash64` is the one hash and `table` the one hash table, of the keyspace and of collections.
 
+pub mod hash64;
+pub mod limits;
 pub mod listpack;
+pub mod table;

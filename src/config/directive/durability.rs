@@ -1,0 +1,118 @@
+//! Rows: the data directory, the append-only log and snapshots.
+
+use super::super::rules::SAVE;
+use super::super::settings::{AppendFsync, RdbCompression};
+use super::*;
+
+/// The rows of this area.
+pub(super) const ROWS: &[Directive] = &[
+    text("dir", at!(dir), "./data", "The data directory; created when it is not there.")
+        .protected(),
+    yes_no("appendonly", at!(appendonly), "yes", "Keep the append-only log."),
+    one_of(
+        "appendfsync",
+        at!(appendfsync),
+        AppendFsync::NAMES,
+        "always",
+        "When the log is forced to disk. `always`: before the reply; `everysec`: once a second; `no`: when \
+         the kernel likes.",
+    ),
+    text(
+        "appendfilename",
+        at!(appendfilename),
+        "appendonly.aof",
+        "First part of the names of the log's files.",
+    )
+    .immutable()
+    .checked(file_name!("appendfilename", "filename")),
+    text(
+        "appenddirname",
+        at!(appenddirname),
+        "appendonlydir",
+        "The log's directory, inside `dir`.",
+    )
+    .immutable()
+    .checked(file_name!("appenddirname", "dirname")),
+    yes_no(
+        "no-appendfsync-on-rewrite",
+        at!(no_appendfsync_on_rewrite),
+        "no",
+        "Do not force the log to disk while it is rewritten; power loss may then take more.",
+    ),
+    integer(
+        "auto-aof-rewrite-percentage",
+        at!(auto_aof_rewrite_percentage),
+        U31,
+        "100",
+        "Growth since the last rewrite, in percent, at which the log is rewritten; 0 is never.",
+    ),
+    bytes(
+        "auto-aof-rewrite-min-size",
+        at!(auto_aof_rewrite_min_size),
+        SIZE,
+        "64mb",
+        "Size below which the log is not rewritten by itself.",
+    ),
+    yes_no(
+        "aof-load-truncated",
+        at!(aof_load_truncated),
+        "yes",
+        "Cut a torn end of the log at start, and go on; `no` refuses to start.",
+    ),
+    yes_no(
+        "aof-use-rdb-preamble",
+        at!(aof_use_rdb_preamble),
+        "yes",
+        "The base file of the log is a snapshot, not a list of commands.",
+    ),
+    yes_no(
+        "aof-timestamp-enabled",
+        at!(aof_timestamp_enabled),
+        "no",
+        "Write Redis' `#TS:` lines into the log too.",
+    ),
+    yes_no(
+        "aof-rewrite-incremental-fsync",
+        at!(aof_rewrite_incremental_fsync),
+        "yes",
+        "Force the file to disk piece by piece while the log is rewritten.",
+    ),
+    text("dbfilename", at!(dbfilename), "dump.rdb", "Name of the snapshot file, inside `dir`.")
+        .protected()
+        .checked(file_name!("dbfilename", "filename")),
+    Directive::new(
+        "save",
+        Kind::Words(&SAVE),
+        at!(save),
+        "3600 1 300 100 60 10000",
+        "Save points: take a snapshot after so many seconds when at least so many keys changed. Several \
+         lines add up; `\"\"` is none.",
+    ),
+    yes_no(
+        "stop-writes-on-bgsave-error",
+        at!(stop_writes_on_bgsave_error),
+        "yes",
+        "Refuse writes while the last snapshot failed.",
+    ),
+    one_of(
+        "rdbcompression",
+        at!(rdbcompression),
+        RdbCompression::NAMES,
+        "yes",
+        "Compression of snapshots. `yes` is what Redis calls `lzf`.",
+    ),
+    yes_no("rdbchecksum", at!(rdbchecksum), "yes", "Write and check the checksum of snapshots.")
+        .immutable(),
+    yes_no(
+        "rdb-del-sync-files",
+        at!(rdb_del_sync_files),
+        "no",
+        "Remove snapshot files that served replication only.",
+    ),
+    yes_no(
+        "rdb-save-incremental-fsync",
+        at!(rdb_save_incremental_fsync),
+        "yes",
+        "Force the file to disk piece by piece while a snapshot is written.",
+    ),
+];

@@ -1,0 +1,70 @@
+//! Rows: the log, the slow log and latency figures.
+
+use super::super::rules::PERCENTILES;
+use super::super::settings::{LogLevel, SyslogFacility};
+use super::*;
+
+/// The rows of this area.
+pub(super) const ROWS: &[Directive] = &[
+    one_of(
+        "loglevel",
+        at!(loglevel),
+        LogLevel::NAMES,
+        "notice",
+        "The least important messages that are logged.",
+    ),
+    text("logfile", at!(logfile), "", "File of the log; empty is standard output.").immutable(),
+    yes_no("syslog-enabled", at!(syslog_enabled), "no", "Log to syslog too.").immutable(),
+    text("syslog-ident", at!(syslog_ident), "redis", "Name of the program in syslog.").immutable(),
+    one_of(
+        "syslog-facility",
+        at!(syslog_facility),
+        SyslogFacility::NAMES,
+        "local0",
+        "Facility under which syslog files the messages.",
+    )
+    .immutable(),
+    yes_no("crash-log-enabled", at!(crash_log_enabled), "yes", "Log what is known about a crash."),
+    yes_no(
+        "hide-user-data-from-log",
+        at!(hide_user_data_from_log),
+        "no",
+        "Keep keys and values out of the log.",
+    ),
+    integer(
+        "slowlog-log-slower-than",
+        at!(slowlog_log_slower_than),
+        (-1, i64::MAX),
+        "10000",
+        "Microseconds from which a command gets into the slow log; 0 logs all, -1 none.",
+    )
+    .alias(&["commandlog-execution-slower-than"]),
+    integer(
+        "slowlog-max-len",
+        at!(slowlog_max_len),
+        U63,
+        "128",
+        "Entries that the slow log keeps.",
+    )
+    .alias(&["commandlog-slow-execution-max-len"]),
+    integer(
+        "latency-monitor-threshold",
+        at!(latency_monitor_threshold),
+        U63,
+        "0",
+        "Milliseconds from which LATENCY keeps an event; 0 is off.",
+    ),
+    yes_no(
+        "latency-tracking",
+        at!(latency_tracking),
+        "yes",
+        "Measure each command's latency for INFO.",
+    ),
+    Directive::new(
+        "latency-tracking-info-percentiles",
+        Kind::Words(&PERCENTILES),
+        at!(latency_tracking_info_percentiles),
+        "50 99 99.9",
+        "Percentiles of each command's latency that INFO shows.",
+    ),
+];

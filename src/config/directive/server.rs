@@ -1,0 +1,112 @@
+//! Rows: the process, its start, its end and its rhythm.
+
+use super::super::rules::ShutdownOptions;
+use super::super::settings::Supervised;
+use super::*;
+
+/// The rows of this area.
+pub(super) const ROWS: &[Directive] = &[
+    integer("databases", at!(databases), (1, i32::MAX as i64), "16", "Number of databases for SELECT.").immutable(),
+    integer("hz", at!(hz), U31, "10", "Runs of background work a second, from 1 to 500.").checked(hz_in_reason),
+    yes_no("dynamic-hz", at!(dynamic_hz), "yes", "Run background work more often with many clients."),
+    yes_no("daemonize", at!(daemonize), "no", "Run in the background.").immutable(),
+    one_of(
+        "supervised",
+        at!(supervised),
+        Supervised::NAMES,
+        "no",
+        "Tell a supervisor that the server is ready; `auto` asks the environment for which.",
+    )
+    .immutable(),
+    text("pidfile", at!(pidfile), "", "File that holds the process id while the server runs.").immutable(),
+    yes_no("set-proc-title", at!(set_proc_title), "yes", "Show address and mode in the process' title.").immutable(),
+    text(
+        "proc-title-template",
+        at!(proc_title_template),
+        "{title} {listen-addr} {server-mode}",
+        "The process' title; may contain `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, \
+         `{unixsocket}`, `{config-file}`.",
+    )
+    .checked(known_variables),
+    yes_no("always-show-logo", at!(always_show_logo), "no", "Show the logo even where the log is no terminal.")
+        .immutable(),
+    text("ignore-warnings", at!(ignore_warnings), "", "Start-up warnings that do not stop the start."),
+    text("locale-collate", at!(locale_collate), "", "Locale of comparisons; empty is the environment's."),
+    integer(
+        "shutdown-timeout",
+        at!(shutdown_timeout),
+        U31,
+        "10",
+        "Seconds to wait for others when shutting down.",
+    ),
+    Directive::new(
+        "shutdown-on-sigint",
+        Kind::Flags(ShutdownOptions::NAMES),
+        at!(shutdown_on_sigint),
+        "default",
+        "How SIGINT shuts down.",
+    )
+    .checked(save_or_nosave),
+    Directive::new(
+        "shutdown-on-sigterm",
+        Kind::Flags(ShutdownOptions::NAMES),
+        at!(shutdown_on_sigterm),
+        "default",
+        "How SIGTERM shuts down.",
+    )
+    .checked(save_or_nosave),
+    Directive::new(
+        "notify-keyspace-events",
+        Kind::Events,
+        at!(notify_keyspace_events),
+        "",
+        "Which changes are published: `K` and `E` choose the channels, the others the classes of events.",
+    ),
+    integer(
+        "busy-reply-threshold",
+        at!(busy_reply_threshold),
+        U63,
+        "5000",
+        "Milliseconds after which other clients are told that a script is running; 0 is never.",
+    )
+    .alias(&["lua-time-limit"]),
+    Directive::new(
+        "include",
+        Kind::Line,
+        Place::Line,
+        "",
+        "Reads another file at this point; the path may be a pattern. Relative to the working directory.",
+    ),
+];
+
+/// Redis takes any number and keeps the nearest that makes sense.
+fn hz_in_reason(value: Value) -> Result<Value, String> {
+    match value {
+        Value::Number(hz) => Ok(Value::Number(hz.clamp(1, 500))),
+        other => Ok(other),
+    }
+}
+
+fn save_or_nosave(value: Value) -> Result<Value, String> {
+    match value {
+        Value::Flags(bits) if bits & 3 == 3 => {
+            Err("shutdown options SAVE and NOSAVE can't be used simultaneously".to_owned())
+        }
+        other => Ok(other),
+    }
+}
+
+fn known_variables(value: Value) -> Result<Value, String> {
+    const VARIABLES: [&str; 7] =
+        ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
+    let Value::Text(template) = &value else { return Ok(value) };
+    let template = String::from_utf8_lossy(template);
+    let known = |part: &str| {
+        part.split_once('}').is_some_and(|(variable, _)| VARIABLES.contains(&variable))
+    };
+    if !template.is_empty() && template.split('{').skip(1).all(known) {
+        Ok(value)
+    } else {
+        Err("template format is invalid or contains unknown variables".to_owned())
+    }
+}
