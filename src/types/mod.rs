@@ -4,6 +4,9 @@
 //! `hash64` is the one hash and `table` the one hash table, of the keyspace and of collections.
 
 pub mod hash64;
+pub mod intset;
 pub mod limits;
+pub mod list;
 pub mod listpack;
 pub mod table;
+pub mod ziplist;

@@ -1,0 +1,289 @@
+//! Intset: a small set of integers as one sorted array.
+//!
+//! ```text
+//! width: u32 LE (2, 4 or 8) | count: u32 LE | count signed LE integers of that width, ascending
+//! ```
+//!
+//! The bytes are Redis' (RDB stores them as they are). All members have the width of the widest one
+//! that was ever added; the array is widened when that is needed and never narrowed. Lookup is a
+//! binary search, so insertion moves memory only. Bytes from a file go through [`IntSet::validate`].
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::rng::Rng;
+
+/// Bytes before the first member: width and count.
+const HEADER_BYTES: usize = 8;
+
+/// A set of integers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IntSet {
+    /// The blob. Always whole: header, then `count` members.
+    bytes: Vec<u8>,
+}
+
+/// Why bytes are no intset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidIntSet {
+    /// Width other than 2, 4 or 8, or a length that does not go with width and count.
+    Size,
+    /// No member: such a set does not exist.
+    Empty,
+    /// This member is not greater than the one before it.
+    Order(usize),
+}
+
+impl fmt::Display for InvalidIntSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size => f.write_str("intset size differs from its header"),
+            Self::Empty => f.write_str("intset without a member"),
+            Self::Order(index) => write!(f, "intset member {index} is out of order"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidIntSet {}
+
+impl fmt::Debug for IntSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Default for IntSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FromIterator<i64> for IntSet {
+    fn from_iter<T: IntoIterator<Item = i64>>(values: T) -> Self {
+        let mut set = Self::new();
+        for value in values {
+            set.insert(value);
+        }
+        set
+    }
+}
+
+impl IntSet {
+    /// An empty set.
+    pub fn new() -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + 8);
+        bytes.extend_from_slice(&2u32.to_le_bytes());
+        bytes.extend_from_slice(&0u32.to_le_bytes());
+        Self { bytes }
+    }
+
+    /// Checks a blob and returns its number of members.
+    pub fn validate(bytes: &[u8]) -> Result<usize, InvalidIntSet> {
+        let (width, count) = header(bytes).ok_or(InvalidIntSet::Size)?;
+        let members = count.checked_mul(width).ok_or(InvalidIntSet::Size)?;
+        if !matches!(width, 2 | 4 | 8) || bytes.len() - HEADER_BYTES != members {
+            return Err(InvalidIntSet::Size);
+        }
+        if count == 0 {
+            return Err(InvalidIntSet::Empty);
+        }
+        let set = Members { bytes, width };
+        match (1..count).find(|&index| set.at(index - 1) >= set.at(index)) {
+            Some(index) => Err(InvalidIntSet::Order(index)),
+            None => Ok(count),
+        }
+    }
+
+    /// Takes bytes that passed [`IntSet::validate`].
+    pub fn from_validated(bytes: Vec<u8>) -> Self {
+        debug_assert!(Self::validate(&bytes).is_ok());
+        Self { bytes }
+    }
+
+    /// The blob.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Heap bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        header(&self.bytes).map_or(0, |(_, count)| count)
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `value` is a member.
+    #[inline]
+    pub fn contains(&self, value: i64) -> bool {
+        self.search(value).is_ok()
+    }
+
+    /// The member with this index in ascending order.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<i64> {
+        (index < self.len()).then(|| self.members().at(index))
+    }
+
+    /// The least member.
+    pub fn min(&self) -> Option<i64> {
+        self.get(0)
+    }
+
+    /// The greatest member.
+    pub fn max(&self) -> Option<i64> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// Any member, all equally likely.
+    pub fn random(&self, rng: &mut dyn Rng) -> Option<i64> {
+        self.get(rng.index(self.len()))
+    }
+
+    /// The members in ascending order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + ExactSizeIterator + '_ {
+        let members = self.members();
+        (0..self.len()).map(move |index| members.at(index))
+    }
+
+    /// Adds a member; `false` if it was there.
+    pub fn insert(&mut self, value: i64) -> bool {
+        let width = width_for(value);
+        if width > self.width() {
+            self.widen(width);
+        }
+        let Err(index) = self.search(value) else { return false };
+        let width = self.width();
+        let at = HEADER_BYTES + index * width;
+        let old_len = self.bytes.len();
+        self.reserve(width);
+        self.bytes.resize(old_len + width, 0);
+        self.bytes.copy_within(at..old_len, at + width);
+        self.bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+        self.set_len(self.len() + 1);
+        true
+    }
+
+    /// Removes a member; `false` if it was not there.
+    pub fn remove(&mut self, value: i64) -> bool {
+        let Ok(index) = self.search(value) else { return false };
+        let width = self.width();
+        let at = HEADER_BYTES + index * width;
+        self.bytes.drain(at..at + width);
+        self.set_len(self.len() - 1);
+        if self.bytes.len() * 2 < self.bytes.capacity() && self.bytes.capacity() > 64 {
+            self.bytes.shrink_to_fit();
+        }
+        true
+    }
+
+    /// Bytes per member.
+    #[inline]
+    fn width(&self) -> usize {
+        header(&self.bytes).map_or(2, |(width, _)| width)
+    }
+
+    #[inline]
+    fn members(&self) -> Members<'_> {
+        Members { bytes: &self.bytes, width: self.width() }
+    }
+
+    /// Index of the value, or (`Err`) where it belongs.
+    #[inline]
+    fn search(&self, value: i64) -> Result<usize, usize> {
+        let members = self.members();
+        let mut low = 0;
+        let mut high = self.len();
+        // Sets are often filled in ascending order.
+        if high > 0 && members.at(high - 1) < value {
+            return Err(high);
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = members.at(middle);
+            if found == value {
+                return Ok(middle);
+            }
+            if found < value {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Err(low)
+    }
+
+    /// Rewrites all members with a greater width.
+    fn widen(&mut self, width: usize) {
+        let count = self.len();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + (count + 1) * width);
+        bytes.extend_from_slice(&(width as u32).to_le_bytes());
+        bytes.extend_from_slice(&(count as u32).to_le_bytes());
+        for value in self.iter() {
+            bytes.extend_from_slice(&value.to_le_bytes()[..width]);
+        }
+        self.bytes = bytes;
+    }
+
+    /// Makes room for one more member: little at a time, because small sets are many.
+    fn reserve(&mut self, width: usize) {
+        if self.bytes.len() + width > self.bytes.capacity() {
+            self.bytes.reserve_exact((self.bytes.len() / 8).next_multiple_of(16).max(16));
+        }
+    }
+
+    fn set_len(&mut self, len: usize) {
+        // Sets leave this form long before 2^32 members.
+        self.bytes[4..HEADER_BYTES].copy_from_slice(&(len as u32).to_le_bytes());
+    }
+}
+
+/// Members of a blob whose header was read.
+#[derive(Clone, Copy)]
+struct Members<'a> {
+    bytes: &'a [u8],
+    width: usize,
+}
+
+impl Members<'_> {
+    /// The member with this index, which is below the count.
+    #[inline]
+    fn at(&self, index: usize) -> i64 {
+        let at = HEADER_BYTES + index * self.width;
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        match self.width {
+            2 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i16::from_le_bytes(chunk))),
+            4 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i32::from_le_bytes(chunk))),
+            _ => bytes.first_chunk().map_or(0, |&chunk| i64::from_le_bytes(chunk)),
+        }
+    }
+}
+
+/// Width and count.
+#[inline]
+fn header(bytes: &[u8]) -> Option<(usize, usize)> {
+    let &[w0, w1, w2, w3, c0, c1, c2, c3] = bytes.first_chunk::<HEADER_BYTES>()?;
+    let width = u32::from_le_bytes([w0, w1, w2, w3]);
+    let count = u32::from_le_bytes([c0, c1, c2, c3]);
+    Some((width as usize, count as usize))
+}
+
+fn width_for(value: i64) -> usize {
+    if i16::try_from(value).is_ok() {
+        2
+    } else if i32::try_from(value).is_ok() {
+        4
+    } else {
+        8
+    }
+}

@@ -1,0 +1,382 @@
+//! The list type: one listpack while it is small, a deque of bounded nodes when it is not.
+//!
+//! ```text
+//! Packed    [ listpack ]                                   OBJECT ENCODING "listpack"
+//! Chunked   [ node | node | node | ... ]                   "quicklist"
+//!           node = Arc of a listpack within the bound, or of one oversized element
+//! ```
+//!
+//! The bound is `list-max-listpack-size`, handed to every operation that adds or removes (the
+//! directive can change while the list lives). A list becomes chunked when an addition would pass
+//! the bound, and one listpack again when a removal leaves a single node of at most half of it:
+//! Redis' rules, because clients read the encoding.
+//!
+//! Cloning a chunked list copies pointers only: the nodes are shared and copied one at a time when
+//! either side changes them. That is how a snapshot keeps a long list without copying it.
+//!
+//! Finding an index walks the node table from the nearer end; the table holds the counts, so the
+//! walk does not touch the nodes.
+
+mod chunked;
+mod iter;
+mod limit;
+
+#[cfg(test)]
+mod tests;
+
+use std::mem;
+
+use super::listpack::{Element, Listpack};
+use chunked::Chunked;
+pub use chunked::{Node, NodeRef};
+pub use iter::Iter;
+use limit::NodeLimit;
+
+/// A list of byte strings.
+#[derive(Clone, Debug)]
+pub struct List {
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Packed(Listpack),
+    Chunked(Box<Chunked>),
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl List {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self { form: Form::Packed(Listpack::new()) }
+    }
+
+    /// A list of the elements of a listpack that was loaded.
+    pub fn from_listpack(listpack: Listpack, list_max_listpack_size: i64) -> Self {
+        let limit = NodeLimit::new(list_max_listpack_size);
+        if limit.is_exceeded(listpack.byte_len(), listpack.len()) {
+            return Self::from_nodes([Node::Packed(listpack)], list_max_listpack_size);
+        }
+        Self { form: Form::Packed(listpack) }
+    }
+
+    /// A list of nodes that were loaded, as they are; empty ones are left out.
+    pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_max_listpack_size: i64) -> Self {
+        let mut list = Self { form: Form::Chunked(Box::new(Chunked::from_nodes(nodes))) };
+        let limit = NodeLimit::new(list_max_listpack_size);
+        list.pack_if(|bytes, count| limit.allows_packing(bytes, count));
+        list
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match &self.form {
+            Form::Packed(listpack) => listpack.len(),
+            Form::Chunked(chunked) => chunked.len(),
+        }
+    }
+
+    /// Whether there is no element (and the key ought to go).
+    pub fn is_empty(&self) -> bool {
+        match &self.form {
+            Form::Packed(listpack) => listpack.is_empty(),
+            Form::Chunked(chunked) => chunked.len() == 0,
+        }
+    }
+
+    /// What OBJECT ENCODING says.
+    pub fn encoding_name(&self) -> &'static str {
+        match &self.form {
+            Form::Packed(_) => "listpack",
+            Form::Chunked(_) => "quicklist",
+        }
+    }
+
+    /// Heap bytes held, shared nodes counted in full. Walks the nodes.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.form {
+            Form::Packed(listpack) => listpack.memory_bytes(),
+            Form::Chunked(chunked) => mem::size_of::<Chunked>() + chunked.memory_bytes(),
+        }
+    }
+
+    /// The nodes in order, for a writer of files; a packed list is one node.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        let (packed, chunked) = match &self.form {
+            Form::Packed(listpack) => (Some(NodeRef::Packed(listpack.bytes())), None),
+            Form::Chunked(chunked) => (None, Some(chunked.nodes())),
+        };
+        packed.into_iter().chain(chunked.into_iter().flatten())
+    }
+
+    /// Number of [`List::nodes`].
+    pub fn node_count(&self) -> usize {
+        match &self.form {
+            Form::Packed(_) => 1,
+            Form::Chunked(chunked) => chunked.node_count(),
+        }
+    }
+
+    /// The position that an index means; negative ones count from the end. `None` outside.
+    pub fn position(&self, index: i64) -> Option<usize> {
+        let len = self.len();
+        let position = match usize::try_from(index) {
+            Ok(position) => position,
+            Err(_) => len.checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?,
+        };
+        (position < len).then_some(position)
+    }
+
+    /// The element with this index; negative ones count from the end.
+    pub fn get(&self, index: i64) -> Option<Element<'_>> {
+        match &self.form {
+            Form::Packed(listpack) => listpack.view().element(index),
+            Form::Chunked(chunked) => chunked.get(self.position(index)?),
+        }
+    }
+
+    /// The first element.
+    pub fn front(&self) -> Option<Element<'_>> {
+        self.get(0)
+    }
+
+    /// The last element.
+    pub fn back(&self) -> Option<Element<'_>> {
+        self.get(-1)
+    }
+
+    /// All elements, first to last.
+    pub fn iter(&self) -> Iter<'_> {
+        self.iter_from(0)
+    }
+
+    /// The elements from this position to the end.
+    pub fn iter_from(&self, position: usize) -> Iter<'_> {
+        Iter::forward(&self.form, position, self.len())
+    }
+
+    /// The elements from this position back to the first.
+    pub fn iter_back_from(&self, position: usize) -> Iter<'_> {
+        Iter::backward(&self.form, position, self.len())
+    }
+
+    /// Appends an element.
+    pub fn push_back<'e>(&mut self, element: impl Into<Element<'e>>, max_listpack_size: i64) {
+        let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        self.chunk_for(element.len(), 1, limit);
+        self.append(element, limit);
+    }
+
+    /// Inserts an element before all others.
+    pub fn push_front<'e>(&mut self, element: impl Into<Element<'e>>, max_listpack_size: i64) {
+        let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        self.chunk_for(element.len(), 1, limit);
+        self.prepend(element, limit);
+    }
+
+    /// Appends elements one after the other. The encoding is chosen for all of them together, as
+    /// RPUSH does, so it may differ from that of single pushes.
+    pub fn extend_back<T: AsRef<[u8]>>(&mut self, texts: &[T], max_listpack_size: i64) {
+        let limit = NodeLimit::new(max_listpack_size);
+        self.chunk_for(text_bytes(texts), texts.len(), limit);
+        for text in texts {
+            self.append(Element::from(text.as_ref()), limit);
+        }
+    }
+
+    /// Inserts elements one after the other before the first: the last one ends up first (LPUSH).
+    pub fn extend_front<T: AsRef<[u8]>>(&mut self, texts: &[T], max_listpack_size: i64) {
+        let limit = NodeLimit::new(max_listpack_size);
+        self.chunk_for(text_bytes(texts), texts.len(), limit);
+        for text in texts {
+            self.prepend(Element::from(text.as_ref()), limit);
+        }
+    }
+
+    /// Removes the first element and returns its text.
+    pub fn pop_front(&mut self, max_listpack_size: i64) -> Option<Vec<u8>> {
+        let text = self.front()?.to_vec();
+        self.remove_range(0, 1, max_listpack_size);
+        Some(text)
+    }
+
+    /// Removes the last element and returns its text.
+    pub fn pop_back(&mut self, max_listpack_size: i64) -> Option<Vec<u8>> {
+        let text = self.back()?.to_vec();
+        self.remove_range(self.len() - 1, 1, max_listpack_size);
+        Some(text)
+    }
+
+    /// Inserts an element so that it has this position; `false` beyond the end.
+    pub fn insert<'e>(
+        &mut self,
+        position: usize,
+        element: impl Into<Element<'e>>,
+        max_listpack_size: i64,
+    ) -> bool {
+        if position > self.len() {
+            return false;
+        }
+        let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        self.chunk_for(element.len(), 1, limit);
+        match &mut self.form {
+            Form::Packed(listpack) => listpack.insert_at(position, element),
+            Form::Chunked(chunked) => chunked.insert(position, element, limit),
+        }
+    }
+
+    /// Puts another element in the place of the one with this index; `false` if there is none.
+    pub fn set<'e>(
+        &mut self,
+        index: i64,
+        element: impl Into<Element<'e>>,
+        max_listpack_size: i64,
+    ) -> bool {
+        let Some(position) = self.position(index) else { return false };
+        let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        self.chunk_for(element.len(), 1, limit);
+        match &mut self.form {
+            Form::Packed(listpack) => {
+                if let Some(cursor) = listpack.view().seek(index) {
+                    listpack.replace(cursor, element);
+                }
+            }
+            Form::Chunked(chunked) => chunked.set(position, element, limit),
+        }
+        self.shrink(limit);
+        true
+    }
+
+    /// Removes up to `count` elements from this position on; returns how many.
+    pub fn remove_range(&mut self, position: usize, count: usize, max_listpack_size: i64) -> usize {
+        let removed = match &mut self.form {
+            Form::Packed(listpack) => match i64::try_from(position) {
+                Ok(index) => listpack.remove_range(index, count),
+                Err(_) => 0,
+            },
+            Form::Chunked(chunked) => chunked.remove_range(position, count),
+        };
+        self.shrink(NodeLimit::new(max_listpack_size));
+        removed
+    }
+
+    /// Keeps `count` elements from this position on and removes the rest (LTRIM).
+    pub fn keep(&mut self, position: usize, count: usize, max_listpack_size: i64) {
+        let len = self.len();
+        let start = position.min(len);
+        let end = start.saturating_add(count).min(len);
+        self.remove_range(end, len - end, max_listpack_size);
+        self.remove_range(0, start, max_listpack_size);
+    }
+
+    /// Removes elements with this text: the first `count`, or the last ones for a negative count,
+    /// or all for zero. Returns how many (LREM).
+    pub fn remove_matching(&mut self, text: &[u8], count: i64, max_listpack_size: i64) -> usize {
+        let wanted = match usize::try_from(count.unsigned_abs()) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(wanted) => wanted,
+        };
+        let backward = count < 0;
+        let removed = match &mut self.form {
+            Form::Packed(listpack) => {
+                chunked::remove_from_listpack(listpack, text, wanted, backward)
+            }
+            Form::Chunked(chunked) => chunked.remove_matching(text, wanted, backward),
+        };
+        if removed > 0 {
+            self.shrink(NodeLimit::new(max_listpack_size));
+        }
+        removed
+    }
+
+    /// Position of the first element with this text.
+    pub fn find(&self, text: &[u8]) -> Option<usize> {
+        self.positions(text, 1, 1, 0).first().copied()
+    }
+
+    /// Positions of elements with this text (LPOS): from the `rank`th match on (negative: counted
+    /// and listed from the end), at most `count` of them (0: all), looking at no more than
+    /// `compared_max` elements (0: all).
+    pub fn positions(
+        &self,
+        text: &[u8],
+        rank: i64,
+        count: usize,
+        compared_max: usize,
+    ) -> Vec<usize> {
+        let len = self.len();
+        let unlimited = |bound: usize| if bound == 0 { usize::MAX } else { bound };
+        let mut to_skip = rank.unsigned_abs().saturating_sub(1);
+        let mut found = Vec::new();
+        let elements =
+            if rank < 0 { self.iter_back_from(len.saturating_sub(1)) } else { self.iter() };
+        let number = crate::number::parse_i64(text);
+        for (steps, element) in elements.take(unlimited(compared_max)).enumerate() {
+            let hit = match element {
+                Element::Int(value) => number == Some(value),
+                Element::Str(bytes) => bytes == text,
+            };
+            if !hit {
+                continue;
+            }
+            if to_skip > 0 {
+                to_skip -= 1;
+                continue;
+            }
+            found.push(if rank < 0 { len - 1 - steps } else { steps });
+            if found.len() == unlimited(count) {
+                break;
+            }
+        }
+        found
+    }
+
+    fn append(&mut self, element: Element<'_>, limit: NodeLimit) {
+        match &mut self.form {
+            Form::Packed(listpack) => listpack.push_back(element),
+            Form::Chunked(chunked) => chunked.push_back(element, limit),
+        }
+    }
+
+    fn prepend(&mut self, element: Element<'_>, limit: NodeLimit) {
+        match &mut self.form {
+            Form::Packed(listpack) => listpack.push_front(element),
+            Form::Chunked(chunked) => chunked.push_front(element, limit),
+        }
+    }
+
+    /// Becomes chunked if `count` more elements with this much text together pass the bound.
+    fn chunk_for(&mut self, text_bytes: usize, count: usize, limit: NodeLimit) {
+        if let Form::Packed(listpack) = &mut self.form
+            && limit.is_exceeded(
+                listpack.byte_len().saturating_add(text_bytes),
+                listpack.len().saturating_add(count),
+            )
+        {
+            let node = Node::Packed(mem::take(listpack));
+            self.form = Form::Chunked(Box::new(Chunked::from_nodes([node])));
+        }
+    }
+
+    fn shrink(&mut self, limit: NodeLimit) {
+        self.pack_if(|bytes, count| limit.allows_shrinking(bytes, count));
+    }
+
+    /// Becomes one listpack if there is one node of a size that `fits`, or none.
+    fn pack_if(&mut self, fits: impl Fn(usize, usize) -> bool) {
+        if let Form::Chunked(chunked) = &mut self.form
+            && let Some(listpack) = chunked.take_only_listpack(fits)
+        {
+            self.form = Form::Packed(listpack);
+        }
+    }
+}
+
+fn text_bytes<T: AsRef<[u8]>>(texts: &[T]) -> usize {
+    texts.iter().map(|text| text.as_ref().len()).sum()
+}
