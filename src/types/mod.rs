@@ -9,4 +9,5 @@ pub mod limits;
 pub mod list;
 pub mod listpack;
 pub mod table;
+pub mod thin;
 pub mod ziplist;
