@@ -1,9 +1,9 @@
 //! Doubles as text: sorted set scores and every double in a reply.
 //!
 //! Printing gives Redis' digits exactly. Redis prints with Grisu2 (Loitsch, "Printing
-//! floating-point numbers quickly and accurately with integers", 2010), whose digits always read back as the same
-//! double but are not the shortest ones for about one double in a thousand (1e23 comes out as
-//! 99999999999999990000000); a shortest printer would therefore answer differently now and then.
+//! floating-point numbers quickly and accurately with integers", 2010), whose digits always read
+//! back as the same double but are not the shortest ones for about one double in a thousand (1e23
+//! comes out as 99999999999999990000000); a shortest printer would answer differently now and then.
 //! The layout (when to use an exponent) is Redis' as well and like nobody else's.
 
 use super::extended::{Rounded, parse_hex};

@@ -6,7 +6,7 @@
 //!
 //! The bytes are Redis' (RDB stores them as they are). All members have the width of the widest one
 //! that was ever added; the array is widened when that is needed and never narrowed. Lookup is a
-//! binary search, so insertion moves memory only. Bytes from a file go through [`IntSet::validate`].
+//! binary search. Bytes from a file go through [`IntSet::validate`].
 
 #[cfg(test)]
 mod tests;

@@ -94,8 +94,10 @@ proptest! {
     }
 
     #[test]
-    fn validation_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..40), width in 0u8..9) {
-        let mut bytes = bytes;
+    fn validation_never_panics(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..40),
+        width in 0u8..9,
+    ) {
         let _ = IntSet::validate(&bytes);
         if bytes.len() > 8 {
             let count = (bytes.len() - 8) / usize::from(width.max(1));

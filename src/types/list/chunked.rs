@@ -1,13 +1,12 @@
 //! The deque of nodes behind a long list.
 //!
-//! Invariants: no node is empty; `len` is the sum of the counts in the node table; a node table
-//! entry's count is that of its node. A node may be larger than the bound (the bound was lowered,
-//! or a file had it so); it then takes no more elements.
+//! Invariants: no node is empty; the count in a slot is that of its node. A node may be larger than
+//! the bound (the bound was lowered, or a file had it so); it then takes no more elements.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::limit::NodeLimit;
+use super::limit::{ENTRY_OVERHEAD, NodeLimit};
+use super::table::NodeTable;
 use crate::types::listpack::{Element, Listpack, ListpackRef};
 
 /// Header and end byte of a listpack: what two lose when they become one.
@@ -31,8 +30,9 @@ pub enum NodeRef<'a> {
     Plain(&'a [u8]),
 }
 
+/// A node's entry in the table.
 #[derive(Clone, Debug)]
-struct Slot {
+pub(super) struct Slot {
     /// Elements of the node, here so that seeking needs no look at it.
     count: usize,
     node: Arc<Node>,
@@ -41,8 +41,7 @@ struct Slot {
 /// A list in nodes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunked {
-    slots: VecDeque<Slot>,
-    len: usize,
+    nodes: NodeTable,
 }
 
 impl Node {
@@ -72,8 +71,35 @@ impl Node {
 }
 
 impl Slot {
-    fn new(node: Node) -> Self {
+    pub(super) fn new(node: Node) -> Self {
         Self { count: node.count(), node: Arc::new(node) }
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    fn as_ref(&self) -> NodeRef<'_> {
+        match &*self.node {
+            Node::Packed(listpack) => NodeRef::Packed(listpack.bytes()),
+            Node::Plain(text) => NodeRef::Plain(text),
+        }
+    }
+
+    /// Inserts the element if there is room.
+    #[inline]
+    fn insert(&mut self, offset: usize, element: Element<'_>, limit: NodeLimit) -> bool {
+        let count = self.count;
+        let Some(listpack) = self.with_room(element, limit) else { return false };
+        if offset == count {
+            listpack.push_back(element);
+        } else if !listpack.insert_at(offset, element) {
+            return false;
+        }
+        self.count += 1;
+        true
     }
 
     /// The listpack, if this element may be added to it.
@@ -103,6 +129,14 @@ impl Slot {
         }
     }
 
+    fn replace(&mut self, offset: usize, element: Element<'_>) {
+        if let Some(listpack) = self.listpack_mut()
+            && let Some(cursor) = i64::try_from(offset).ok().and_then(|at| listpack.view().seek(at))
+        {
+            listpack.replace(cursor, element);
+        }
+    }
+
     fn get(&self, offset: usize) -> Option<Element<'_>> {
         match &*self.node {
             Node::Packed(listpack) => listpack.view().element(i64::try_from(offset).ok()?),
@@ -115,6 +149,34 @@ impl Slot {
             Node::Packed(listpack) => listpack.view().find(text, 0).is_some(),
             Node::Plain(plain) => &**plain == text,
         }
+    }
+
+    /// Takes the first or the last element of a packed node out.
+    fn pop(&mut self, back: bool) -> Option<Vec<u8>> {
+        let listpack = self.listpack_mut()?;
+        let view = listpack.view();
+        let cursor = if back { view.last()? } else { view.first()? };
+        let text = view.get(cursor)?.to_vec();
+        self.count -= listpack.remove(cursor, 1);
+        Some(text)
+    }
+
+    /// Removes elements of a packed node, not all of them.
+    fn remove(&mut self, offset: usize, count: usize) {
+        if let Some(listpack) = self.listpack_mut() {
+            let removed = listpack.remove_range(i64::try_from(offset).unwrap_or(i64::MAX), count);
+            self.count -= removed;
+        }
+    }
+
+    fn remove_matching(&mut self, text: &[u8], wanted: usize, backward: bool) -> usize {
+        // The caller found a match, so it is the one element of a plain node.
+        let removed = match self.listpack_mut() {
+            Some(listpack) => remove_from_listpack(listpack, text, wanted, backward),
+            None => 1,
+        };
+        self.count -= removed;
+        removed
     }
 
     /// Splits off the elements from `offset` on, which is neither the first nor beyond the last.
@@ -131,91 +193,70 @@ impl Slot {
 impl Chunked {
     /// Takes nodes as they are; empty ones are left out.
     pub(super) fn from_nodes(nodes: impl IntoIterator<Item = Node>) -> Self {
-        let slots: VecDeque<Slot> =
-            nodes.into_iter().map(Slot::new).filter(|slot| slot.count > 0).collect();
-        let len = slots.iter().map(|slot| slot.count).sum();
-        Self { slots, len }
+        Self { nodes: nodes.into_iter().map(Slot::new).filter(|slot| slot.count > 0).collect() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.nodes.elements()
     }
 
     pub(super) fn node_count(&self) -> usize {
-        self.slots.len()
+        self.nodes.len()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         // Two counters in front of each shared node.
         const SHARED_BYTES: usize = size_of::<Node>() + 16;
         let nodes: usize =
-            self.slots.iter().map(|slot| SHARED_BYTES + slot.node.memory_bytes()).sum();
-        nodes + self.slots.capacity() * size_of::<Slot>()
+            self.nodes.iter().map(|slot| SHARED_BYTES + slot.node.memory_bytes()).sum();
+        nodes + self.nodes.memory_bytes()
     }
 
     pub(super) fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
-        (0..self.slots.len()).filter_map(|index| self.node(index))
+        self.nodes.iter().map(Slot::as_ref)
     }
 
     pub(super) fn node(&self, index: usize) -> Option<NodeRef<'_>> {
-        Some(match &*self.slots.get(index)?.node {
-            Node::Packed(listpack) => NodeRef::Packed(listpack.bytes()),
-            Node::Plain(text) => NodeRef::Plain(text),
-        })
+        self.nodes.get(index).map(Slot::as_ref)
     }
 
-    /// Node and offset in it of the element at `position`, which is in the list.
+    /// Node and offset in it of the element at `position`.
     pub(super) fn locate(&self, position: usize) -> Option<(usize, usize)> {
-        if position >= self.len {
-            return None;
-        }
-        if position <= self.len / 2 {
-            let mut rest = position;
-            for (index, slot) in self.slots.iter().enumerate() {
-                if rest < slot.count {
-                    return Some((index, rest));
-                }
-                rest -= slot.count;
-            }
-        } else {
-            let mut rest = self.len - position;
-            for (index, slot) in self.slots.iter().enumerate().rev() {
-                if rest <= slot.count {
-                    return Some((index, slot.count - rest));
-                }
-                rest -= slot.count;
-            }
-        }
-        None
+        self.nodes.locate(position)
     }
 
     pub(super) fn get(&self, position: usize) -> Option<Element<'_>> {
         let (index, offset) = self.locate(position)?;
-        self.slots.get(index)?.get(offset)
+        self.nodes.get(index)?.get(offset)
     }
 
     pub(super) fn push_back(&mut self, element: Element<'_>, limit: NodeLimit) {
-        self.len += 1;
-        if let Some(slot) = self.slots.back_mut()
-            && let Some(listpack) = slot.with_room(element, limit)
-        {
-            listpack.push_back(element);
-            slot.count += 1;
-            return;
+        let count = self.nodes.len();
+        let last = count.checked_sub(1);
+        let added = last.and_then(|last| {
+            self.nodes.update(last, |slot| slot.insert(slot.count, element, limit))
+        });
+        if added != Some(true) {
+            self.nodes.insert(count, Slot::new(Node::new(element, limit)));
         }
-        self.slots.push_back(Slot::new(Node::new(element, limit)));
     }
 
     pub(super) fn push_front(&mut self, element: Element<'_>, limit: NodeLimit) {
-        self.len += 1;
-        if let Some(slot) = self.slots.front_mut()
-            && let Some(listpack) = slot.with_room(element, limit)
-        {
-            listpack.push_front(element);
-            slot.count += 1;
-            return;
+        if self.nodes.update(0, |slot| slot.insert(0, element, limit)) != Some(true) {
+            self.nodes.insert(0, Slot::new(Node::new(element, limit)));
         }
-        self.slots.push_front(Slot::new(Node::new(element, limit)));
+    }
+
+    /// Takes the first or the last element out.
+    pub(super) fn pop(&mut self, back: bool) -> Option<Vec<u8>> {
+        let index = if back { self.nodes.len().checked_sub(1)? } else { 0 };
+        let slot = self.nodes.get(index)?;
+        if slot.count == 1 {
+            let text = slot.get(0)?.to_vec();
+            self.nodes.remove_range(index..index + 1);
+            return Some(text);
+        }
+        self.nodes.update(index, |slot| slot.pop(back)).flatten()
     }
 
     /// Inserts at a position within the list or at its end.
@@ -225,29 +266,43 @@ impl Chunked {
         element: Element<'_>,
         limit: NodeLimit,
     ) -> bool {
-        if position == self.len {
+        if position == self.len() {
             self.push_back(element, limit);
             return true;
         }
-        let Some((index, offset)) = self.locate(position) else { return false };
-        if offset == 0 && index == 0 {
-            self.push_front(element, limit);
+        self.insert_beside(position, false, element, limit)
+    }
+
+    /// Inserts before or after the element at `pivot`. Which node takes the element decides when
+    /// the list becomes one listpack again, so the order of the attempts is Redis'.
+    pub(super) fn insert_beside(
+        &mut self,
+        pivot: usize,
+        after: bool,
+        element: Element<'_>,
+        limit: NodeLimit,
+    ) -> bool {
+        let Some((index, offset)) = self.locate(pivot) else { return false };
+        let Some(count) = self.nodes.get(index).map(Slot::count) else { return false };
+        let at = offset + usize::from(after);
+        let large = limit.is_large(element.len());
+        if !large && self.insert_within(index, at, element, limit) {
             return true;
         }
-        self.len += 1;
-        if self.insert_within(index, offset, element, limit) {
+        if at > 0 && at < count {
+            self.insert_by_splitting(index, at, after, element, limit);
             return true;
         }
-        // At the seam of two nodes the end of the left one is as good.
-        if offset == 0 {
-            let left = index - 1;
-            let end = self.slots.get(left).map_or(0, |slot| slot.count);
-            if !self.insert_within(left, end, element, limit) {
-                self.slots.insert(index, Slot::new(Node::new(element, limit)));
+        // At the seam of two nodes the end of the neighbour is as good.
+        let neighbour = if after { Some(index + 1) } else { index.checked_sub(1) };
+        if !large && let Some(neighbour) = neighbour {
+            let end = if after { 0 } else { self.nodes.get(neighbour).map_or(0, Slot::count) };
+            if self.insert_within(neighbour, end, element, limit) {
+                return true;
             }
-            return true;
         }
-        self.insert_by_splitting(index, offset, element, limit);
+        let index = index + usize::from(after);
+        self.nodes.insert(index, Slot::new(Node::new(element, limit)));
         true
     }
 
@@ -259,76 +314,84 @@ impl Chunked {
         element: Element<'_>,
         limit: NodeLimit,
     ) -> bool {
-        let Some(slot) = self.slots.get_mut(index) else { return false };
-        let Some(listpack) = slot.with_room(element, limit) else { return false };
-        let inserted = listpack.insert_at(offset, element);
-        slot.count += usize::from(inserted);
-        inserted
+        self.nodes.update(index, |slot| slot.insert(offset, element, limit)) == Some(true)
     }
 
-    /// Splits the node before `offset` and puts the element between the halves.
+    /// Splits the node before `offset` and puts the element between the halves: into the half
+    /// without the pivot if it has room there.
     fn insert_by_splitting(
         &mut self,
         index: usize,
         offset: usize,
+        after: bool,
         element: Element<'_>,
         limit: NodeLimit,
     ) {
-        let tail = self.slots.get_mut(index).and_then(|slot| slot.split_off(offset));
-        if let Some(tail) = tail {
-            self.slots.insert(index + 1, tail);
+        if let Some(tail) = self.nodes.update(index, |slot| slot.split_off(offset)).flatten() {
+            self.nodes.insert(index + 1, tail);
         }
-        let mut middle = index;
-        if !self.insert_within(index, offset, element, limit)
-            && !self.insert_within(index + 1, 0, element, limit)
-        {
-            middle = index + 1;
-            self.slots.insert(middle, Slot::new(Node::new(element, limit)));
+        let mut center = if after { index } else { index + 1 };
+        let (half, end) = if after { (index + 1, 0) } else { (index, offset) };
+        if limit.is_large(element.len()) || !self.insert_within(half, end, element, limit) {
+            self.nodes.insert(index + 1, Slot::new(Node::new(element, limit)));
+            center += usize::from(!after);
         }
-        // From the right, so that the left indexes stay true.
-        self.merge(middle + 1, limit);
-        self.merge(middle, limit);
-        if index > 0 {
-            self.merge(index - 1, limit);
+        self.merge_around(center, limit);
+    }
+
+    /// Merges the neighbours of a node that was split, and it with them, where the bound allows.
+    fn merge_around(&mut self, mut center: usize, limit: NodeLimit) {
+        if center >= 2 && self.merge(center - 2, limit) {
+            center -= 1;
         }
+        self.merge(center + 1, limit);
+        if center >= 1 && self.merge(center - 1, limit) {
+            center -= 1;
+        }
+        self.merge(center, limit);
     }
 
     /// Makes one node of this and the next, if that is within the bound.
-    fn merge(&mut self, index: usize, limit: NodeLimit) {
-        let (Some(left), Some(right)) = (self.slots.get(index), self.slots.get(index + 1)) else {
-            return;
+    fn merge(&mut self, index: usize, limit: NodeLimit) -> bool {
+        let (Some(left), Some(right)) = (self.nodes.get(index), self.nodes.get(index + 1)) else {
+            return false;
         };
-        let (Some(a), Some(b)) = (left.listpack(), right.listpack()) else { return };
+        let (Some(a), Some(b)) = (left.listpack(), right.listpack()) else { return false };
         let bytes = a.byte_len() + b.byte_len() - FRAME_BYTES;
         if limit.is_exceeded(bytes, left.count + right.count) {
-            return;
+            return false;
         }
-        let Some(right) = self.slots.remove(index + 1) else { return };
-        if let (Some(left), Some(b)) = (self.slots.get_mut(index), right.listpack()) {
-            left.count += right.count;
-            if let Some(a) = left.listpack_mut() {
+        let Some(right) = self.nodes.remove(index + 1) else { return false };
+        self.nodes.update(index, |left| {
+            if let (Some(a), Some(b)) = (left.listpack_mut(), right.listpack()) {
                 a.append(b.view());
+                left.count += right.count;
             }
-        }
+        });
+        true
     }
 
     /// Replaces the element at `position`, which is in the list.
     pub(super) fn set(&mut self, position: usize, element: Element<'_>, limit: NodeLimit) {
         let Some((index, offset)) = self.locate(position) else { return };
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.nodes.get(index) else { return };
         let large = limit.is_large(element.len());
+        if slot.listpack().is_none() && !large {
+            // The neighbour may have room for what is no longer oversized.
+            self.insert_beside(position, true, element, limit);
+            self.remove_range(position, 1);
+            return;
+        }
         if slot.count == 1 {
-            *slot = Slot::new(Node::new(element, limit));
+            self.nodes.update(index, |slot| *slot = Slot::new(Node::new(element, limit)));
             return;
         }
         let old_len = slot.get(offset).map_or(0, |old| old.len());
         let bytes = slot.listpack().map_or(0, Listpack::byte_len).saturating_sub(old_len);
-        let fits = !large && !limit.is_exceeded(bytes + element.len() + 8, slot.count);
-        if (fits || !large && element.len() <= old_len)
-            && let Some(listpack) = slot.listpack_mut()
-            && let Some(cursor) = i64::try_from(offset).ok().and_then(|at| listpack.view().seek(at))
-        {
-            listpack.replace(cursor, element);
+        let fits = element.len() <= old_len
+            || !limit.is_exceeded(bytes + element.len() + ENTRY_OVERHEAD, slot.count);
+        if !large && fits {
+            self.nodes.update(index, |slot| slot.replace(offset, element));
             return;
         }
         self.remove_range(position, 1);
@@ -337,7 +400,7 @@ impl Chunked {
 
     /// Removes up to `count` elements from `position` on; returns how many.
     pub(super) fn remove_range(&mut self, position: usize, count: usize) -> usize {
-        let count = count.min(self.len.saturating_sub(position));
+        let count = count.min(self.len().saturating_sub(position));
         if count == 0 {
             return 0;
         }
@@ -345,65 +408,45 @@ impl Chunked {
         let mut index = first;
         let mut left = count;
         // Nodes that go as a whole are removed together at the end.
-        let mut emptied = None::<(usize, usize)>;
+        let mut whole = None::<(usize, usize)>;
         while left > 0 {
-            let Some(slot) = self.slots.get_mut(index) else { break };
+            let Some(slot) = self.nodes.get(index) else { break };
             let here = left.min(slot.count - offset);
             if here == slot.count {
-                emptied = Some((emptied.map_or(index, |(start, _)| start), index + 1));
+                whole = Some((whole.map_or(index, |(start, _)| start), index + 1));
             } else {
-                slot.count -= here;
-                if let Some(listpack) = slot.listpack_mut() {
-                    listpack.remove_range(i64::try_from(offset).unwrap_or(i64::MAX), here);
-                }
+                self.nodes.update(index, |slot| slot.remove(offset, here));
             }
             left -= here;
             offset = 0;
             index += 1;
         }
-        if let Some((start, end)) = emptied {
-            self.remove_slots(start, end);
+        if let Some((start, end)) = whole {
+            self.nodes.remove_range(start..end);
         }
-        self.len -= count - left;
         count - left
-    }
-
-    fn remove_slots(&mut self, start: usize, end: usize) {
-        if end - start == 1 {
-            self.slots.remove(start);
-        } else {
-            self.slots.drain(start..end);
-        }
-        if self.slots.len() * 4 < self.slots.capacity() && self.slots.capacity() > 32 {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
     }
 
     /// Removes up to `wanted` elements with this text, from the end if `backward`.
     pub(super) fn remove_matching(&mut self, text: &[u8], wanted: usize, backward: bool) -> usize {
         let mut removed = 0;
-        let count = self.slots.len();
+        let count = self.nodes.len();
         for step in 0..count {
             if removed == wanted {
                 break;
             }
             let index = if backward { count - 1 - step } else { step };
             // Nodes without a match stay shared with clones.
-            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.contains(text)) else {
+            if !self.nodes.get(index).is_some_and(|slot| slot.contains(text)) {
                 continue;
-            };
-            let here = match Arc::make_mut(&mut slot.node) {
-                Node::Packed(listpack) => {
-                    remove_from_listpack(listpack, text, wanted - removed, backward)
-                }
-                Node::Plain(_) => 1,
-            };
-            slot.count -= here;
-            removed += here;
+            }
+            let here = self
+                .nodes
+                .update(index, |slot| slot.remove_matching(text, wanted - removed, backward));
+            removed += here.unwrap_or(0);
         }
         if removed > 0 {
-            self.slots.retain(|slot| slot.count > 0);
-            self.len -= removed;
+            self.nodes.remove_empty();
         }
         removed
     }
@@ -414,15 +457,15 @@ impl Chunked {
         &mut self,
         fits: impl Fn(usize, usize) -> bool,
     ) -> Option<Listpack> {
-        if self.slots.len() > 1 {
+        if self.nodes.len() > 1 {
             return None;
         }
-        let Some(slot) = self.slots.front_mut() else { return Some(Listpack::new()) };
+        let Some(slot) = self.nodes.get(0) else { return Some(Listpack::new()) };
         let listpack = slot.listpack()?;
         if !fits(listpack.byte_len(), slot.count) {
             return None;
         }
-        slot.listpack_mut().map(std::mem::take)
+        self.nodes.update(0, |slot| slot.listpack_mut().map(std::mem::take)).flatten()
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) enum NodeLimit {
 /// Bound in bytes of nodes that are bounded by count.
 const COUNTED_BYTES_MAX: usize = 8192;
 /// What Redis takes an element to need beside its text when it asks whether it fits.
-const ENTRY_OVERHEAD: usize = 8;
+pub(super) const ENTRY_OVERHEAD: usize = 8;
 
 impl NodeLimit {
     /// The bound that the directive's value means: a count, or (negative) 4, 8, 16, 32 or 64 KiB.

@@ -11,8 +11,9 @@
 //! the bound, and one listpack again when a removal leaves a single node of at most half of it:
 //! Redis' rules, because clients read the encoding.
 //!
-//! Cloning a chunked list copies pointers only: the nodes are shared and copied one at a time when
-//! either side changes them. That is how a snapshot keeps a long list without copying it.
+//! Cloning a chunked list copies pointers only, and one for 64 nodes at that: the nodes are shared
+//! and copied one at a time when either side changes them. That is how a snapshot keeps a long list
+//! without copying it.
 //!
 //! Finding an index walks the node table from the nearer end; the table holds the counts, so the
 //! walk does not touch the nodes.
@@ -20,6 +21,7 @@
 mod chunked;
 mod iter;
 mod limit;
+mod table;
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +103,7 @@ impl List {
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(listpack) => listpack.memory_bytes(),
-            Form::Chunked(chunked) => mem::size_of::<Chunked>() + chunked.memory_bytes(),
+            Form::Chunked(chunked) => size_of::<Chunked>() + chunked.memory_bytes(),
         }
     }
 
@@ -200,16 +202,12 @@ impl List {
 
     /// Removes the first element and returns its text.
     pub fn pop_front(&mut self, max_listpack_size: i64) -> Option<Vec<u8>> {
-        let text = self.front()?.to_vec();
-        self.remove_range(0, 1, max_listpack_size);
-        Some(text)
+        self.pop(false, max_listpack_size)
     }
 
     /// Removes the last element and returns its text.
     pub fn pop_back(&mut self, max_listpack_size: i64) -> Option<Vec<u8>> {
-        let text = self.back()?.to_vec();
-        self.remove_range(self.len() - 1, 1, max_listpack_size);
-        Some(text)
+        self.pop(true, max_listpack_size)
     }
 
     /// Inserts an element so that it has this position; `false` beyond the end.
@@ -227,6 +225,24 @@ impl List {
         match &mut self.form {
             Form::Packed(listpack) => listpack.insert_at(position, element),
             Form::Chunked(chunked) => chunked.insert(position, element, limit),
+        }
+    }
+
+    /// Inserts an element before or after the first one with the text of `pivot` (LINSERT);
+    /// `false` if there is none. As in Redis the encoding is chosen before the pivot is looked for.
+    pub fn insert_beside<'e>(
+        &mut self,
+        pivot: &[u8],
+        after: bool,
+        element: impl Into<Element<'e>>,
+        max_listpack_size: i64,
+    ) -> bool {
+        let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        self.chunk_for(element.len(), 1, limit);
+        let Some(position) = self.find(pivot) else { return false };
+        match &mut self.form {
+            Form::Packed(listpack) => listpack.insert_at(position + usize::from(after), element),
+            Form::Chunked(chunked) => chunked.insert_beside(position, after, element, limit),
         }
     }
 
@@ -334,6 +350,23 @@ impl List {
             }
         }
         found
+    }
+
+    fn pop(&mut self, back: bool, max_listpack_size: i64) -> Option<Vec<u8>> {
+        match &mut self.form {
+            Form::Packed(listpack) => {
+                let view = listpack.view();
+                let cursor = if back { view.last()? } else { view.first()? };
+                let text = view.get(cursor)?.to_vec();
+                listpack.remove(cursor, 1);
+                Some(text)
+            }
+            Form::Chunked(chunked) => {
+                let text = chunked.pop(back)?;
+                self.shrink(NodeLimit::new(max_listpack_size));
+                Some(text)
+            }
+        }
     }
 
     fn append(&mut self, element: Element<'_>, limit: NodeLimit) {

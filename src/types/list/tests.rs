@@ -217,6 +217,14 @@ fn apply(
             list.extend_front(&[&text, &text], size);
             model.splice(0..0, [text.clone(), text]);
         }
+        8 => {
+            let pivot = model.get(at).cloned().unwrap_or_default();
+            let found = model.iter().position(|other| *other == pivot);
+            assert_eq!(list.insert_beside(&pivot, count > 3, &text, size), found.is_some());
+            if let Some(found) = found {
+                model.insert(found + usize::from(count > 3), text);
+            }
+        }
         _ => {
             list.extend_back(&[&text, &text], size);
             model.extend([text.clone(), text]);
@@ -228,7 +236,7 @@ proptest! {
     #[test]
     fn behaves_like_a_vector(
         steps in prop::collection::vec(
-            (0u8..10, any::<prop::sample::Index>(), element_text()),
+            (0u8..11, any::<prop::sample::Index>(), element_text()),
             1..120,
         ),
         size in prop_oneof![Just(-1i64), Just(1), Just(2), Just(5), Just(-2), Just(1000)],
@@ -241,7 +249,7 @@ proptest! {
             let limit = NodeLimit::new(size);
             for node in list.nodes() {
                 if let Some(view) = node.listpack() {
-                    // RPUSH of several counts their text only, so what surrounds it may pass the bound.
+                    // A push of several counts only their text.
                     let count = view.len();
                     let bytes = view.bytes().len().saturating_sub(7 + 10 * count);
                     prop_assert!(count == 1 || !limit.is_exceeded(bytes, count));
