@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod logger;
 pub mod glob;
 pub mod number;
 pub mod rng;

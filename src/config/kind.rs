@@ -41,11 +41,17 @@ pub struct WordsRule {
     pub syntax: &'static str,
     /// New canonical words from what was given and what is there. `append` is set when an earlier line
     /// of the config file had the same directive.
-    pub parse: fn(given: &[Word], current: &[Word], append: bool) -> Result<Vec<Word>, String>,
+    pub parse: ParseWords,
     /// The lines of a config file that say `value`: arguments, and whether the line is needed
     /// although the file did not have it (it differs from `default`).
-    pub lines: fn(value: &[Word], default: &[Word]) -> Vec<(Vec<Word>, bool)>,
+    pub lines: WriteLines,
 }
+
+/// See [`WordsRule::parse`].
+pub(super) type ParseWords =
+    fn(given: &[Word], current: &[Word], append: bool) -> Result<Vec<Word>, String>;
+/// See [`WordsRule::lines`].
+pub(super) type WriteLines = fn(value: &[Word], default: &[Word]) -> Vec<(Vec<Word>, bool)>;
 
 /// The error of a line with too many or too few arguments.
 pub(super) const WRONG_COUNT: &str = "wrong number of arguments";

@@ -190,7 +190,7 @@ fn save(given: &[Word], current: &[Word], append: bool) -> Result<Vec<Word>, Str
     let invalid = || "Invalid save parameters".to_owned();
     let empties = matches!(given, [one] if one.is_empty());
     let given = none_if_empty(given);
-    if given.len() % 2 != 0 {
+    if !given.len().is_multiple_of(2) {
         return Err(invalid());
     }
     let mut points = if append && !empties { current.to_vec() } else { Vec::new() };

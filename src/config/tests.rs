@@ -284,8 +284,9 @@ fn users_are_written_unless_they_live_in_their_own_file() {
     let text = Config::default().rewrite(old, &users);
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("user default on nopass\nport 6379\nuser foo off\n\n# Gen"), "{text}");
-    let mut config = Config::default();
-    config.aclfile = "users.acl".into();
+    let line = b"aclfile users.acl".to_vec();
+    let line = CommandLine { options: line, ..CommandLine::default() };
+    let config = load(&line, &file::tests::Given::of(&[]), "/").unwrap().config;
     let text = String::from_utf8(config.rewrite(old, &users)).unwrap();
     assert!(!text.contains("user "), "{text}");
 }
