@@ -3,8 +3,8 @@
 pub mod clock;
 pub mod config;
 pub mod disk;
-pub mod logger;
 pub mod glob;
+pub mod logger;
 pub mod number;
 pub mod rng;
 pub mod snapshot;

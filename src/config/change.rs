@@ -6,9 +6,10 @@
 
 use std::fmt;
 
+use super::Config;
 use super::directive::{self, Change};
 use super::words;
-use super::{Config, glob};
+use crate::glob;
 
 /// A configuration in which several directives were changed together.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ pub fn is_secret(name: &[u8]) -> bool {
     directive::find(name).is_some_and(|(directive, _)| directive.secret)
 }
 
+/// Whether a name has any byte that makes it a pattern.
+pub(super) fn is_pattern(name: &[u8]) -> bool {
+    name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
+}
+
 impl Config {
     /// Names and values that match any of the patterns, each name once. A pattern without `*?[` is a name;
     /// it is shown as it was asked for, and finds hidden directives too.
@@ -64,7 +70,7 @@ impl Config {
         for directive in shown {
             for name in directive.names() {
                 let asked = patterns.iter().find_map(|pattern| {
-                    if !glob::is_pattern(pattern) {
+                    if !is_pattern(pattern) {
                         return name.as_bytes().eq_ignore_ascii_case(pattern).then_some(*pattern);
                     }
                     let matches = glob::matches(pattern, name.as_bytes(), true);

@@ -10,11 +10,13 @@ use std::fmt;
 use std::io::{self, Read};
 
 use super::args::CommandLine;
+use super::change::is_pattern;
 use super::directive::{self, Directive, Place};
 use super::kind::Kind;
 use super::words::{self, Word};
-use super::{Config, absolute, default_of, glob};
+use super::{Config, absolute, default_of};
 use crate::disk::{Disk, OpenMode};
+use crate::glob;
 
 /// Most files that one configuration may include, one inside the other or one after the other.
 const INCLUDES_MAX: usize = 256;
@@ -254,7 +256,7 @@ impl Loader<'_> {
     fn include(&mut self, line: &Line<'_>, path: &[u8], depth: usize) -> Result<(), ConfigError> {
         let Ok(path) = std::str::from_utf8(path) else { return Err(line.wrong(None, BAD_LINE)) };
         let path = absolute(self.working_dir, path);
-        let paths = match glob::is_pattern(path.as_bytes()) {
+        let paths = match is_pattern(path.as_bytes()) {
             true => self.expand(&path),
             false => vec![path],
         };
@@ -278,7 +280,7 @@ impl Loader<'_> {
             let last = at + 1 == parts.len();
             let mut next = Vec::new();
             for dir in found {
-                if !glob::is_pattern(part.as_bytes()) {
+                if !is_pattern(part.as_bytes()) {
                     next.push(format!("{dir}/{part}"));
                     continue;
                 }

@@ -17,7 +17,6 @@ mod args;
 mod change;
 pub mod directive;
 mod file;
-pub mod glob;
 mod kind;
 mod notify;
 mod reference;
@@ -31,6 +30,7 @@ pub mod words;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
 
 pub use args::CommandLine;
 pub use change::{ChangeError, Changed, is_secret};
@@ -49,6 +49,8 @@ pub use words::Word;
 use directive::{Directive, Place};
 use value::Value;
 
+use crate::types::limits::Limits;
+
 /// The whole configuration. Typed settings are read as fields: `config.port`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -66,6 +68,26 @@ impl Config {
     /// Whether a client may CONFIG SET protected directives; `local` when it is on this machine.
     pub fn protected_allowed(&self, local: bool) -> bool {
         self.settings.enable_protected_configs.permits(local)
+    }
+
+    /// The sizes at which the collection types change their encoding.
+    pub fn limits(&self) -> Limits {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Limits {
+            hash_max_listpack_entries: size(self.hash_max_listpack_entries),
+            hash_max_listpack_value: size(self.hash_max_listpack_value),
+            set_max_intset_entries: size(self.set_max_intset_entries),
+            set_max_listpack_entries: size(self.set_max_listpack_entries),
+            set_max_listpack_value: size(self.set_max_listpack_value),
+            zset_max_listpack_entries: size(self.zset_max_listpack_entries),
+            zset_max_listpack_value: size(self.zset_max_listpack_value),
+            list_max_listpack_size: self.list_max_listpack_size,
+            list_compress_depth: self.list_compress_depth,
+            stream_node_max_bytes: size(self.stream_node_max_bytes),
+            stream_node_max_entries: size(self.stream_node_max_entries),
+            hll_sparse_max_bytes: size(self.hll_sparse_max_bytes),
+            string_max_bytes: size(self.proto_max_bulk_len),
+        }
     }
 
     /// The value of a directive; an empty text for lines that have none.
@@ -106,6 +128,14 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
+        static DEFAULT: OnceLock<Config> = OnceLock::new();
+        DEFAULT.get_or_init(Self::of_table).clone()
+    }
+}
+
+impl Config {
+    /// Every directive at the default of its row.
+    fn of_table() -> Self {
         let mut config = Self { settings: Settings::default(), remembered: BTreeMap::new() };
         for directive in directive::all() {
             if let Place::Field(..) = directive.place {
@@ -153,7 +183,6 @@ pub fn fuzz_config(bytes: &[u8]) {
     let old = old.get(1..).unwrap_or_default();
     let line = CommandLine { options: text.to_vec(), ..CommandLine::default() };
     let _ = CommandLine::parse(&words::split_spaces(old));
-    let _ = glob::matches(text, old, true);
     let Ok(loaded) = load(&line, &NoFiles, "/") else { return };
     let rewritten = rewrite::rewrite(&loaded.config, old, &[]);
     let again = load(&CommandLine { options: rewritten, ..CommandLine::default() }, &NoFiles, "/");

@@ -342,3 +342,11 @@ fn any_bytes_are_fine_for_the_fuzz_target() {
         fuzz_config(text.as_bytes());
     }
 }
+
+#[test]
+fn limits_of_the_types_follow_the_directives() {
+    assert_eq!(Config::default().limits(), crate::types::limits::Limits::default());
+    let limits =
+        changed(&[("zset-max-ziplist-value", "1kb"), ("proto-max-bulk-len", "2mb")]).limits();
+    assert_eq!((limits.zset_max_listpack_value, limits.string_max_bytes), (1024, 2 << 20));
+}

@@ -20,6 +20,9 @@ mod no_tls;
 mod observation;
 mod server;
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::kind::Kind;
 use super::settings::Settings;
 use super::value::{Setting, Value};
@@ -91,11 +94,14 @@ pub fn all() -> impl Iterator<Item = &'static Directive> {
 
 /// The directive of this name or alias, whatever its case, and the name as the table spells it.
 pub fn find(name: &[u8]) -> Option<(&'static Directive, &'static str)> {
-    all().find_map(|directive| {
-        let spelling =
-            directive.names().find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
-        Some((directive, spelling))
-    })
+    type Names = HashMap<&'static [u8], (&'static Directive, &'static str)>;
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let names =
+            all().flat_map(|row| row.names().map(move |name| (name.as_bytes(), (row, name))));
+        names.collect()
+    });
+    names.get(name.to_ascii_lowercase().as_slice()).copied()
 }
 
 /// The known name nearest to a misspelt one, if it is near enough to be meant.
