@@ -88,6 +88,10 @@ impl Reply {
 impl fmt::Display for Reply {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Editors drop blanks at the end of a line.
+            Self::Simple(bytes) | Self::Error(bytes) if bytes.ends_with(b" ") => {
+                write!(out, "{}", nested(self))
+            }
             Self::Simple(bytes) => write!(out, "+{}", escape(bytes)),
             Self::Error(bytes) => write!(out, "-{}", escape(bytes)),
             Self::Int(value) => write!(out, "{value}"),
