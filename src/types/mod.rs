@@ -3,11 +3,15 @@
 //!
 //! `hash64` is the one hash and `table` the one hash table, of the keyspace and of collections.
 
+pub mod hash;
 pub mod hash64;
 pub mod intset;
 pub mod limits;
 pub mod list;
 pub mod listpack;
+mod sample;
+pub mod set;
 pub mod table;
 pub mod thin;
 pub mod ziplist;
+pub mod zset;
