@@ -345,7 +345,7 @@ fn plain_text(number: Rounded) -> String {
         let mut whole = BigInteger::from_digits(&[]);
         whole.limbs.push(number.significand);
         whole.shift_left(number.exponent.unsigned_abs());
-        return whole.to_decimal();
+        return whole.into_decimal();
     }
     let shift = number.exponent.unsigned_abs();
     let significand = u128::from(number.significand);
@@ -455,7 +455,7 @@ impl BigInteger {
         (high << 64 | u128::from(low), sticky, 64 * below as i32)
     }
 
-    fn to_decimal(mut self) -> String {
+    fn into_decimal(mut self) -> String {
         let mut groups = Vec::new();
         while !self.limbs.is_empty() {
             groups.push(self.divide(Self::TEN_19));

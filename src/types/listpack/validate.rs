@@ -91,7 +91,7 @@ impl ListpackRef<'_> {
     pub fn is_unique(&self, width: usize) -> bool {
         let width = width.max(1);
         let count = self.len();
-        if count % width != 0 {
+        if !count.is_multiple_of(width) {
             return false;
         }
         let mut seen = HashSet::with_capacity(count / width);
