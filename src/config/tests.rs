@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::directive::{self, Change, Place};
 use super::kind::Kind;
 use super::*;
@@ -345,8 +347,71 @@ fn any_bytes_are_fine_for_the_fuzz_target() {
 
 #[test]
 fn limits_of_the_types_follow_the_directives() {
-    assert_eq!(Config::default().limits(), crate::types::limits::Limits::default());
+    assert_eq!(Config::default().limits(), Limits::default());
     let limits =
         changed(&[("zset-max-ziplist-value", "1kb"), ("proto-max-bulk-len", "2mb")]).limits();
     assert_eq!((limits.zset_max_listpack_value, limits.string_max_bytes), (1024, 2 << 20));
+}
+
+/// A line of any directive with arguments that many of them take.
+fn any_line() -> impl Strategy<Value = String> {
+    let names: Vec<&str> = directive::all().flat_map(Directive::names).collect();
+    let argument = prop_oneof![
+        prop::sample::select(vec![
+            "yes",
+            "no",
+            "\"\"",
+            "0",
+            "1",
+            "-1",
+            "700",
+            "1kb",
+            "5%",
+            "3gb",
+            "KEA",
+            "always",
+            "nosave",
+            "pubsub",
+            "normal",
+            "\"900 1\"",
+            "\"\\x00\\xff \\\"\"",
+            "'it'",
+            "1e1",
+            "save",
+            "local",
+            "#",
+            "host",
+            "force",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,6}",
+    ];
+    (prop::sample::select(names), prop::collection::vec(argument, 0..5))
+        .prop_map(|(name, arguments)| format!("{name} {}", arguments.join(" ")))
+}
+
+/// The text of a file whose lines are each accepted.
+fn accepted(lines: Vec<String>) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let options = format!("{text}{line}\n").into_bytes();
+        let candidate = CommandLine { options, ..CommandLine::default() };
+        if load(&candidate, &file::tests::Given::of(&[]), "/").is_ok() {
+            text += &line;
+            text.push('\n');
+        }
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_accepted_file_survives_a_rewrite_of_any_other(
+        lines in prop::collection::vec(any_line(), 0..40),
+        old in prop::collection::vec(prop_oneof![any_line(), "[ -~]{0,20}"], 0..12),
+    ) {
+        let file = accepted(lines);
+        fuzz_config(format!("{file}\0{}", old.join("\n")).as_bytes());
+    }
 }
