@@ -30,6 +30,7 @@ pub use tree::{Item, Items, Tree};
 use crate::rng::Rng;
 use crate::types::limits::Limits;
 use crate::types::listpack::{Element, IntText, Listpack};
+use crate::types::sample;
 use crate::types::thin::ThinScored;
 
 /// Members with scores, in order.
@@ -334,6 +335,30 @@ impl ZSet {
     /// A member by chance, every one equally likely, and its score.
     pub fn random(&self, rng: &mut dyn Rng) -> Option<(Element<'_>, f64)> {
         self.at(rng.index(self.len()))
+    }
+
+    /// `count` different members by chance (all, if there are no more) with their scores, every choice
+    /// equally likely.
+    pub fn sample<'a>(
+        &'a self,
+        count: usize,
+        rng: &mut dyn Rng,
+        mut f: impl FnMut(Element<'a>, f64),
+    ) {
+        match &self.form {
+            Form::Packed(_) => {
+                sample::select(self.iter(), self.len(), count, rng, |(member, score)| {
+                    f(member, score);
+                });
+            }
+            Form::Full(full) => {
+                let tree = &full.tree;
+                let draw = |rng: &mut dyn Rng| tree.select(rng.index(tree.len()));
+                sample::distinct(tree.iter(), tree.len(), count, rng, draw, |entry| {
+                    f(Element::Str(entry.member()), entry.score());
+                });
+            }
+        }
     }
 
     /// One step of ZSCAN: shows about `count` members to `f` and returns the cursor to go on with.

@@ -343,3 +343,35 @@ fn large_sets_stay_exact() {
     assert_eq!(still, before);
     assert!(set.random(&mut rng).is_some());
 }
+
+#[test]
+fn random_choices_are_even() {
+    for entries in [0, 128] {
+        let limits = limits(entries);
+        let pairs = (0..100u32).map(|n| (n.to_string(), f64::from(n / 7)));
+        let set = ZSet::from_pairs(pairs, &limits).unwrap();
+        let mut rng = SeededRng::new(2);
+        let mut hits = BTreeMap::new();
+        for _ in 0..20_000 {
+            let (member, _) = set.random(&mut rng).unwrap();
+            *hits.entry(member.to_vec()).or_insert(0u32) += 1;
+        }
+        assert_eq!(hits.len(), 100);
+        assert!(hits.values().all(|&hits| (100..320).contains(&hits)), "{hits:?}");
+        for count in [0, 3, 60, 100, 1000] {
+            let mut chosen = Model::new();
+            set.sample(count, &mut rng, |member, score| {
+                assert!(chosen.insert(member.to_vec(), score).is_none());
+            });
+            assert_eq!(chosen.len(), count.min(100));
+            assert!(chosen.iter().all(|(member, score)| set.score(member) == Some(*score)));
+        }
+    }
+}
+
+#[test]
+fn a_shared_order_may_go_to_another_thread() {
+    fn assert_send<T: Send + Sync>() {}
+    assert_send::<ZSet>();
+    assert_send::<Tree<ThinScored>>();
+}
