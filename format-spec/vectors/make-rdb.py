@@ -169,7 +169,7 @@ def fill(server, modern):
     server("ZADD", "zset-skiplist", 1.5, "long member", "-inf", "x", 3, "y", 1e300, "z")
     server("HSET", "hash-table", "long field", "long value", "n", 17)
     server("SELECT", 9)
-    server("HSET", "hash", "other", "database", "PX" if False else "k", "v")
+    server("HSET", "hash", "other", "database", "k", "v")
     server("PEXPIREAT", "hash", 4102444800999)
     streams(server)
     server("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 1 end)")
@@ -241,7 +241,7 @@ def old_types():
     node = bytes.fromhex("27000000 1200 0201 0001 0101 816602 0001"
                          "0201 0001 0001 8161 02 0401"
                          "0201 0101 0001 8162 02 0401 ff")
-    node = struct.pack("<I", len(node)) + struct.pack("<H", 16) + node[6:]
+    node = struct.pack("<I", len(node)) + struct.pack("<H", 15) + node[6:]
     out = b"REDIS0009" + b"\xfa" + string("redis-ver") + string("5.0.14") \
         + b"\xfa" + string("redis-bits") + b"\xc0\x40" + b"\xfa" + string("made-by") + string("hand") \
         + b"\xfe\x00\xfb\x0f\x01"

@@ -7,15 +7,19 @@
 //! are there, packed blobs entry by entry, the whole file against its checksum.
 
 pub mod crc64;
+pub mod dump;
+pub mod encode;
 mod error;
+pub mod inspect;
+pub mod load;
 pub mod lzf;
 pub mod primitives;
-#[allow(dead_code, reason = "the loader builds on it")]
 mod record;
-#[allow(dead_code, reason = "the loader builds on it")]
 pub mod stream;
-#[allow(dead_code, reason = "the loader builds on it")]
+mod value;
 mod zipmap;
 
 pub use error::{Corruption, CorruptionKind, LoadError, Parsed, Place, RestoreError};
+pub use load::{LoadOptions, LoadReport, LoadSink, Refusal, load, load_section};
 pub use record::{Attributes, Dialect, Version};
+pub use value::Loaded;

@@ -327,8 +327,13 @@ fn integer<'a>(items: &mut impl Iterator<Item = Element<'a>>) -> Result<i64, &'s
     }
 }
 
-/// Appends a stream in the layout of type 21.
-pub(super) fn put_stream(strings: &mut StringWriter, out: &mut Vec<u8>, image: &StreamImage) {
+/// Appends a stream; what the second layout has no place for is left out.
+pub(super) fn put_stream(
+    strings: &mut StringWriter,
+    out: &mut Vec<u8>,
+    image: &StreamImage,
+    layout: Layout,
+) {
     put_length(out, image.nodes.len() as u64);
     for (master, blob) in &image.nodes {
         put_stream_node(strings, out, *master, blob);
@@ -340,7 +345,7 @@ pub(super) fn put_stream(strings: &mut StringWriter, out: &mut Vec<u8>, image: &
     put_length(out, image.entries_added);
     put_length(out, image.groups.len() as u64);
     for group in &image.groups {
-        put_group(strings, out, group);
+        put_group(strings, out, group, layout);
     }
 }
 
@@ -361,7 +366,7 @@ fn put_raw_id(out: &mut Vec<u8>, id: StreamId) {
     out.extend_from_slice(&id.seq.to_be_bytes());
 }
 
-fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &GroupImage) {
+fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &GroupImage, layout: Layout) {
     strings.put(out, &group.name);
     put_id(out, group.last_id);
     put_length(out, group.entries_read.cast_unsigned());
@@ -377,7 +382,9 @@ fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &GroupImage) 
     for (index, consumer) in group.consumers.iter().enumerate() {
         strings.put(out, &consumer.name);
         out.extend_from_slice(&consumer.seen_time.to_le_bytes());
-        out.extend_from_slice(&consumer.active_time.to_le_bytes());
+        if layout >= Layout::Third {
+            out.extend_from_slice(&consumer.active_time.to_le_bytes());
+        }
         let ids = owned.remove(&index).unwrap_or_default();
         put_length(out, ids.len() as u64);
         for id in ids {

@@ -43,7 +43,7 @@ fn with_group() -> StreamImage {
 
 fn written(image: &StreamImage) -> Vec<u8> {
     let mut out = Vec::new();
-    put_stream(&mut StringWriter::new(false), &mut out, image);
+    put_stream(&mut StringWriter::new(false), &mut out, image, Layout::Third);
     out
 }
 

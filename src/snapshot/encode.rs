@@ -1,0 +1,336 @@
+//! Writing: keys and values in the forms that Redis 7.2 writes, to a buffer.
+//!
+//! Everything appends to a caller's buffer, piece by piece, so that a snapshot can encode a few keys
+//! under the lock and stream the buffer to a file from another thread; the checksum runs over what
+//! was written (`crc64`). Values that hold a packed form today are written as that blob; the rest
+//! element by element. Nothing here fails. See format-spec/snapshot.md for the forms.
+//!
+//! A file is: [`Encoder::header`], [`Encoder::function`] for each library, then per database
+//! [`Encoder::select_db`], perhaps [`Encoder::resize_db`] and [`Encoder::key`] for each key (databases
+//! may come again), and [`finish`].
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use super::crc64::Crc64;
+use super::primitives::{StringWriter, put_length};
+use super::record::{
+    AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,
+};
+use super::stream::{Layout, StreamImage, put_stream};
+use crate::keyspace::entry::{StrRef, ValueRef};
+use crate::types::hash::Hash;
+use crate::types::list::{List, NodeRef};
+use crate::types::listpack::Element;
+use crate::types::set::Set;
+use crate::types::zset::{Direction, ZSet};
+
+/// The version of files without field expiry: Redis 7.2 and every Valkey read it.
+pub const VERSION: u16 = 11;
+/// The version of files in which a hash field may expire: Redis 7.4.
+pub const VERSION_WITH_FIELD_EXPIRY: u16 = 12;
+
+/// The version of files for Redis 7.0.
+const VERSION_OF_REDIS_7_0: u16 = 10;
+
+/// What tools that look at `redis-ver` are told.
+const REDIS_VERSION: &str = "7.2.4";
+
+/// The head of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    /// Whether a hash field in it may have an expiry.
+    pub field_expiry: bool,
+    /// When the snapshot was taken, in unix seconds.
+    pub created_at: i64,
+    /// Memory in use then, in bytes.
+    pub used_memory: u64,
+    /// Whether it is the base of an AOF.
+    pub aof_base: bool,
+    /// Further fields, in order.
+    pub extra: Vec<(String, String)>,
+}
+
+/// Writes values. One per thread: the compressor keeps a table between calls.
+#[derive(Debug)]
+pub struct Encoder {
+    strings: StringWriter,
+    /// Whether only forms of version 10 are used.
+    for_redis_7_0: bool,
+    field_expiry_seen: bool,
+}
+
+impl Encoder {
+    /// An encoder; `compress` is `rdbcompression lzf`.
+    pub fn new(compress: bool) -> Self {
+        let strings = StringWriter::new(compress);
+        Self { strings, for_redis_7_0: false, field_expiry_seen: false }
+    }
+
+    /// An encoder for files that Redis 7.0 reads (version 10). Field expiry does not exist there: look
+    /// at [`Encoder::field_expiry_seen`] before the file is used.
+    pub fn for_redis_7_0(compress: bool) -> Self {
+        Self { for_redis_7_0: true, ..Self::new(compress) }
+    }
+
+    /// Whether a hash with field expiry was written, which makes the file one of version 12.
+    pub fn field_expiry_seen(&self) -> bool {
+        self.field_expiry_seen
+    }
+
+    /// The start of a file.
+    pub fn header(&mut self, out: &mut Vec<u8>, header: &Header) {
+        let version = match (self.for_redis_7_0, header.field_expiry) {
+            (true, _) => VERSION_OF_REDIS_7_0,
+            (false, true) => VERSION_WITH_FIELD_EXPIRY,
+            (false, false) => VERSION,
+        };
+        out.extend_from_slice(format!("REDIS{version:04}").as_bytes());
+        self.aux(out, "redis-ver", REDIS_VERSION.as_bytes());
+        self.aux(out, "redis-bits", b"64");
+        self.aux(out, "fastness-ver", env!("CARGO_PKG_VERSION").as_bytes());
+        self.aux(out, "ctime", header.created_at.to_string().as_bytes());
+        self.aux(out, "used-mem", header.used_memory.to_string().as_bytes());
+        self.aux(out, "aof-base", if header.aof_base { b"1" } else { b"0" });
+        for (name, value) in &header.extra {
+            self.aux(out, name, value.as_bytes());
+        }
+    }
+
+    fn aux(&mut self, out: &mut Vec<u8>, name: &str, value: &[u8]) {
+        out.push(AUX);
+        self.strings.put(out, name.as_bytes());
+        self.strings.put(out, value);
+    }
+
+    /// A function library.
+    pub fn function(&mut self, out: &mut Vec<u8>, source: &[u8]) {
+        out.push(FUNCTION2);
+        self.strings.put(out, source);
+    }
+
+    /// Says to which database the following keys belong.
+    pub fn select_db(&self, out: &mut Vec<u8>, db: u32) {
+        out.push(SELECTDB);
+        put_length(out, db.into());
+    }
+
+    /// Says about how many keys the selected database has; loaders take it as a hint.
+    pub fn resize_db(&self, out: &mut Vec<u8>, keys: u64, expires: u64) {
+        out.push(RESIZEDB);
+        put_length(out, keys);
+        put_length(out, expires);
+    }
+
+    /// A key with its value. Aggregates must not be empty, except streams.
+    pub fn key(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: &[u8],
+        value: &ValueRef<'_>,
+        attributes: Attributes,
+    ) {
+        self.begin_key(out, key, self.type_byte(value), attributes);
+        self.value(out, value);
+    }
+
+    /// A stream in plain form.
+    pub fn stream_key(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: &[u8],
+        image: &StreamImage,
+        attributes: Attributes,
+    ) {
+        self.begin_key(out, key, self.stream_type_byte(), attributes);
+        self.stream(out, image);
+    }
+
+    /// Everything of a key but its value, which the caller appends in pieces: a count
+    /// ([`Encoder::count`]) and as many [`Encoder::text`]s, with [`Encoder::score`]s in sorted sets.
+    pub fn begin_key(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: &[u8],
+        type_byte: u8,
+        attributes: Attributes,
+    ) {
+        if let Some(at) = attributes.expire_at_ms {
+            out.push(EXPIRETIME_MS);
+            out.extend_from_slice(&at.to_le_bytes());
+        }
+        if let Some(seconds) = attributes.idle_seconds {
+            out.push(IDLE);
+            put_length(out, seconds);
+        }
+        if let Some(frequency) = attributes.frequency {
+            out.extend_from_slice(&[FREQ, frequency]);
+        }
+        out.push(type_byte);
+        self.strings.put(out, key);
+    }
+
+    /// The number of elements that follow.
+    pub fn count(&self, out: &mut Vec<u8>, count: usize) {
+        put_length(out, count as u64);
+    }
+
+    /// A member, field, value or key.
+    #[inline]
+    pub fn text(&mut self, out: &mut Vec<u8>, text: &[u8]) {
+        self.strings.put(out, text);
+    }
+
+    /// A member's score.
+    pub fn score(&self, out: &mut Vec<u8>, score: f64) {
+        out.extend_from_slice(&score.to_le_bytes());
+    }
+
+    /// A value without key and type, as in a DUMP payload.
+    pub(super) fn value(&mut self, out: &mut Vec<u8>, value: &ValueRef<'_>) {
+        match value {
+            ValueRef::Str(string) => self.string(out, string),
+            ValueRef::List(list) => self.list(out, list),
+            ValueRef::Set(set) => self.set(out, set),
+            ValueRef::ZSet(set) => self.zset(out, set),
+            ValueRef::Hash(hash) => self.hash(out, hash),
+            ValueRef::Stream(stream) => self.stream(out, &stream.to_image()),
+        }
+    }
+
+    /// The type byte under which a value is written.
+    pub(super) fn type_byte(&self, value: &ValueRef<'_>) -> u8 {
+        match value {
+            ValueRef::Str(_) => STRING,
+            ValueRef::List(_) => LIST_NODES,
+            ValueRef::Set(set) if set.as_intset().is_some() => SET_INTSET,
+            ValueRef::Set(set) if set.as_listpack().is_some() && !self.for_redis_7_0 => {
+                SET_LISTPACK
+            }
+            ValueRef::Set(_) => SET,
+            ValueRef::ZSet(set) if set.as_listpack().is_some() => ZSET_LISTPACK,
+            ValueRef::ZSet(_) => ZSET,
+            ValueRef::Hash(hash) => match hash.as_listpack() {
+                Some((_, true)) => HASH_LISTPACK_TIMED,
+                Some((_, false)) => HASH_LISTPACK,
+                None if hash.earliest_expire().is_some() => HASH_TIMED,
+                None => HASH,
+            },
+            ValueRef::Stream(_) => self.stream_type_byte(),
+        }
+    }
+
+    fn stream_type_byte(&self) -> u8 {
+        if self.for_redis_7_0 { STREAM_2 } else { STREAM_3 }
+    }
+
+    fn stream(&mut self, out: &mut Vec<u8>, image: &StreamImage) {
+        let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
+        put_stream(&mut self.strings, out, image, layout);
+    }
+
+    fn string(&mut self, out: &mut Vec<u8>, string: &StrRef<'_>) {
+        match string {
+            StrRef::Int(value) => self.strings.put_number(out, *value),
+            StrRef::Bytes(bytes) => self.strings.put(out, bytes),
+        }
+    }
+
+    fn element(&mut self, out: &mut Vec<u8>, element: Element<'_>) {
+        match element {
+            Element::Int(value) => self.strings.put_number(out, value),
+            Element::Str(bytes) => self.strings.put(out, bytes),
+        }
+    }
+
+    fn list(&mut self, out: &mut Vec<u8>, list: &List) {
+        put_length(out, list.node_count() as u64);
+        for node in list.nodes() {
+            match node {
+                NodeRef::Plain(element) => {
+                    put_length(out, PLAIN_NODE);
+                    self.strings.put(out, element);
+                }
+                NodeRef::Packed(packed) => {
+                    put_length(out, PACKED_NODE);
+                    self.strings.put(out, packed.bytes());
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, out: &mut Vec<u8>, set: &Set) {
+        if let Some(ints) = set.as_intset() {
+            self.strings.put(out, &ints.bytes());
+        } else if let Some(packed) = set.as_listpack().filter(|_| !self.for_redis_7_0) {
+            self.strings.put(out, packed.bytes());
+        } else {
+            put_length(out, set.len() as u64);
+            for member in set.iter() {
+                self.element(out, member);
+            }
+        }
+    }
+
+    fn zset(&mut self, out: &mut Vec<u8>, set: &ZSet) {
+        if let Some(packed) = set.as_listpack() {
+            return self.strings.put(out, packed.bytes());
+        }
+        put_length(out, set.len() as u64);
+        // From the highest score down: Redis then loads without a search for the place of each.
+        for (member, score) in set.range(0..set.len(), Direction::Reverse) {
+            self.element(out, member);
+            self.score(out, score);
+        }
+    }
+
+    fn hash(&mut self, out: &mut Vec<u8>, hash: &Hash) {
+        let earliest = hash.earliest_expire();
+        self.field_expiry_seen |= earliest.is_some();
+        if let Some((packed, timed)) = hash.as_listpack() {
+            if timed {
+                out.extend_from_slice(&earliest.unwrap_or(0).to_le_bytes());
+            }
+            return self.strings.put(out, packed.bytes());
+        }
+        if let Some(earliest) = earliest {
+            out.extend_from_slice(&earliest.to_le_bytes());
+        }
+        put_length(out, hash.len() as u64);
+        for (field, value, time) in hash.iter_with_expire() {
+            if let Some(earliest) = earliest {
+                // One above the distance from the earliest, so that 0 can mean none.
+                put_length(out, time.map_or(0, |time| time - earliest + 1));
+            }
+            self.element(out, field);
+            self.element(out, value);
+        }
+    }
+}
+
+/// Type of a set that is written member by member.
+pub const SET: u8 = 2;
+/// Type of a sorted set that is written member by member, each with its score.
+pub const ZSET: u8 = 5;
+/// Type of a hash that is written field by field, each with its value.
+pub const HASH: u8 = 4;
+const STRING: u8 = 0;
+const SET_INTSET: u8 = 11;
+const HASH_LISTPACK: u8 = 16;
+const ZSET_LISTPACK: u8 = 17;
+const LIST_NODES: u8 = 18;
+const STREAM_2: u8 = 19;
+const SET_LISTPACK: u8 = 20;
+const STREAM_3: u8 = 21;
+const HASH_TIMED: u8 = 24;
+const HASH_LISTPACK_TIMED: u8 = 25;
+/// Kinds of list nodes.
+const PLAIN_NODE: u64 = 1;
+const PACKED_NODE: u64 = 2;
+
+/// Appends the end of a file; `written` has run over everything before it. `checksum` is `rdbchecksum`.
+pub fn finish(out: &mut Vec<u8>, written: &mut Crc64, checksum: bool) {
+    out.push(EOF);
+    written.update(&[EOF]);
+    let value = if checksum { written.value() } else { 0 };
+    out.extend_from_slice(&value.to_le_bytes());
+}

@@ -1,0 +1,118 @@
+//! Looking at an RDB file without loading it: what `fastness check` prints.
+//!
+//! Counts keys by database and type, and names the first damage with offset, key and rule. A file
+//! whose checksum matches is only walked; one without a checksum, or with a wrong one, is decoded value by
+//! value as a load would, and the values dropped. Never fails: what goes wrong is part of the answer.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use super::error::LoadError;
+use super::load::{Checksum, LoadOptions, value_error, verify};
+use super::primitives::Reader;
+use super::record::{Record, Records, Version, skip_value, type_name};
+use super::value::ValueReader;
+use std::collections::BTreeMap;
+
+/// What is in a file.
+#[derive(Debug, Clone, Default)]
+pub struct Inspection {
+    /// The version in the header.
+    pub version: Option<Version>,
+    /// Version text of the server that wrote the file.
+    pub producer: String,
+    /// What the checksum said; `None` when it does not match or was not reached.
+    pub checksum: Option<Checksum>,
+    /// Fields at the head of the file.
+    pub aux: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Databases with keys.
+    pub databases: BTreeMap<u32, DatabaseCounts>,
+    /// Function libraries.
+    pub functions: u64,
+    /// Offset behind the RDB, when its end was found.
+    pub end: Option<u64>,
+    /// The first thing that is wrong, or cannot be loaded by this build.
+    pub damage: Option<LoadError>,
+}
+
+/// The keys of one database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseCounts {
+    /// All keys.
+    pub keys: u64,
+    /// Keys with an expiry.
+    pub expires: u64,
+    /// Keys by kind of value and form on disk.
+    pub types: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// Looks at a file.
+pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
+    let mut found = Inspection::default();
+    let version = match Version::read(&mut Reader::new(bytes)) {
+        Ok(version) => version,
+        Err(error) => {
+            found.damage = Some(error);
+            return found;
+        }
+    };
+    found.version = Some(version);
+    match verify(bytes, version, options) {
+        Ok((end, checksum)) => {
+            found.checksum = Some(checksum);
+            found.end = Some(end);
+        }
+        Err(error) => found.damage = Some(error),
+    }
+    let walk_only = found.checksum == Some(Checksum::Verified);
+    match Records::of_file(bytes, options.databases) {
+        Ok(mut records) => {
+            if let Err(error) = count(&mut records, walk_only, options, &mut found) {
+                // What the walk finds is nearer to the cause than a checksum.
+                found.damage = Some(error);
+            }
+            found.producer = records.producer;
+        }
+        Err(error) => found.damage = Some(error),
+    }
+    found
+}
+
+fn count(
+    records: &mut Records<'_>,
+    walk_only: bool,
+    options: &LoadOptions,
+    found: &mut Inspection,
+) -> Result<(), LoadError> {
+    let mut values = ValueReader::new(records.version.dialect, &options.limits);
+    loop {
+        match records.next()? {
+            Record::Eof => return Ok(()),
+            Record::SelectDb(_) | Record::Resize { .. } => {}
+            Record::Aux { name, value } => found.aux.push((name.into_vec(), value.into_vec())),
+            Record::Function(_) => found.functions += 1,
+            Record::Key { key, type_byte, attributes } => {
+                let read = if walk_only {
+                    skip_value(&mut records.reader, type_byte)
+                        .map_err(|corruption| records.damaged(corruption))
+                } else {
+                    values
+                        .read(&mut records.reader, type_byte)
+                        .map(drop)
+                        .map_err(|error| value_error(records, error))
+                };
+                if let Err(mut error) = read {
+                    if let LoadError::Damaged { place, .. } | LoadError::Unsupported { place, .. } =
+                        &mut error
+                    {
+                        place.key = Some(key.into_vec());
+                    }
+                    return Err(error);
+                }
+                let db = found.databases.entry(records.place.db).or_default();
+                db.keys += 1;
+                db.expires += u64::from(attributes.expire_at_ms.is_some());
+                *db.types.entry(type_name(type_byte, records.version.dialect)).or_default() += 1;
+            }
+        }
+    }
+}

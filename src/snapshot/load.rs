@@ -1,0 +1,281 @@
+//! Loading: the records of a whole file, checked, to a receiver.
+//!
+//! The checksum is verified over the whole file before the first value is decoded, so the receiver
+//! never sees a key of a damaged file (P5). Where a checksum fails, the file is walked to name the
+//! first record that cannot be what was written. The receiver owns policy: databases, expired keys,
+//! duplicates. Sections of records (frames of a compressed snapshot) are loaded one by one, in
+//! parallel if wanted. See format-spec/snapshot.md, "Order of checks".
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use super::crc64;
+use super::error::{Corruption, CorruptionKind, LoadError};
+use super::primitives::Reader;
+use super::record::{Attributes, Record, Records, Version, skip_value};
+use super::value::{Loaded, ValueError, ValueReader};
+use crate::types::limits::Limits;
+
+/// What a load is asked for.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Number of databases; a file that selects another one is refused.
+    pub databases: u32,
+    /// Whether to verify the checksum (`rdbchecksum`).
+    pub verify: bool,
+    /// When collections leave their compact forms.
+    pub limits: Limits,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { databases: 16, verify: true, limits: Limits::default() }
+    }
+}
+
+/// Receives what a file holds, in its order. The defaults ignore everything but keys and functions.
+pub trait LoadSink {
+    /// The following keys belong to database `db` (0 until the first call).
+    fn select_db(&mut self, db: u32) {
+        let _ = db;
+    }
+
+    /// About `keys` keys, `expires` of them with expiry, follow for the selected database. Never more
+    /// than the file has room for.
+    fn resize_hint(&mut self, keys: u64, expires: u64) {
+        let _ = (keys, expires);
+    }
+
+    /// A named text about the file.
+    fn aux(&mut self, name: &[u8], value: &[u8]) {
+        let _ = (name, value);
+    }
+
+    /// A key of the selected database. Never an empty aggregate, except an empty stream.
+    fn key(&mut self, key: &[u8], value: Loaded<'_>, attributes: Attributes)
+    -> Result<(), Refusal>;
+
+    /// The source of a function library.
+    fn function(&mut self, source: &[u8]) -> Result<(), Refusal>;
+}
+
+/// Why a receiver does not take a record; the load ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The key is there already.
+    DuplicateKey,
+    /// Another reason, in words.
+    Other(String),
+}
+
+/// What the checksum of a file said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// It matches.
+    Verified,
+    /// It was not computed when the file was written.
+    Disabled,
+    /// Files of this version have none.
+    Absent,
+    /// It was not looked at.
+    Ignored,
+}
+
+/// What a load did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadReport {
+    /// The version in the header.
+    pub version: Version,
+    /// Whether the bytes were checked.
+    pub checksum: Checksum,
+    /// Version text of the server that wrote the file; empty when it does not say.
+    pub producer: String,
+    /// Offset behind the checksum: the end of the file, or where an AOF goes on.
+    pub end: u64,
+    /// Keys handed over.
+    pub keys: u64,
+    /// Empty aggregates left out.
+    pub empty_dropped: u64,
+}
+
+/// Loads a file (or the RDB that starts it).
+pub fn load(
+    bytes: &[u8],
+    options: &LoadOptions,
+    sink: &mut dyn LoadSink,
+) -> Result<LoadReport, LoadError> {
+    let version = Version::read(&mut Reader::new(bytes))?;
+    let (end, checksum) = verify(bytes, version, options)?;
+    let mut records = Records::of_file(bytes, options.databases)?;
+    let mut report =
+        LoadReport { version, checksum, producer: String::new(), end, keys: 0, empty_dropped: 0 };
+    let mut values = ValueReader::new(version.dialect, &options.limits);
+    while !next(&mut records, &mut values, sink, &mut report)? {}
+    report.producer = records.producer;
+    Ok(report)
+}
+
+/// Loads records that stand at `offset` of a file of this version, without header and end: a frame
+/// of a compressed snapshot whose bytes were checked. Returns the number of keys handed over.
+pub fn load_section(
+    bytes: &[u8],
+    offset: u64,
+    version: Version,
+    options: &LoadOptions,
+    sink: &mut dyn LoadSink,
+) -> Result<u64, LoadError> {
+    let reader = Reader::at(bytes, offset);
+    let mut records = Records::of_section(reader, version, options.databases);
+    let checksum = Checksum::Ignored;
+    let producer = String::new();
+    let mut report =
+        LoadReport { version, checksum, producer, end: offset, keys: 0, empty_dropped: 0 };
+    let mut values = ValueReader::new(version.dialect, &options.limits);
+    while records.reader.remaining() > 0 {
+        if next(&mut records, &mut values, sink, &mut report)? {
+            break;
+        }
+    }
+    Ok(report.keys)
+}
+
+/// Hands over one record; tells whether it was the end mark.
+#[inline]
+fn next(
+    records: &mut Records<'_>,
+    values: &mut ValueReader,
+    sink: &mut dyn LoadSink,
+    report: &mut LoadReport,
+) -> Result<bool, LoadError> {
+    match records.next()? {
+        Record::Eof => return Ok(true),
+        Record::SelectDb(db) => sink.select_db(db),
+        Record::Resize { keys, expires } => sink.resize_hint(keys, expires),
+        Record::Aux { name, value } => sink.aux(&name, &value),
+        Record::Function(source) => {
+            sink.function(&source).map_err(|refusal| refused(records, refusal))?;
+        }
+        Record::Key { key, type_byte, attributes } => {
+            let taken = match values.read(&mut records.reader, type_byte) {
+                Ok(Some(value)) => sink.key(&key, value, attributes),
+                Ok(None) => {
+                    report.empty_dropped += 1;
+                    return Ok(false);
+                }
+                Err(error) => {
+                    records.place.key = Some(key.into_vec());
+                    return Err(value_error(records, error));
+                }
+            };
+            report.keys += 1;
+            if let Err(refusal) = taken {
+                records.place.key = Some(key.into_vec());
+                return Err(refused(records, refusal));
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cold]
+pub(super) fn value_error(records: &Records<'_>, error: ValueError) -> LoadError {
+    match error {
+        ValueError::Damaged(corruption) => records.damaged(corruption),
+        ValueError::Unsupported(what) => {
+            records.unsupported(what.to_owned(), records.record_offset)
+        }
+    }
+}
+
+#[cold]
+fn refused(records: &Records<'_>, refusal: Refusal) -> LoadError {
+    let offset = records.record_offset;
+    match refusal {
+        Refusal::DuplicateKey => {
+            records.damaged(Corruption::new(offset, CorruptionKind::Duplicate("key")))
+        }
+        Refusal::Other(reason) => {
+            LoadError::Refused { reason, offset, place: records.place.clone() }
+        }
+    }
+}
+
+/// Finds the end of the RDB and verifies its checksum.
+pub(super) fn verify(
+    bytes: &[u8],
+    version: Version,
+    options: &LoadOptions,
+) -> Result<(u64, Checksum), LoadError> {
+    // The usual case, a whole file with a good checksum, needs no walk to find the end.
+    if version.has_checksum()
+        && options.verify
+        && let Some((body, trailer)) = bytes.split_last_chunk::<8>()
+        && body.last() == Some(&super::record::EOF)
+    {
+        let stored = u64::from_le_bytes(*trailer);
+        if stored != 0 && crc64::checksum(body) == stored {
+            return Ok((bytes.len() as u64, Checksum::Verified));
+        }
+    }
+    let end = walk_to_end(bytes, options)?;
+    check_trailer(bytes, end, version, options)
+}
+
+/// Offset behind the end mark, found without decoding values.
+pub(super) fn walk_to_end(bytes: &[u8], options: &LoadOptions) -> Result<u64, LoadError> {
+    let mut records = Records::of_file(bytes, options.databases)?;
+    loop {
+        match records.next()? {
+            Record::Eof => return Ok(records.reader.position()),
+            Record::Key { key, type_byte, .. } => {
+                if let Err(corruption) = skip_value(&mut records.reader, type_byte) {
+                    records.place.key = Some(key.into_vec());
+                    return Err(records.damaged(corruption));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Compares the checksum behind the end mark; on a difference the file is decoded to name the place.
+fn check_trailer(
+    bytes: &[u8],
+    end: u64,
+    version: Version,
+    options: &LoadOptions,
+) -> Result<(u64, Checksum), LoadError> {
+    if !version.has_checksum() {
+        return Ok((end, Checksum::Absent));
+    }
+    let mut reader = Reader::new(bytes);
+    let damaged = |corruption| LoadError::Damaged { corruption, place: Default::default() };
+    let body = reader.take(end).map_err(damaged)?;
+    let stored = reader.u64().map_err(damaged)?;
+    let end_of_trailer = reader.position();
+    if !options.verify {
+        return Ok((end_of_trailer, Checksum::Ignored));
+    }
+    if stored == 0 {
+        return Ok((end_of_trailer, Checksum::Disabled));
+    }
+    let computed = crc64::checksum(body);
+    if computed == stored {
+        return Ok((end_of_trailer, Checksum::Verified));
+    }
+    let mut nowhere = Nowhere;
+    load(bytes, &LoadOptions { verify: false, ..options.clone() }, &mut nowhere)?;
+    Err(damaged(Corruption::new(end, CorruptionKind::Checksum { stored, computed })))
+}
+
+/// Drops everything: a load into it only checks.
+pub(super) struct Nowhere;
+
+impl LoadSink for Nowhere {
+    fn key(&mut self, _: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn function(&mut self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+}

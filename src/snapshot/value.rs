@@ -1,0 +1,332 @@
+//! Values: every type that Redis or Valkey ever wrote, to ours.
+//!
+//! Packed blobs that are today's form are validated entry by entry and moved into the value whole;
+//! older forms are rewritten as listpacks first and go the same way; the rest is built element by
+//! element with no allocation but the final one. What the collection types refuse (a member twice, an
+//! odd number of elements) is damage. See format-spec/snapshot.md, "Records" and "Packed blobs".
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use super::error::{Corruption, CorruptionKind, Parsed};
+use super::primitives::{Reader, Text};
+use super::record::Dialect;
+use super::stream::{Layout, StreamImage, read_stream};
+use super::zipmap::read_zipmap;
+use crate::keyspace::entry::Value;
+use crate::types::hash::Hash;
+use crate::types::intset::IntSet;
+use crate::types::limits::Limits;
+use crate::types::list::List;
+use crate::types::listpack::{self, Listpack};
+use crate::types::set::Set;
+use crate::types::ziplist;
+use crate::types::zset::{Change, ZSet};
+
+/// A value out of a file.
+#[derive(Debug)]
+pub enum Loaded<'a> {
+    /// A string, which the receiver stores as it likes.
+    Str(Text<'a>),
+    /// A list, set, sorted set or hash; never empty.
+    Value(Value),
+    /// A stream in plain form.
+    Stream(Box<StreamImage>),
+}
+
+/// Why a value is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ValueError {
+    /// Its bytes are wrong.
+    Damaged(Corruption),
+    /// This build has no such values.
+    Unsupported(&'static str),
+}
+
+impl From<Corruption> for ValueError {
+    fn from(corruption: Corruption) -> Self {
+        Self::Damaged(corruption)
+    }
+}
+
+/// Reads values of one file.
+#[derive(Debug)]
+pub(super) struct ValueReader {
+    dialect: Dialect,
+    limits: Limits,
+}
+
+impl ValueReader {
+    pub(super) fn new(dialect: Dialect, limits: &Limits) -> Self {
+        Self { dialect, limits: limits.clone() }
+    }
+
+    /// The value that follows a key of this type; `None` for an aggregate without elements.
+    #[inline]
+    pub(super) fn read<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        type_byte: u8,
+    ) -> Result<Option<Loaded<'a>>, ValueError> {
+        if type_byte == 0 {
+            return Ok(Some(Loaded::Str(reader.string()?)));
+        }
+        let value = match type_byte {
+            1 => self.plain_list(reader)?.map(list),
+            2 => self.plain_set(reader)?.map(set),
+            3 | 5 => self.plain_zset(reader, type_byte == 3)?.map(zset),
+            4 => self.plain_hash(reader)?.map(hash),
+            9 => self.zipmap_hash(reader)?.map(hash),
+            10 | 14 | 18 => self.node_list(reader, type_byte)?.map(list),
+            11 => self.intset_set(reader)?.map(set),
+            12 | 17 => self.packed_zset(reader, type_byte == 12)?.map(zset),
+            13 | 16 => self.packed_hash(reader, type_byte == 13)?.map(hash),
+            20 => self.packed_set(reader)?.map(set),
+            22 if self.dialect == Dialect::Valkey => self.valkey_hash(reader)?.map(hash),
+            24 => self.timed_hash(reader)?.map(hash),
+            25 => self.packed_timed_hash(reader)?.map(hash),
+            15 => return stream(reader, Layout::First),
+            19 => return stream(reader, Layout::Second),
+            21 => return stream(reader, Layout::Third),
+            _ => return Err(ValueError::Unsupported("a value of an unknown type")),
+        };
+        Ok(value.map(Loaded::Value))
+    }
+
+    fn plain_list(&self, reader: &mut Reader<'_>) -> Parsed<Option<List>> {
+        let mut list = List::new();
+        for _ in 0..reader.count(1)? {
+            let element = reader.string()?;
+            list.push_back(&element, &self.limits);
+        }
+        Ok((!list.is_empty()).then_some(list))
+    }
+
+    /// A list from ziplists (one, or several) or listpacks.
+    fn node_list(&self, reader: &mut Reader<'_>, type_byte: u8) -> Parsed<Option<List>> {
+        let mut list = List::new();
+        let nodes = if type_byte == 10 { 1 } else { reader.count(1)? };
+        for _ in 0..nodes {
+            let offset = reader.position();
+            match (type_byte == 18).then(|| reader.length()).transpose()? {
+                // A plain node is one element, verbatim.
+                Some(1) => {
+                    let element = reader.string()?;
+                    if element.is_empty() {
+                        return Err(Corruption::malformed(offset, "list", "empty node"));
+                    }
+                    list.push_back(&element, &self.limits);
+                }
+                Some(2) => list.push_node_back(read_listpack(reader)?, &self.limits),
+                None => list.push_node_back(read_ziplist(reader)?, &self.limits),
+                Some(_) => {
+                    return Err(Corruption::malformed(offset, "list", "unknown kind of node"));
+                }
+            }
+        }
+        Ok((!list.is_empty()).then_some(list))
+    }
+
+    fn plain_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
+        let count = reader.count(1)?;
+        let mut set = None;
+        for _ in 0..count {
+            let offset = reader.position();
+            let member = reader.string()?;
+            let set = set.get_or_insert_with(|| Set::with_expected(&member, count, &self.limits));
+            if !set.insert(&member, &self.limits) {
+                return Err(duplicate(offset, "member"));
+            }
+        }
+        Ok(set)
+    }
+
+    fn intset_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
+        let offset = reader.position();
+        let blob = reader.string()?;
+        let ints = IntSet::from_bytes(&blob)
+            .map_err(|_| Corruption::malformed(offset, "intset", "size or order is wrong"))?;
+        let set = Set::from_intset(ints, &self.limits);
+        Ok((!set.is_empty()).then_some(set))
+    }
+
+    fn packed_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
+        let offset = reader.position();
+        let packed = read_listpack(reader)?;
+        let set =
+            Set::from_listpack(packed, &self.limits).map_err(|_| duplicate(offset, "member"))?;
+        Ok((!set.is_empty()).then_some(set))
+    }
+
+    fn plain_zset(&self, reader: &mut Reader<'_>, text_scores: bool) -> Parsed<Option<ZSet>> {
+        let count = reader.count(if text_scores { 2 } else { 9 })?;
+        let mut set = None;
+        for _ in 0..count {
+            let offset = reader.position();
+            let member = reader.string()?;
+            let score = if text_scores { reader.text_score()? } else { reader.score()? };
+            let set =
+                set.get_or_insert_with(|| ZSet::with_expected(count, member.len(), &self.limits));
+            if set.insert(&member, score, &self.limits) != Change::Added {
+                return Err(duplicate(offset, "member"));
+            }
+        }
+        Ok(set)
+    }
+
+    fn packed_zset(&self, reader: &mut Reader<'_>, old: bool) -> Parsed<Option<ZSet>> {
+        let offset = reader.position();
+        let packed = if old { read_ziplist(reader)? } else { read_listpack(reader)? };
+        let set = ZSet::from_listpack(packed, &self.limits).map_err(|_| {
+            Corruption::malformed(offset, "zset", "pairs, scores or members are wrong")
+        })?;
+        Ok((!set.is_empty()).then_some(set))
+    }
+
+    fn plain_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
+        let count = reader.count(2)?;
+        let mut hash = Hash::with_expected(count, &self.limits);
+        for _ in 0..count {
+            let offset = reader.position();
+            let (field, value) = (reader.string()?, reader.string()?);
+            if !hash.insert(&field, &value, &self.limits) {
+                return Err(duplicate(offset, "field"));
+            }
+        }
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn zipmap_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
+        let offset = reader.position();
+        let blob = reader.string()?;
+        let pairs = read_zipmap(&blob, offset)?;
+        let mut hash = Hash::with_expected(pairs.len(), &self.limits);
+        for (field, value) in pairs {
+            if !hash.insert(field, value, &self.limits) {
+                return Err(duplicate(offset, "field"));
+            }
+        }
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn packed_hash(&self, reader: &mut Reader<'_>, old: bool) -> Parsed<Option<Hash>> {
+        let offset = reader.position();
+        let packed = if old { read_ziplist(reader)? } else { read_listpack(reader)? };
+        let hash = Hash::from_listpack(packed, &self.limits)
+            .map_err(|_| Corruption::malformed(offset, "hash", "pairs or fields are wrong"))?;
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn packed_timed_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
+        reader.i64()?; // The earliest time again; the fields know it better.
+        let offset = reader.position();
+        let packed = read_listpack(reader)?;
+        let hash = Hash::from_timed_listpack(packed, &self.limits).map_err(|_| {
+            Corruption::malformed(offset, "hash", "fields, times or their order are wrong")
+        })?;
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn timed_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
+        let earliest = reader.i64()?;
+        let count = reader.count(3)?;
+        let mut hash = Hash::with_expected(count, &self.limits);
+        for _ in 0..count {
+            let offset = reader.position();
+            let time = match reader.length()? {
+                0 => None,
+                distance => Some(
+                    i64::try_from(distance - 1)
+                        .ok()
+                        .and_then(|distance| earliest.checked_add(distance))
+                        .ok_or(Corruption::malformed(offset, "hash", "impossible expiry"))?,
+                ),
+            };
+            let (field, value) = (reader.string()?, reader.string()?);
+            self.insert_timed(&mut hash, &field, &value, time, offset)?;
+        }
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn valkey_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
+        let count = reader.count(10)?;
+        let mut hash = Hash::with_expected(count, &self.limits);
+        for _ in 0..count {
+            let offset = reader.position();
+            let (field, value) = (reader.string()?, reader.string()?);
+            let time = Some(reader.i64()?).filter(|time| *time != -1);
+            self.insert_timed(&mut hash, &field, &value, time, offset)?;
+        }
+        Ok((!hash.is_empty()).then_some(hash))
+    }
+
+    fn insert_timed(
+        &self,
+        hash: &mut Hash,
+        field: &[u8],
+        value: &[u8],
+        time: Option<i64>,
+        offset: u64,
+    ) -> Parsed<()> {
+        if !hash.insert(field, value, &self.limits) {
+            return Err(duplicate(offset, "field"));
+        }
+        if let Some(time) = time {
+            let time = u64::try_from(time)
+                .ok()
+                .filter(|time| (1..FIELD_EXPIRY_END).contains(time))
+                .ok_or(Corruption::malformed(offset, "hash", "impossible expiry"))?;
+            hash.set_field_expire(field, Some(time));
+        }
+        Ok(())
+    }
+}
+
+/// Field expiry times have 48 bits.
+const FIELD_EXPIRY_END: u64 = 1 << 48;
+
+fn list(list: List) -> Value {
+    Value::List(Box::new(list))
+}
+
+fn set(set: Set) -> Value {
+    Value::Set(Box::new(set))
+}
+
+fn zset(set: ZSet) -> Value {
+    Value::ZSet(Box::new(set))
+}
+
+fn hash(hash: Hash) -> Value {
+    Value::Hash(Box::new(hash))
+}
+
+fn stream<'a>(reader: &mut Reader<'_>, layout: Layout) -> Result<Option<Loaded<'a>>, ValueError> {
+    Ok(Some(Loaded::Stream(Box::new(read_stream(reader, layout)?))))
+}
+
+fn duplicate(offset: u64, what: &'static str) -> Corruption {
+    Corruption::new(offset, CorruptionKind::Duplicate(what))
+}
+
+/// A listpack, checked entry by entry.
+fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
+    let offset = reader.position();
+    let blob = reader.string()?;
+    listpack::validate(&blob, true).map_err(|_| {
+        Corruption::malformed(offset, "listpack", "entries, size or count are wrong")
+    })?;
+    Ok(Listpack::from_validated(blob.into_vec()))
+}
+
+/// A ziplist, checked entry by entry, as a listpack.
+fn read_ziplist(reader: &mut Reader<'_>) -> Parsed<Listpack> {
+    let offset = reader.position();
+    let blob = reader.string()?;
+    let malformed =
+        |_| Corruption::malformed(offset, "ziplist", "entries, size or count are wrong");
+    let mut list = Listpack::with_capacity(blob.len());
+    for element in ziplist::read(&blob).map_err(malformed)? {
+        list.push_back(element);
+    }
+    Ok(list)
+}

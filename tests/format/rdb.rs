@@ -1,0 +1,174 @@
+//! RDB files and DUMP payloads are read to what the servers that wrote them say they are, and written
+//! so that they read back the same.
+
+use std::path::PathBuf;
+
+use fastness::snapshot::dump::{dump, restore};
+use fastness::snapshot::encode::Encoder;
+use fastness::snapshot::inspect::inspect;
+use fastness::snapshot::load::Checksum;
+use fastness::snapshot::{LoadOptions, LoadReport, Loaded, load};
+use fastness::types::limits::Limits;
+
+use super::image::{Image, entry_of, text_of};
+
+/// The golden files: name, bytes, what they hold.
+pub(crate) fn vectors() -> Vec<(String, Vec<u8>, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.starts_with("rdb-") && name.ends_with(".rdb"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 7, "{names:?}");
+    let read = |name: String| {
+        let path = folder.join(&name);
+        let text = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+        (name, std::fs::read(path).unwrap(), text)
+    };
+    names.into_iter().map(read).collect()
+}
+
+pub(crate) fn image(bytes: &[u8]) -> (Image, LoadReport) {
+    let mut image = Image::default();
+    let report = load(bytes, &LoadOptions::default(), &mut image).unwrap();
+    (image, report)
+}
+
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+#[test]
+fn vectors_hold_what_their_servers_say() {
+    for (name, bytes, text) in vectors() {
+        let (image, report) = image(&bytes);
+        assert_eq!(image.text().trim_end(), text.trim_end(), "{name}");
+        assert_eq!(report.end, bytes.len() as u64, "{name}");
+        assert_eq!(report.keys, image.keys.len() as u64, "{name}");
+        let unchecked = name.contains("unchecked");
+        let expected = if unchecked { Checksum::Disabled } else { Checksum::Verified };
+        assert_eq!(report.checksum, expected, "{name}");
+        assert!(!report.producer.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn attributes_are_read() {
+    for (name, bytes, _) in vectors() {
+        let (image, _) = image(&bytes);
+        if name.contains("lru") {
+            let (_, attributes) = &image.keys[&(0, b"old".to_vec())];
+            assert!(attributes.idle_seconds.is_some_and(|idle| (1..10).contains(&idle)));
+        }
+        if name.contains("lfu") {
+            let (_, attributes) = &image.keys[&(0, b"plain".to_vec())];
+            assert_eq!(attributes.frequency, Some(5));
+        }
+    }
+}
+
+#[test]
+fn what_was_read_is_written_and_read_again() {
+    for (name, bytes, text) in vectors() {
+        let (first, _) = image(&bytes);
+        for compress in [false, true] {
+            let file = first.file(&mut Encoder::new(compress));
+            let (second, report) = image(&file);
+            assert_eq!(second.text().trim_end(), text.trim_end(), "{name}");
+            assert_eq!(report.version.number, if first.has_field_expiry() { 12 } else { 11 });
+            for (key, (_, attributes)) in &first.keys {
+                assert_eq!(second.keys[key].1, *attributes, "{name}");
+            }
+        }
+        if !first.has_field_expiry() {
+            let file = first.file(&mut Encoder::for_redis_7_0(true));
+            assert_eq!(image(&file).1.version.number, 10);
+        }
+    }
+}
+
+#[test]
+fn an_inspection_counts_what_a_load_loads() {
+    for (name, bytes, text) in vectors() {
+        let found = inspect(&bytes, &LoadOptions::default());
+        assert_eq!(found.damage, None, "{name}");
+        let keys: u64 = found.databases.values().map(|db| db.keys).sum();
+        assert_eq!(keys, image(&bytes).1.keys, "{name}");
+        let by_type: u64 = found.databases.values().flat_map(|db| db.types.values()).sum();
+        assert_eq!(by_type, keys, "{name}");
+        let libraries = text.matches("[function]").count() as u64;
+        assert_eq!(found.functions, libraries, "{name}");
+        assert_eq!(found.end, Some(bytes.len() as u64), "{name}");
+    }
+}
+
+#[test]
+fn an_rdb_may_be_the_start_of_an_aof() {
+    let (_, mut bytes, text) = vectors().remove(0);
+    let len = bytes.len() as u64;
+    bytes.extend(b"*1\r\n$4\r\nPING\r\n");
+    let (image, report) = image(&bytes);
+    assert_eq!((report.end, report.checksum), (len, Checksum::Verified));
+    assert_eq!(image.text().trim_end(), text.trim_end());
+}
+
+/// DUMP payloads of redis-server 7.0.15 and the text of their values.
+const DUMPS: [(&str, &str); 10] = [
+    ("00 05 68656c6c6f 0a00 6372df766534200a", "string\n  \"hello\""),
+    ("00 c17fff 0a00 1760822854808480", "string\n  \"-129\""),
+    ("00 0a 32313437343833363438 0a00 e7b129a34c1d76ee", "string\n  \"2147483648\""),
+    (
+        "00 c3 09 28 016161 e01b00 016161 0a00 cf092faaae25831d",
+        "string\n  \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+    ),
+    (
+        "12 01 02 0f 0f000000 0300 817802 0101 c12c02 ff 0a00 87f5718d581ffb84",
+        "list\n  \"x\"\n  \"1\"\n  \"300\"",
+    ),
+    (
+        "0b 10 04000000 02000000 01000000 70110100 0a00 2735436efd6656c4",
+        "set\n  \"1\"\n  \"70000\"",
+    ),
+    ("02 01 0178 0a00 ffe880ba760c2f09", "set\n  \"x\""),
+    (
+        "11 15 15000000 0400 817902 dffe02 817802 83312e3504 ff 0a00 13391ab41bfbeac8",
+        "zset\n  \"y\" -2\n  \"x\" 1.5",
+    ),
+    ("05 01 0178 000000000000f83f 0a00 ce86e09a0b26089b", "zset\n  \"x\" 1.5"),
+    (
+        "10 13 13000000 0400 816602 817602 816e02 dffb02 ff 0a00 d2924cc27918e20f",
+        "hash\n  \"f\" \"v\"\n  \"n\" \"-5\"",
+    ),
+];
+
+#[test]
+fn dump_payloads_are_restored_and_dumped_again() {
+    for (hex, text) in DUMPS {
+        let payload = unhex(hex);
+        let value = restore(&payload, &Limits::default()).unwrap();
+        let expected =
+            format!("[db 0]\n\"a\" {}\n", text.replace("\n", "\n  ").replace("    ", "  "));
+        if let Loaded::Value(value) = value {
+            let entry = entry_of(value);
+            let mut again = Vec::new();
+            dump(&mut again, &entry.value());
+            assert_eq!(text_of(restore(&again, &Limits::default()).unwrap()), expected);
+        } else {
+            assert_eq!(text_of(value), expected);
+        }
+    }
+}
+
+#[test]
+fn a_restored_stream_has_its_entry() {
+    let payload = unhex(
+        "13 01 10 0000000000000001 0000000000000001 1d 1d000000 0a00 0101 0001 0101 816602 0001
+         0201 0001 0001 817602 0401 ff 01 01 01 01 01 00 00 01 00 0a00 ff55ab626ac035db",
+    );
+    let text = text_of(restore(&payload, &Limits::default()).unwrap());
+    assert!(text.ends_with("  entry 1-1 \"f\" \"v\"\n"), "{text}");
+}
