@@ -10,12 +10,11 @@ use super::encode::{Encoder, VERSION, VERSION_WITH_FIELD_EXPIRY};
 use super::error::{Corruption, LoadError, Place, RestoreError};
 use super::primitives::Reader;
 use super::record::{Version, is_type, type_name};
-use super::value::{Loaded, ValueError, ValueReader};
-use crate::keyspace::entry::ValueRef;
+use super::value::{Loaded, ValueError, ValueReader, ValueView};
 use crate::types::limits::Limits;
 
 /// Appends the payload of a value.
-pub fn dump(out: &mut Vec<u8>, value: &ValueRef<'_>) {
+pub fn dump(out: &mut Vec<u8>, value: ValueView<'_>) {
     let start = out.len();
     let mut encoder = Encoder::new(true);
     out.push(encoder.type_byte(value));
@@ -62,7 +61,7 @@ pub fn restore<'a>(payload: &'a [u8], limits: &Limits) -> Result<Loaded<'a>, Res
     if !is_type(type_byte, version.dialect) {
         return Err(unsupported(format!("type {type_byte}")));
     }
-    let mut values = ValueReader::new(version.dialect, limits);
+    let values = ValueReader::new(version.dialect, limits);
     let value = match values.read(&mut reader, type_byte) {
         Ok(Some(value)) => value,
         Ok(None) => {

@@ -17,7 +17,7 @@ use super::record::{
     AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,
 };
 use super::stream::{Layout, StreamImage, put_stream};
-use crate::keyspace::entry::{StrRef, ValueRef};
+use super::value::ValueView;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeRef};
 use crate::types::listpack::Element;
@@ -126,23 +126,11 @@ impl Encoder {
         &mut self,
         out: &mut Vec<u8>,
         key: &[u8],
-        value: &ValueRef<'_>,
+        value: ValueView<'_>,
         attributes: Attributes,
     ) {
         self.begin_key(out, key, self.type_byte(value), attributes);
         self.value(out, value);
-    }
-
-    /// A stream in plain form.
-    pub fn stream_key(
-        &mut self,
-        out: &mut Vec<u8>,
-        key: &[u8],
-        image: &StreamImage,
-        attributes: Attributes,
-    ) {
-        self.begin_key(out, key, self.stream_type_byte(), attributes);
-        self.stream(out, image);
     }
 
     /// Everything of a key but its value, which the caller appends in pieces: a count
@@ -186,36 +174,37 @@ impl Encoder {
     }
 
     /// A value without key and type, as in a DUMP payload.
-    pub(super) fn value(&mut self, out: &mut Vec<u8>, value: &ValueRef<'_>) {
+    pub(super) fn value(&mut self, out: &mut Vec<u8>, value: ValueView<'_>) {
         match value {
-            ValueRef::Str(string) => self.string(out, string),
-            ValueRef::List(list) => self.list(out, list),
-            ValueRef::Set(set) => self.set(out, set),
-            ValueRef::ZSet(set) => self.zset(out, set),
-            ValueRef::Hash(hash) => self.hash(out, hash),
-            ValueRef::Stream(stream) => self.stream(out, &stream.to_image()),
+            ValueView::Str(text) => self.strings.put(out, text),
+            ValueView::Int(value) => self.strings.put_number(out, value),
+            ValueView::List(list) => self.list(out, list),
+            ValueView::Set(set) => self.set(out, set),
+            ValueView::ZSet(set) => self.zset(out, set),
+            ValueView::Hash(hash) => self.hash(out, hash),
+            ValueView::Stream(stream) => self.stream(out, stream),
         }
     }
 
     /// The type byte under which a value is written.
-    pub(super) fn type_byte(&self, value: &ValueRef<'_>) -> u8 {
+    pub(super) fn type_byte(&self, value: ValueView<'_>) -> u8 {
         match value {
-            ValueRef::Str(_) => STRING,
-            ValueRef::List(_) => LIST_NODES,
-            ValueRef::Set(set) if set.as_intset().is_some() => SET_INTSET,
-            ValueRef::Set(set) if set.as_listpack().is_some() && !self.for_redis_7_0 => {
+            ValueView::Str(_) | ValueView::Int(_) => STRING,
+            ValueView::List(_) => LIST_NODES,
+            ValueView::Set(set) if set.as_intset().is_some() => SET_INTSET,
+            ValueView::Set(set) if set.as_listpack().is_some() && !self.for_redis_7_0 => {
                 SET_LISTPACK
             }
-            ValueRef::Set(_) => SET,
-            ValueRef::ZSet(set) if set.as_listpack().is_some() => ZSET_LISTPACK,
-            ValueRef::ZSet(_) => ZSET,
-            ValueRef::Hash(hash) => match hash.as_listpack() {
+            ValueView::Set(_) => SET,
+            ValueView::ZSet(set) if set.as_listpack().is_some() => ZSET_LISTPACK,
+            ValueView::ZSet(_) => ZSET,
+            ValueView::Hash(hash) => match hash.as_listpack() {
                 Some((_, true)) => HASH_LISTPACK_TIMED,
                 Some((_, false)) => HASH_LISTPACK,
                 None if hash.earliest_expire().is_some() => HASH_TIMED,
                 None => HASH,
             },
-            ValueRef::Stream(_) => self.stream_type_byte(),
+            ValueView::Stream(_) => self.stream_type_byte(),
         }
     }
 
@@ -226,13 +215,6 @@ impl Encoder {
     fn stream(&mut self, out: &mut Vec<u8>, image: &StreamImage) {
         let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
         put_stream(&mut self.strings, out, image, layout);
-    }
-
-    fn string(&mut self, out: &mut Vec<u8>, string: &StrRef<'_>) {
-        match string {
-            StrRef::Int(value) => self.strings.put_number(out, *value),
-            StrRef::Bytes(bytes) => self.strings.put(out, bytes),
-        }
     }
 
     fn element(&mut self, out: &mut Vec<u8>, element: Element<'_>) {
@@ -252,7 +234,7 @@ impl Encoder {
                 }
                 NodeRef::Packed(packed) => {
                     put_length(out, PACKED_NODE);
-                    self.strings.put(out, packed.bytes());
+                    self.strings.put(out, packed);
                 }
             }
         }
@@ -260,7 +242,7 @@ impl Encoder {
 
     fn set(&mut self, out: &mut Vec<u8>, set: &Set) {
         if let Some(ints) = set.as_intset() {
-            self.strings.put(out, &ints.bytes());
+            self.strings.put(out, ints.bytes());
         } else if let Some(packed) = set.as_listpack().filter(|_| !self.for_redis_7_0) {
             self.strings.put(out, packed.bytes());
         } else {

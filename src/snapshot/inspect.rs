@@ -83,7 +83,7 @@ fn count(
     options: &LoadOptions,
     found: &mut Inspection,
 ) -> Result<(), LoadError> {
-    let mut values = ValueReader::new(records.version.dialect, &options.limits);
+    let values = ValueReader::new(records.version.dialect, &options.limits);
     loop {
         match records.next()? {
             Record::Eof => return Ok(()),

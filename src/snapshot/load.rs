@@ -108,8 +108,8 @@ pub fn load(
     let mut records = Records::of_file(bytes, options.databases)?;
     let mut report =
         LoadReport { version, checksum, producer: String::new(), end, keys: 0, empty_dropped: 0 };
-    let mut values = ValueReader::new(version.dialect, &options.limits);
-    while !next(&mut records, &mut values, sink, &mut report)? {}
+    let values = ValueReader::new(version.dialect, &options.limits);
+    while !next(&mut records, &values, sink, &mut report)? {}
     report.producer = records.producer;
     Ok(report)
 }
@@ -129,9 +129,9 @@ pub fn load_section(
     let producer = String::new();
     let mut report =
         LoadReport { version, checksum, producer, end: offset, keys: 0, empty_dropped: 0 };
-    let mut values = ValueReader::new(version.dialect, &options.limits);
+    let values = ValueReader::new(version.dialect, &options.limits);
     while records.reader.remaining() > 0 {
-        if next(&mut records, &mut values, sink, &mut report)? {
+        if next(&mut records, &values, sink, &mut report)? {
             break;
         }
     }
@@ -142,7 +142,7 @@ pub fn load_section(
 #[inline]
 fn next(
     records: &mut Records<'_>,
-    values: &mut ValueReader,
+    values: &ValueReader,
     sink: &mut dyn LoadSink,
     report: &mut LoadReport,
 ) -> Result<bool, LoadError> {

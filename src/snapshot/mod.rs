@@ -17,9 +17,8 @@ pub mod primitives;
 mod record;
 pub mod stream;
 mod value;
-mod zipmap;
 
 pub use error::{Corruption, CorruptionKind, LoadError, Parsed, Place, RestoreError};
 pub use load::{LoadOptions, LoadReport, LoadSink, Refusal, load, load_section};
 pub use record::{Attributes, Dialect, Version};
-pub use value::Loaded;
+pub use value::{Loaded, ValueView};

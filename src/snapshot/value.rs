@@ -11,26 +11,48 @@ use super::error::{Corruption, CorruptionKind, Parsed};
 use super::primitives::{Reader, Text};
 use super::record::Dialect;
 use super::stream::{Layout, StreamImage, read_stream};
-use super::zipmap::read_zipmap;
-use crate::keyspace::entry::Value;
 use crate::types::hash::Hash;
 use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
-use crate::types::list::List;
-use crate::types::listpack::{self, Listpack};
+use crate::types::list::{List, Node};
+use crate::types::listpack::{self, BYTES_MAX, Element, Listpack};
 use crate::types::set::Set;
-use crate::types::ziplist;
+use crate::types::ziplist::{Ziplist, Zipmap};
 use crate::types::zset::{Change, ZSet};
 
-/// A value out of a file.
-#[derive(Debug)]
+/// A value out of a file. Collections are never empty, except streams.
 pub enum Loaded<'a> {
     /// A string, which the receiver stores as it likes.
     Str(Text<'a>),
-    /// A list, set, sorted set or hash; never empty.
-    Value(Value),
+    /// A list.
+    List(List),
+    /// A set.
+    Set(Set),
+    /// A sorted set.
+    ZSet(ZSet),
+    /// A hash.
+    Hash(Hash),
     /// A stream in plain form.
     Stream(Box<StreamImage>),
+}
+
+/// A value on its way into a file.
+#[derive(Clone, Copy)]
+pub enum ValueView<'a> {
+    /// A string.
+    Str(&'a [u8]),
+    /// A string that is the decimal text of this number.
+    Int(i64),
+    /// A list.
+    List(&'a List),
+    /// A set.
+    Set(&'a Set),
+    /// A sorted set.
+    ZSet(&'a ZSet),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A stream in plain form.
+    Stream(&'a StreamImage),
 }
 
 /// Why a value is not read.
@@ -63,67 +85,72 @@ impl ValueReader {
     /// The value that follows a key of this type; `None` for an aggregate without elements.
     #[inline]
     pub(super) fn read<'a>(
-        &mut self,
+        &self,
         reader: &mut Reader<'a>,
         type_byte: u8,
     ) -> Result<Option<Loaded<'a>>, ValueError> {
         if type_byte == 0 {
             return Ok(Some(Loaded::Str(reader.string()?)));
         }
-        let value = match type_byte {
-            1 => self.plain_list(reader)?.map(list),
-            2 => self.plain_set(reader)?.map(set),
-            3 | 5 => self.plain_zset(reader, type_byte == 3)?.map(zset),
-            4 => self.plain_hash(reader)?.map(hash),
-            9 => self.zipmap_hash(reader)?.map(hash),
-            10 | 14 | 18 => self.node_list(reader, type_byte)?.map(list),
-            11 => self.intset_set(reader)?.map(set),
-            12 | 17 => self.packed_zset(reader, type_byte == 12)?.map(zset),
-            13 | 16 => self.packed_hash(reader, type_byte == 13)?.map(hash),
-            20 => self.packed_set(reader)?.map(set),
-            22 if self.dialect == Dialect::Valkey => self.valkey_hash(reader)?.map(hash),
-            24 => self.timed_hash(reader)?.map(hash),
-            25 => self.packed_timed_hash(reader)?.map(hash),
-            15 => return stream(reader, Layout::First),
-            19 => return stream(reader, Layout::Second),
-            21 => return stream(reader, Layout::Third),
+        Ok(match type_byte {
+            1 => self.plain_list(reader)?.map(Loaded::List),
+            2 => self.plain_set(reader)?.map(Loaded::Set),
+            3 | 5 => self.plain_zset(reader, type_byte == 3)?.map(Loaded::ZSet),
+            4 => self.plain_hash(reader)?.map(Loaded::Hash),
+            9 => self.zipmap_hash(reader)?.map(Loaded::Hash),
+            10 | 14 | 18 => self.node_list(reader, type_byte)?.map(Loaded::List),
+            11 => self.intset_set(reader)?.map(Loaded::Set),
+            12 | 17 => self.packed_zset(reader, type_byte == 12)?.map(Loaded::ZSet),
+            13 | 16 => self.packed_hash(reader, type_byte == 13)?.map(Loaded::Hash),
+            20 => self.packed_set(reader)?.map(Loaded::Set),
+            22 if self.dialect == Dialect::Valkey => self.valkey_hash(reader)?.map(Loaded::Hash),
+            24 => self.timed_hash(reader)?.map(Loaded::Hash),
+            25 => self.packed_timed_hash(reader)?.map(Loaded::Hash),
+            15 => Some(stream(reader, Layout::First)?),
+            19 => Some(stream(reader, Layout::Second)?),
+            21 => Some(stream(reader, Layout::Third)?),
             _ => return Err(ValueError::Unsupported("a value of an unknown type")),
-        };
-        Ok(value.map(Loaded::Value))
+        })
+    }
+
+    fn list_max(&self) -> i64 {
+        self.limits.list_max_listpack_size.into()
     }
 
     fn plain_list(&self, reader: &mut Reader<'_>) -> Parsed<Option<List>> {
         let mut list = List::new();
         for _ in 0..reader.count(1)? {
             let element = reader.string()?;
-            list.push_back(&element, &self.limits);
+            list.push_back(&*element, self.list_max());
         }
         Ok((!list.is_empty()).then_some(list))
     }
 
     /// A list from ziplists (one, or several) or listpacks.
     fn node_list(&self, reader: &mut Reader<'_>, type_byte: u8) -> Parsed<Option<List>> {
-        let mut list = List::new();
-        let nodes = if type_byte == 10 { 1 } else { reader.count(1)? };
-        for _ in 0..nodes {
-            let offset = reader.position();
-            match (type_byte == 18).then(|| reader.length()).transpose()? {
-                // A plain node is one element, verbatim.
-                Some(1) => {
-                    let element = reader.string()?;
-                    if element.is_empty() {
-                        return Err(Corruption::malformed(offset, "list", "empty node"));
-                    }
-                    list.push_back(&element, &self.limits);
-                }
-                Some(2) => list.push_node_back(read_listpack(reader)?, &self.limits),
-                None => list.push_node_back(read_ziplist(reader)?, &self.limits),
-                Some(_) => {
-                    return Err(Corruption::malformed(offset, "list", "unknown kind of node"));
-                }
+        let count = if type_byte == 10 { 1 } else { reader.count(1)? };
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            let node = if type_byte == 18 {
+                read_node(reader)?
+            } else {
+                Node::Packed(read_ziplist(reader)?)
+            };
+            // Redis may write an empty node; it is none to us.
+            if !matches!(&node, Node::Packed(packed) if packed.is_empty()) {
+                nodes.push(node);
             }
         }
-        Ok((!list.is_empty()).then_some(list))
+        Ok(match nodes.pop() {
+            None => None,
+            Some(Node::Packed(only)) if nodes.is_empty() => {
+                Some(List::from_listpack(only, self.list_max()))
+            }
+            Some(last) => {
+                nodes.push(last);
+                Some(List::from_nodes(nodes, self.list_max()))
+            }
+        })
     }
 
     fn plain_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
@@ -143,10 +170,10 @@ impl ValueReader {
     fn intset_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
         let offset = reader.position();
         let blob = reader.string()?;
-        let ints = IntSet::from_bytes(&blob)
+        IntSet::validate(&blob)
             .map_err(|_| Corruption::malformed(offset, "intset", "size or order is wrong"))?;
-        let set = Set::from_intset(ints, &self.limits);
-        Ok((!set.is_empty()).then_some(set))
+        let ints = IntSet::from_validated(blob.into_vec());
+        Ok(Some(Set::from_intset(ints, &self.limits)))
     }
 
     fn packed_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
@@ -198,9 +225,10 @@ impl ValueReader {
     fn zipmap_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
         let offset = reader.position();
         let blob = reader.string()?;
-        let pairs = read_zipmap(&blob, offset)?;
+        let pairs = Zipmap::new(&blob)
+            .map_err(|_| Corruption::malformed(offset, "zipmap", "entries or size are wrong"))?;
         let mut hash = Hash::with_expected(pairs.len(), &self.limits);
-        for (field, value) in pairs {
+        for (field, value) in pairs.iter() {
             if !hash.insert(field, value, &self.limits) {
                 return Err(duplicate(offset, "field"));
             }
@@ -284,24 +312,24 @@ impl ValueReader {
 /// Field expiry times have 48 bits.
 const FIELD_EXPIRY_END: u64 = 1 << 48;
 
-fn list(list: List) -> Value {
-    Value::List(Box::new(list))
+fn stream<'a>(reader: &mut Reader<'_>, layout: Layout) -> Parsed<Loaded<'a>> {
+    Ok(Loaded::Stream(Box::new(read_stream(reader, layout)?)))
 }
 
-fn set(set: Set) -> Value {
-    Value::Set(Box::new(set))
-}
-
-fn zset(set: ZSet) -> Value {
-    Value::ZSet(Box::new(set))
-}
-
-fn hash(hash: Hash) -> Value {
-    Value::Hash(Box::new(hash))
-}
-
-fn stream<'a>(reader: &mut Reader<'_>, layout: Layout) -> Result<Option<Loaded<'a>>, ValueError> {
-    Ok(Some(Loaded::Stream(Box::new(read_stream(reader, layout)?))))
+/// A node of a list: one element, or a listpack.
+fn read_node(reader: &mut Reader<'_>) -> Parsed<Node> {
+    let offset = reader.position();
+    match reader.length()? {
+        1 => {
+            let element = reader.string()?;
+            if element.is_empty() {
+                return Err(Corruption::malformed(offset, "list", "empty node"));
+            }
+            Ok(Node::Plain(element.into_vec().into_boxed_slice()))
+        }
+        2 => Ok(Node::Packed(read_listpack(reader)?)),
+        _ => Err(Corruption::malformed(offset, "list", "unknown kind of node")),
+    }
 }
 
 fn duplicate(offset: u64, what: &'static str) -> Corruption {
@@ -312,9 +340,10 @@ fn duplicate(offset: u64, what: &'static str) -> Corruption {
 fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
     let offset = reader.position();
     let blob = reader.string()?;
-    listpack::validate(&blob, true).map_err(|_| {
-        Corruption::malformed(offset, "listpack", "entries, size or count are wrong")
-    })?;
+    if blob.len() > BYTES_MAX || listpack::validate(&blob, true).is_err() {
+        let reason = "entries, size or count are wrong";
+        return Err(Corruption::malformed(offset, "listpack", reason));
+    }
     Ok(Listpack::from_validated(blob.into_vec()))
 }
 
@@ -322,11 +351,18 @@ fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
 fn read_ziplist(reader: &mut Reader<'_>) -> Parsed<Listpack> {
     let offset = reader.position();
     let blob = reader.string()?;
-    let malformed =
-        |_| Corruption::malformed(offset, "ziplist", "entries, size or count are wrong");
-    let mut list = Listpack::with_capacity(blob.len());
-    for element in ziplist::read(&blob).map_err(malformed)? {
-        list.push_back(element);
+    let malformed = |reason| Corruption::malformed(offset, "ziplist", reason);
+    let ziplist = Ziplist::new(&blob).map_err(|_| malformed("entries, size or count are wrong"))?;
+    let mut list = Listpack::with_capacity(blob.len().min(BYTES_MAX));
+    for element in ziplist.iter() {
+        if !list.has_room(element.len()) {
+            return Err(malformed("larger than any server writes"));
+        }
+        // Text that is a number is one today, so that equal text has one form.
+        match element {
+            Element::Int(_) => list.push_back(element),
+            Element::Str(text) => list.push_back(text),
+        }
     }
     Ok(list)
 }

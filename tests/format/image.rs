@@ -2,24 +2,56 @@
 
 use std::collections::BTreeMap;
 
-use fastness::keyspace::entry::{Entry, StrRef, Value, ValueRef};
 use fastness::snapshot::crc64::Crc64;
 use fastness::snapshot::encode::{Encoder, Header, finish};
 use fastness::snapshot::stream::{StreamId, StreamImage};
-use fastness::snapshot::{Attributes, LoadSink, Loaded, Refusal};
+use fastness::snapshot::{Attributes, LoadSink, Loaded, Refusal, ValueView};
+use fastness::types::hash::Hash;
+use fastness::types::list::List;
 use fastness::types::listpack::{Element, ListpackRef};
+use fastness::types::set::Set;
+use fastness::types::zset::ZSet;
 
 use super::text::{expiry, number, quoted};
 
 /// A value in a form that can be written again.
-#[derive(Debug)]
 pub(crate) enum Kept {
-    Entry(Entry),
+    Str(Vec<u8>),
+    List(List),
+    Set(Set),
+    ZSet(ZSet),
+    Hash(Hash),
     Stream(Box<StreamImage>),
 }
 
+impl From<Loaded<'_>> for Kept {
+    fn from(value: Loaded<'_>) -> Self {
+        match value {
+            Loaded::Str(text) => Self::Str(text.into_vec()),
+            Loaded::List(value) => Self::List(value),
+            Loaded::Set(value) => Self::Set(value),
+            Loaded::ZSet(value) => Self::ZSet(value),
+            Loaded::Hash(value) => Self::Hash(value),
+            Loaded::Stream(value) => Self::Stream(value),
+        }
+    }
+}
+
+impl Kept {
+    pub(crate) fn view(&self) -> ValueView<'_> {
+        match self {
+            Self::Str(text) => ValueView::Str(text),
+            Self::List(value) => ValueView::List(value),
+            Self::Set(value) => ValueView::Set(value),
+            Self::ZSet(value) => ValueView::ZSet(value),
+            Self::Hash(value) => ValueView::Hash(value),
+            Self::Stream(value) => ValueView::Stream(value),
+        }
+    }
+}
+
 /// Everything that a file holds.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Image {
     db: u32,
     pub(crate) keys: BTreeMap<(u32, Vec<u8>), (Kept, Attributes)>,
@@ -42,12 +74,7 @@ impl LoadSink for Image {
         value: Loaded<'_>,
         attributes: Attributes,
     ) -> Result<(), Refusal> {
-        let kept = match value {
-            Loaded::Str(text) => Kept::Entry(Entry::new_string(key, &text, None)),
-            Loaded::Value(value) => Kept::Entry(Entry::new(key, value, None)),
-            Loaded::Stream(image) => Kept::Stream(image),
-        };
-        match self.keys.insert((self.db, key.to_vec()), (kept, attributes)) {
+        match self.keys.insert((self.db, key.to_vec()), (value.into(), attributes)) {
             None => Ok(()),
             Some(_) => Err(Refusal::DuplicateKey),
         }
@@ -69,10 +96,7 @@ impl Image {
                 lines.push(format!("[db {db}]"));
                 current = Some(*db);
             }
-            let (kind, value) = match kept {
-                Kept::Entry(entry) => value_lines(&entry.value()),
-                Kept::Stream(image) => ("stream", stream_lines(image)),
-            };
+            let (kind, value) = value_lines(kept.view());
             let expire = expiry(attributes.expire_at_ms.unwrap_or(-1));
             lines.push(format!("{} {kind}{expire}", quoted(key)));
             lines.extend(value.into_iter().map(|line| format!("  {line}")));
@@ -86,12 +110,9 @@ impl Image {
 
     /// Whether a hash field expires.
     pub(crate) fn has_field_expiry(&self) -> bool {
-        self.keys.values().any(|(kept, _)| match kept {
-            Kept::Entry(entry) => {
-                matches!(entry.value(), ValueRef::Hash(hash) if hash.earliest_expire().is_some())
-            }
-            Kept::Stream(_) => false,
-        })
+        self.keys
+            .values()
+            .any(|(kept, _)| matches!(kept, Kept::Hash(hash) if hash.earliest_expire().is_some()))
     }
 
     /// The same as a file.
@@ -110,10 +131,7 @@ impl Image {
                 encoder.resize_db(&mut out, 1000, 1);
                 current = Some(*db);
             }
-            match kept {
-                Kept::Entry(entry) => encoder.key(&mut out, key, &entry.value(), *attributes),
-                Kept::Stream(image) => encoder.stream_key(&mut out, key, image, *attributes),
-            }
+            encoder.key(&mut out, key, kept.view(), *attributes);
         }
         let mut crc = Crc64::new();
         crc.update(&out);
@@ -127,21 +145,21 @@ fn quoted_element(element: Element<'_>) -> String {
     element.with_bytes(quoted)
 }
 
-fn value_lines(value: &ValueRef<'_>) -> (&'static str, Vec<String>) {
+fn value_lines(value: ValueView<'_>) -> (&'static str, Vec<String>) {
     match value {
-        ValueRef::Str(StrRef::Int(value)) => ("string", vec![format!("\"{value}\"")]),
-        ValueRef::Str(StrRef::Bytes(bytes)) => ("string", vec![quoted(bytes)]),
-        ValueRef::List(list) => ("list", list.iter().map(quoted_element).collect()),
-        ValueRef::Set(set) => {
+        ValueView::Str(text) => ("string", vec![quoted(text)]),
+        ValueView::Int(value) => ("string", vec![format!("\"{value}\"")]),
+        ValueView::List(list) => ("list", list.iter().map(quoted_element).collect()),
+        ValueView::Set(set) => {
             let mut members: Vec<Vec<u8>> = set.iter().map(|member| member.to_vec()).collect();
             members.sort();
             ("set", members.iter().map(|member| quoted(member)).collect())
         }
-        ValueRef::ZSet(set) => {
+        ValueView::ZSet(set) => {
             let line = |(member, score)| format!("{} {}", quoted_element(member), number(score));
             ("zset", set.iter().map(line).collect())
         }
-        ValueRef::Hash(hash) => {
+        ValueView::Hash(hash) => {
             let mut fields: Vec<_> = hash
                 .iter_with_expire()
                 .map(|(field, value, time)| (field.to_vec(), value.to_vec(), time))
@@ -153,7 +171,7 @@ fn value_lines(value: &ValueRef<'_>) -> (&'static str, Vec<String>) {
             };
             ("hash", fields.iter().map(line).collect())
         }
-        ValueRef::Stream(stream) => ("stream", stream_lines(&stream.to_image())),
+        ValueView::Stream(image) => ("stream", stream_lines(image)),
     }
 }
 
@@ -225,9 +243,4 @@ pub(crate) fn text_of(value: Loaded<'_>) -> String {
     let mut image = Image::default();
     image.key(b"a", value, Attributes::default()).unwrap();
     image.text()
-}
-
-/// An entry that holds a list, set, sorted set or hash.
-pub(crate) fn entry_of(value: Value) -> Entry {
-    Entry::new(b"a", value, None)
 }

@@ -7,10 +7,10 @@ use fastness::snapshot::dump::{dump, restore};
 use fastness::snapshot::encode::Encoder;
 use fastness::snapshot::inspect::inspect;
 use fastness::snapshot::load::Checksum;
-use fastness::snapshot::{LoadOptions, LoadReport, Loaded, load};
+use fastness::snapshot::{LoadOptions, LoadReport, load};
 use fastness::types::limits::Limits;
 
-use super::image::{Image, entry_of, text_of};
+use super::image::{Image, Kept, text_of};
 
 /// The golden files: name, bytes, what they hold.
 pub(crate) fn vectors() -> Vec<(String, Vec<u8>, String)> {
@@ -152,14 +152,9 @@ fn dump_payloads_are_restored_and_dumped_again() {
         let value = restore(&payload, &Limits::default()).unwrap();
         let expected =
             format!("[db 0]\n\"a\" {}\n", text.replace("\n", "\n  ").replace("    ", "  "));
-        if let Loaded::Value(value) = value {
-            let entry = entry_of(value);
-            let mut again = Vec::new();
-            dump(&mut again, &entry.value());
-            assert_eq!(text_of(restore(&again, &Limits::default()).unwrap()), expected);
-        } else {
-            assert_eq!(text_of(value), expected);
-        }
+        let mut again = Vec::new();
+        dump(&mut again, Kept::from(value).view());
+        assert_eq!(text_of(restore(&again, &Limits::default()).unwrap()), expected);
     }
 }
 
