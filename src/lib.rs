@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod glob;
+pub mod keyspace;
 pub mod logger;
 pub mod number;
 pub mod rng;

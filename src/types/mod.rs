@@ -11,7 +11,14 @@ pub mod list;
 pub mod listpack;
 mod sample;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod thin;
 pub mod ziplist;
 pub mod zset;
+
+pub use hash::Hash;
+pub use list::List;
+pub use set::Set;
+pub use stream::Stream;
+pub use zset::ZSet;

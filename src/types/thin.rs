@@ -447,7 +447,12 @@ unsafe fn free(block: NonNull<u8>, size: usize, align: usize) {
 mod tests {
     use super::*;
 
-    const LENGTHS: [usize; 10] = [0, 1, 7, 252, 253, 254, 255, 65_535, 65_536, 70_000];
+    /// Around the bounds of the header sizes; miri is too slow for the longest.
+    const LENGTHS: &[usize] = if cfg!(miri) {
+        &[0, 1, 7, 253, 254]
+    } else {
+        &[0, 1, 7, 252, 253, 254, 255, 65_535, 65_536, 70_000]
+    };
 
     fn bytes(len: usize, salt: u8) -> Vec<u8> {
         (0..len).map(|i| (i as u8).wrapping_mul(7).wrapping_add(salt)).collect()
@@ -466,7 +471,7 @@ mod tests {
 
     #[test]
     fn bytes_of_every_header_size() {
-        for len in LENGTHS {
+        for &len in LENGTHS {
             let thin = ThinBytes::new(&bytes(len, 3));
             assert_eq!(thin.as_bytes(), bytes(len, 3));
             assert_eq!(thin.clone(), thin);
@@ -476,13 +481,11 @@ mod tests {
 
     #[test]
     fn pairs_change_value_and_expiry() {
-        for field_len in LENGTHS {
+        for &field_len in LENGTHS {
             let field = bytes(field_len, 1);
             let mut pair = ThinPair::new(&field, b"", None);
             let mut expire = None;
-            for (step, value_len) in
-                LENGTHS.into_iter().chain([65_534, 253, 8, 6, 5, 0]).enumerate()
-            {
+            for (step, value_len) in LENGTHS.iter().copied().chain([253, 8, 6, 5, 0]).enumerate() {
                 let value = bytes(value_len, step as u8);
                 pair.set_value(&value);
                 if step % 3 == 0 {
@@ -510,7 +513,7 @@ mod tests {
 
     #[test]
     fn scored_handles_share_and_the_last_one_frees() {
-        for len in LENGTHS {
+        for &len in LENGTHS {
             let first = ThinScored::new(1.5, &bytes(len, 9));
             let second = first.clone();
             let moved = first.with_score(-2.0);

@@ -1,0 +1,3 @@
+//! All databases: keys with their values and expiry times.
+
+pub mod entry;
