@@ -14,6 +14,8 @@
 mod support;
 
 mod bless;
+mod differential;
+mod generate;
 mod pattern;
 mod runner;
 mod transcript;
