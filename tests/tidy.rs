@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// A module uses modules of its own layer and of the layers before it, never of a later one.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "disk", "glob", "number", "resp", "rng", "types"],
+    &["clock", "disk", "glob", "memory", "number", "resp", "rng", "types"],
     &["keyspace", "session"],
-    &["acl", "command", "config"],
+    &["acl", "command", "config", "logger"],
     &["aof", "snapshot"],
     &["engine"],
     &["backup", "recovery"],
@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 const LINES_MAX: usize = 1000;
-const COLUMNS_MAX: usize = 100;
+const COLUMNS_MAX: usize = 140;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
