@@ -1,0 +1,63 @@
+# One place for everything that is run on this project. `make ci` is what continuous integration
+# runs, and nothing else. `SEED`, `COMMANDS`, `ROUNDS`, `TRANSCRIPT` and `BLESS` are passed on.
+
+CARGO ?= cargo
+# One set of features for every step, so that nothing is compiled twice.
+FEATURES := --all-features
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+.PHONY: run test differential crash kill interop fuzz bench fmt lint deny ci peers
+
+run:
+	$(CARGO) run --release -- serve
+
+# Everything but the long runs. Brings the real servers to compare with, once.
+test: peers
+	$(CARGO) test $(FEATURES)
+
+differential: peers
+	COMMANDS=$${COMMANDS:-50000} $(CARGO) test $(FEATURES) --test commands -- differential --nocapture
+
+# Simulated power cuts and failing disks.
+crash:
+	$(CARGO) test $(FEATURES) --test crash -- --nocapture
+
+# Real processes, kill -9.
+kill: peers
+	ROUNDS=$${ROUNDS:-30} $(CARGO) test $(FEATURES) --test kill -- --nocapture
+
+# Data directories of Redis and Valkey, theirs under us and ours under them.
+interop: peers
+	$(CARGO) test $(FEATURES) --test interop -- --nocapture
+
+fuzz:
+	@if [ -z "$(FUZZ_TARGETS)" ]; then echo "no fuzz targets"; else \
+	  $(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz || exit 1; \
+	  for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$target, $(FUZZ_SECONDS) s"; mkdir -p fuzz/seeds/$$target; \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target \
+	      fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; \
+	  done; fi
+
+bench:
+	$(CARGO) bench
+
+fmt:
+	$(CARGO) fmt
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
+
+# Licences and duplicate crates. The advisory database needs the network: `cargo deny check`.
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences not checked"; fi
+
+ci: peers lint deny
+	CI=true COMMANDS=50000 ROUNDS=15 $(CARGO) test $(FEATURES)
+	$(MAKE) fuzz
+
+peers:
+	@scripts/peers.sh
