@@ -1,5 +1,6 @@
 //! Fastness: a Redis-compatible store whose acknowledged writes survive.
 
+pub mod aof;
 pub mod clock;
 pub mod config;
 pub mod disk;

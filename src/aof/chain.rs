@@ -1,0 +1,110 @@
+//! Reads all segments of a log in order and checks that each continues the one before.
+//!
+//! One file's reader cannot know whether a torn end is the end of the log: it is only when no later
+//! segment has content, because nothing is written to a segment before the one before it is synced whole.
+//! This module applies that rule, and hands every unit to a visitor. Read-only.
+//! Spec: `format-spec/aof.md`, sections 3 and 6.
+
+use super::corruption::CorruptionError;
+use super::reader::{Expected, FileEnd, FileReader, Link, ReadUnit};
+use super::record::{Position, Salt};
+
+/// One file of records, as the manifest lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentFile<'a> {
+    /// Its name in the manifest.
+    pub name: &'a str,
+    /// Its content.
+    pub bytes: &'a [u8],
+    /// The salt that the manifest lists for it.
+    pub salt: Option<Salt>,
+    /// Where records start, behind a snapshot.
+    pub records_at: usize,
+}
+
+/// What a whole log is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The position behind the last believed unit.
+    pub position: Position,
+    /// What the next segment continues: the last segment with content.
+    pub link: Link,
+    /// What is known of each file, in order.
+    pub files: Vec<FileEnd>,
+    /// The torn end and the index of its file; cut that file at `files[index].offset` before it is
+    /// written behind.
+    pub torn: Option<(usize, CorruptionError)>,
+    /// Files from this index on have no content and can be dropped.
+    pub content_end: usize,
+}
+
+/// Why a log was not read to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadError<E> {
+    /// A file is damaged; what was read before stays true.
+    Corrupt(CorruptionError),
+    /// The visitor stopped.
+    Visitor(E),
+}
+
+/// Reads `segments`, which continue a base at `base` (`None`: its position is not known), and shows
+/// every unit to `visit`.
+pub fn read_log<E>(
+    base: Option<Position>,
+    segments: &[SegmentFile<'_>],
+    mut visit: impl FnMut(&ReadUnit<'_, '_>) -> Result<(), E>,
+) -> Result<LogEnd, ReadError<E>> {
+    let mut end = LogEnd {
+        position: base.unwrap_or_default(),
+        link: Link { end: base, ..Link::default() },
+        files: Vec::new(),
+        torn: None,
+        content_end: 0,
+    };
+    let mut previous = None;
+    for (index, segment) in segments.iter().enumerate() {
+        let expected = Expected {
+            salt: segment.salt,
+            position: base,
+            previous,
+            records_at: segment.records_at,
+        };
+        let opened = FileReader::open(segment.name, segment.bytes, expected);
+        let mut reader = opened.map_err(ReadError::Corrupt)?;
+        let stopped = loop {
+            match reader.next_unit() {
+                Ok(Some(unit)) => {
+                    must_follow_whole(&end.torn)?;
+                    visit(&unit).map_err(ReadError::Visitor)?;
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        let file = reader.end();
+        if file.frames + file.units > 0 || stopped.is_some() {
+            must_follow_whole(&end.torn)?;
+            end.content_end = index + 1;
+            end.link = file.link;
+            end.position = file.position;
+        }
+        previous = Some(file.link);
+        end.files.push(file);
+        match stopped {
+            Some(error) if !error.torn => return Err(ReadError::Corrupt(error)),
+            Some(error) => end.torn = Some((index, error)),
+            None => {}
+        }
+    }
+    Ok(end)
+}
+
+/// Content behind a torn end means that the end was synced once: it is damaged.
+fn must_follow_whole<E>(torn: &Option<(usize, CorruptionError)>) -> Result<(), ReadError<E>> {
+    match torn {
+        Some((_, error)) => {
+            Err(ReadError::Corrupt(CorruptionError { torn: false, ..error.clone() }))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,186 @@
+//! Names on the disk: the manifest, and the sequence numbers of what it lists.
+//!
+//! Nothing that the durable manifest may list is ever removed, and no number is used twice, not even that of
+//! a file which is there without being listed.
+
+use std::sync::Arc;
+
+use super::super::filename::{FileKind, FileNames};
+use super::super::manifest::{Entry, Manifest};
+use super::super::record::{Header, Position, Salt};
+use super::BaseFormat;
+use super::Segment;
+use super::rotate::{CutPoint, NewBase};
+use crate::disk::durable::{self, ReplaceError};
+use crate::disk::{DiskError, OpenMode, SharedDisk};
+use crate::rng::Rng;
+
+/// What is known of the log directory; locked through slow changes of it.
+pub(super) struct Names {
+    disk: SharedDisk,
+    pub(super) files: FileNames,
+    /// What the manifest file holds or, while `gated`, will hold.
+    pub(super) manifest: Manifest,
+    /// The file on the disk is not written before the first base is installed.
+    pub(super) gated: bool,
+    /// Above every number that is listed or there.
+    next_incr_seq: u64,
+    next_base_seq: u64,
+    /// The salt of the newest segment, which the next one names as its predecessor.
+    last_salt: Salt,
+    salts: Box<dyn Rng>,
+}
+
+impl Names {
+    /// The names in the directory, which must exist.
+    pub(super) fn new(
+        disk: SharedDisk,
+        files: FileNames,
+        manifest: Manifest,
+        last_salt: Salt,
+        salts: Box<dyn Rng>,
+    ) -> Result<Self, DiskError> {
+        let (mut incr_seq, mut base_seq) = (0, 0);
+        let listed = manifest.entries().map(|entry| (files.kind(&entry.name), Some(entry.seq)));
+        let there = disk.list(&files.dir)?;
+        let there = there.iter().map(|name| (files.kind(name), None));
+        for (kind, seq) in listed.chain(there) {
+            match kind {
+                FileKind::Incr(number) => incr_seq = incr_seq.max(number).max(seq.unwrap_or(0)),
+                FileKind::Base(number, _) => base_seq = base_seq.max(number).max(seq.unwrap_or(0)),
+                FileKind::Manifest | FileKind::Temp => {}
+                // Redis takes any name; its number counts for whatever the entry may be.
+                FileKind::Other => {
+                    incr_seq = incr_seq.max(seq.unwrap_or(0));
+                    base_seq = base_seq.max(seq.unwrap_or(0));
+                }
+            }
+        }
+        let (next_incr_seq, next_base_seq) = (incr_seq + 1, base_seq + 1);
+        let gated = false;
+        Ok(Self { disk, files, manifest, gated, next_incr_seq, next_base_seq, last_salt, salts })
+    }
+
+    /// Creates a segment with its header, durable, and lists it, durably.
+    pub(super) fn add_segment(&mut self) -> Result<Segment, ReplaceError> {
+        let segment = self.create_segment().map_err(ReplaceError::Unchanged)?;
+        let name = self.files.incr(segment.seq);
+        let mut manifest = self.manifest.clone();
+        manifest.incrs.push(Entry::new(name.clone(), segment.seq).with_salt(segment.salt));
+        match self.replace_manifest(manifest) {
+            Ok(()) => {
+                self.last_salt = segment.salt;
+                Ok(segment)
+            }
+            Err(error) => {
+                if matches!(error, ReplaceError::Unchanged(_)) {
+                    // Not listed, so not getting rid of it does no harm.
+                    let _ = self.disk.remove(&self.files.path(&name));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn create_segment(&mut self) -> Result<Segment, DiskError> {
+        let seq = self.next_incr_seq;
+        self.next_incr_seq += 1;
+        let salt = Salt(self.salts.next_u64().max(1));
+        let mut line = Vec::new();
+        Header { salt, previous: self.last_salt }.encode(&mut line);
+        let path = self.files.path(&self.files.incr(seq));
+        let create = || -> Result<_, DiskError> {
+            let file = self.disk.open(&path, OpenMode::CreateOrTruncate)?;
+            file.write_all_at(0, &line)?;
+            file.sync_all()?;
+            self.disk.sync_dir(&self.files.dir)?;
+            Ok(file)
+        };
+        let file = create().inspect_err(|_| {
+            // Nothing names it, so not getting rid of it does no harm.
+            let _ = self.disk.remove(&path);
+        })?;
+        let len = line.len() as u64;
+        let (crc, first, proven) = (0, true, Position::ZERO);
+        Ok(Segment { file: Arc::from(file), seq, salt, len, crc, first, proven })
+    }
+
+    /// Writes the manifest durably; in memory it changes as soon as the file may have.
+    fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), ReplaceError> {
+        let temp = self.files.path(&self.files.temp_manifest());
+        let path = self.files.path(&self.files.manifest());
+        let result = if self.gated {
+            Ok(())
+        } else {
+            durable::replace_file(&*self.disk, &temp, &path, &manifest.encode())
+        };
+        if !matches!(result, Err(ReplaceError::Unchanged(_))) {
+            self.manifest = manifest;
+        }
+        result
+    }
+
+    /// Names for a base at `cut`.
+    pub(super) fn new_base(&mut self, cut: CutPoint, format: BaseFormat) -> NewBase {
+        let seq = self.next_base_seq;
+        self.next_base_seq += 1;
+        NewBase {
+            cut,
+            seq,
+            temp_path: self.files.path(&self.files.temp_base(seq, format)),
+            name: self.files.base(seq, format),
+        }
+    }
+
+    /// Renames a base to its name and lists it, durably, with the segments from its cut on.
+    pub(super) fn list_base(&mut self, base: &NewBase) -> Result<(), ReplaceError> {
+        let path = self.files.path(&base.name);
+        let renamed = self.disk.rename(&base.temp_path, &path);
+        // Durable before the manifest names it: nothing orders two names of a directory.
+        let renamed = renamed.and_then(|()| self.disk.sync_dir(&self.files.dir));
+        if let Err(error) = renamed {
+            let _ = self.disk.remove(&path);
+            return Err(ReplaceError::Unchanged(error));
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.history.extend(manifest.base.take());
+        let (kept, old) =
+            manifest.incrs.into_iter().partition(|entry| entry.seq >= base.cut.incr_seq);
+        manifest.incrs = kept;
+        let old: Vec<Entry> = old;
+        manifest.history.extend(old);
+        let entry = Entry::new(base.name.clone(), base.seq);
+        manifest.base = Some(entry.with_position(base.cut.position));
+        let was_gated = std::mem::replace(&mut self.gated, false);
+        let result = self.replace_manifest(manifest);
+        if matches!(result, Err(ReplaceError::Unchanged(_))) {
+            self.gated = was_gated;
+            // Not listed, so not getting rid of it does no harm.
+            let _ = self.disk.remove(&path);
+        }
+        result
+    }
+
+    /// Removes the files of the manifest's history, which must be durable; returns how many are left.
+    pub(super) fn remove_history(&mut self) -> usize {
+        if self.manifest.history.is_empty() || self.gated {
+            return self.manifest.history.len();
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.history.retain(|entry| {
+            durable::remove_if_there(&*self.disk, &self.files.path(&entry.name)).is_err()
+        });
+        let left = manifest.history.len();
+        // The manifests with and without history mean the same; a failure here loses nothing.
+        let _ = self.replace_manifest(manifest);
+        left
+    }
+
+    /// Bytes of the listed segments.
+    pub(super) fn incr_bytes(&self) -> u64 {
+        let lens = self.manifest.incrs.iter().map(|entry| {
+            self.disk.file_len(&self.files.path(&entry.name)).ok().flatten().unwrap_or(0)
+        });
+        lens.sum()
+    }
+}

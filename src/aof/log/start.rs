@@ -1,0 +1,129 @@
+//! The start of a log, behind what recovery found.
+//!
+//! A start always begins a new segment: nothing is ever written behind an end that was read from the page
+//! cache, and a salt is never used by two processes. Segments without content are dropped, so
+//! restarts without writes leave no files behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+
+use parking_lot::Mutex;
+
+use super::super::filename::FileNames;
+use super::super::manifest::Manifest;
+use super::super::reader::Link;
+use super::super::record::Position;
+use super::names::Names;
+use super::{Current, CutPoint, HEADROOM, Io, Log, LogError, LogState, LogStats, Pending};
+use crate::clock::Clock;
+use crate::disk::durable;
+use crate::disk::{Disk, DiskError, OpenMode, SharedDisk};
+use crate::rng::Rng;
+
+/// How much of a settled file is in memory at once.
+const SETTLE_CHUNK: usize = 1 << 20;
+
+/// What the new log continues.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The manifest; empty where there is none.
+    pub manifest: Manifest,
+    /// Segments of the manifest from this index on have no content and are dropped.
+    pub incrs_kept: usize,
+    /// The position behind everything that was loaded.
+    pub position: Position,
+    /// The end of the last segment with content; the default where there is none.
+    pub link: Link,
+    /// Bytes of the base and of the kept segments, for the statistics.
+    pub base_bytes: u64,
+    /// See `base_bytes`.
+    pub incr_bytes: u64,
+    /// The data set in memory is not on the disk as this manifest has it (it came from elsewhere, or the log was
+    /// off): the manifest is not written and no position published before a base is installed.
+    pub gated: bool,
+}
+
+impl Log {
+    /// Starts the log with a new segment behind `recovered`.
+    ///
+    /// The last segment with content must have been cut and synced before ([`settle`]).
+    pub fn start(
+        disk: SharedDisk,
+        clock: Arc<dyn Clock>,
+        salts: Box<dyn Rng>,
+        files: FileNames,
+        recovered: Recovered,
+    ) -> Result<Self, LogError> {
+        let fail = |error| LogError::Disk(Arc::new(error));
+        let Recovered { mut manifest, position, link, gated, .. } = recovered;
+        durable::create_dir(&*disk, &files.dir).map_err(fail)?;
+        let kept = recovered.incrs_kept.min(manifest.incrs.len());
+        let empty = manifest.incrs.split_off(kept);
+        manifest.history.extend(empty);
+        let mut names = Names::new(Arc::clone(&disk), files.clone(), manifest, link.salt, salts)
+            .map_err(fail)?;
+        names.gated = gated;
+        let mut segment = names.add_segment().map_err(|error| fail(error.into_inner()))?;
+        names.remove_history();
+        segment.crc = link.crc.unwrap_or(0);
+        segment.proven = position;
+        let stats = LogStats {
+            base_bytes: recovered.base_bytes,
+            incr_bytes: recovered.incr_bytes + segment.len,
+            segments: names.manifest.incrs.len() as u64,
+            ..LogStats::default()
+        };
+        let file = Arc::clone(&segment.file);
+        let start_point = CutPoint { position, incr_seq: segment.seq };
+        Ok(Self {
+            disk,
+            clock,
+            files,
+            start_point,
+            names: Mutex::new(names),
+            io: Mutex::new(Io { segment, buffer: vec![0; HEADROOM], frame: None }),
+            serial: Mutex::new(()),
+            current: Mutex::new(Current { file, written: position, synced: position, gated }),
+            pending: Mutex::new(Pending {
+                buffer: vec![0; HEADROOM],
+                position,
+                selected_db: None,
+                prepared: None,
+                last_cut: start_point,
+                cut: None,
+            }),
+            appended: AtomicU64::new(position.0),
+            written: AtomicU64::new(position.0),
+            synced: AtomicU64::new(position.0),
+            syncing: AtomicBool::new(false),
+            state: AtomicU8::new(LogState::Ready as u8),
+            cause: Mutex::new(None),
+            stats: Mutex::new(stats),
+        })
+    }
+}
+
+/// Makes the end of a segment that was read durable, before anything is loaded from it or written behind it.
+///
+/// Cuts the file at `len` and writes the bytes from `synced` on, which no frame proves to be durable, in
+/// place once more before it syncs: after a failed fsync of an earlier process they may be in the page
+/// cache, marked clean, and nowhere else.
+pub fn settle(disk: &dyn Disk, path: &str, synced: u64, len: u64) -> Result<(), DiskError> {
+    let file = disk.open(path, OpenMode::Write)?;
+    if file.len()? > len {
+        file.truncate(len)?;
+    }
+    let mut buffer = vec![0; SETTLE_CHUNK];
+    let mut at = synced;
+    while at < len {
+        let want = usize::try_from(len - at).unwrap_or(SETTLE_CHUNK).min(SETTLE_CHUNK);
+        let chunk = buffer.get_mut(..want).unwrap_or_default();
+        let taken = file.read_at(at, chunk)?;
+        if taken == 0 {
+            return Err(DiskError::new("read", path, std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        file.write_all_at(at, chunk.get(..taken).unwrap_or_default())?;
+        at += taken as u64;
+    }
+    file.sync_all()
+}

@@ -1,0 +1,100 @@
+//! What the engine hands to the log: the records of one execution unit.
+//!
+//! A command, a script or a transaction yields the records that reproduce its effect; they are logged and
+//! loaded all or none. The buffer is the engine's and is used again for each unit, so that logging
+//! a command allocates nothing.
+
+/// The records of one unit, each with the database it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct UnitBuffer {
+    /// The records, one behind the other.
+    bytes: Vec<u8>,
+    /// Database and end in `bytes` of each record; ends increase.
+    records: Vec<(u32, usize)>,
+}
+
+impl UnitBuffer {
+    /// An empty unit.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything but the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
+    /// Whether there is nothing to log.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Adds the record of a command with these arguments in database `db`.
+    pub fn push<A: AsRef<[u8]>>(&mut self, db: u32, args: &[A]) {
+        self.start(db, args.len());
+        for arg in args {
+            self.arg(arg.as_ref());
+        }
+    }
+
+    /// Adds the start of a record; exactly `count` calls of [`arg`](Self::arg) must follow.
+    pub fn start(&mut self, db: u32, count: usize) {
+        put_number(&mut self.bytes, b'*', count);
+        self.records.push((db, self.bytes.len()));
+    }
+
+    /// Adds an argument to the last record.
+    pub fn arg(&mut self, arg: &[u8]) {
+        put_number(&mut self.bytes, b'$', arg.len());
+        self.bytes.extend_from_slice(arg);
+        self.bytes.extend_from_slice(b"\r\n");
+        if let Some((_, end)) = self.records.last_mut() {
+            *end = self.bytes.len();
+        }
+    }
+
+    /// All bytes, without SELECT, MULTI and EXEC.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The records with their databases.
+    pub fn records(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let mut start = 0;
+        self.records.iter().map(move |(db, end)| {
+            let record = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            (*db, record)
+        })
+    }
+
+    /// The database of the only record, when there is only one.
+    pub(super) fn only_db(&self) -> Option<u32> {
+        match self.records.as_slice() {
+            [(db, _)] => Some(*db),
+            _ => None,
+        }
+    }
+}
+
+/// Appends the record that selects `db`.
+pub(super) fn put_select(out: &mut Vec<u8>, db: u32) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(db);
+    out.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n");
+    put_number(out, b'$', digits.len());
+    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_number(out: &mut Vec<u8>, mark: u8, number: usize) {
+    out.push(mark);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
