@@ -2,12 +2,36 @@
 
 pub mod aof;
 pub mod clock;
-pub mod config;
 pub mod disk;
+pub mod memory;
+pub mod rng;
+
 pub mod glob;
-pub mod keyspace;
 pub mod logger;
 pub mod number;
-pub mod rng;
-pub mod snapshot;
+
+pub mod resp;
 pub mod types;
+
+pub mod keyspace;
+pub mod session;
+
+pub mod config;
+
+pub mod command;
+
+pub mod aof;
+pub mod snapshot;
+
+pub mod engine;
+
+pub mod recovery;
+
+pub mod server;
+
+pub mod metrics;
+
+pub mod cli;
+
+/// The Redis version whose behaviour is offered, as INFO and HELLO report it.
+pub const REDIS_VERSION: &str = "7.4.0";

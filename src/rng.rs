@@ -22,6 +22,14 @@ pub trait Rng: Send {
     }
 }
 
+/// `len` hexadecimal characters from the operating system, for run ids and the like.
+pub fn random_hex(len: usize) -> String {
+    let mut rng = SeededRng::from_os();
+    (0..len)
+        .map(|_| char::from_digit(u32::try_from(rng.below(16)).unwrap_or(0), 16).unwrap_or('0'))
+        .collect()
+}
+
 /// SplitMix64 (Steele, Lea, Flood 2014): one u64 of state, passes BigCrush, repeatable from its seed.
 #[derive(Clone, Debug)]
 pub struct SeededRng(u64);

@@ -59,6 +59,12 @@ impl UnitBuffer {
         }
     }
 
+    /// Adds a record that is canonical RESP already.
+    pub fn push_raw(&mut self, db: u32, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
+        self.records.push((db, self.bytes.len()));
+    }
+
     /// All bytes, without SELECT, MULTI and EXEC.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

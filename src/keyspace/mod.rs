@@ -1,3 +1,491 @@
-//! All databases: keys with their values and expiry times.
+//! All databases: keys with their values and expiry, and the effects of whoever changes them.
+//!
+//! Handlers reach values only through this module, so the bookkeeping cannot be forgotten: a lookup
+//! removes an expired key and says so in the effects, raises the position that the reply must wait for
+//! (I2), counts hits and misses and marks the use for eviction; every mutation first gives a running
+//! snapshot its copy of the segment that is about to change (point in time without fork, P7).
+//!
+//! What the handler itself must say is that it changed something: [`Keyspace::changed`].
 
+pub mod digest;
+pub mod effects;
 pub mod entry;
+pub mod expire;
+pub mod scan;
+pub mod snapshot;
+
+pub use effects::{Effects, event};
+pub use entry::{Entry, StrRef, Value, ValueMut, ValueRef};
+
+use crate::clock::UnixMillis;
+use crate::types::hash64::hash64;
+use crate::types::table::{self, Table};
+use crate::types::{Hash, List, Set, Stream, ZSet};
+
+/// Number of slots in the table of last-write positions. A collision only delays a reply.
+const VERSION_SLOTS: usize = 1 << 16;
+
+/// The key holds another type than the command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// What is known of each segment of a database's table.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentMeta {
+    /// The number of the last snapshot that has this segment.
+    snapshot: u64,
+    /// No key of the segment expires before this time.
+    earliest_expiry: UnixMillis,
+}
+
+impl table::SegmentMeta for SegmentMeta {
+    /// Two segments that a running snapshot has both, or lacks both, may be joined.
+    fn merged(&self, sibling: &Self) -> Option<Self> {
+        (self.snapshot == sibling.snapshot).then(|| Self {
+            snapshot: self.snapshot,
+            earliest_expiry: self.earliest_expiry.min(sibling.earliest_expiry),
+        })
+    }
+}
+
+impl Default for SegmentMeta {
+    fn default() -> Self {
+        Self { snapshot: 0, earliest_expiry: UnixMillis::MAX }
+    }
+}
+
+/// One database.
+#[derive(Default)]
+pub struct Db {
+    table: Table<Entry, SegmentMeta>,
+    /// Keys that have an expiry.
+    expires: usize,
+    /// The number under which a running snapshot saves this database (SWAPDB moves it).
+    saved_as: usize,
+    /// Where the active expiry cycle goes on.
+    expire_cursor: u64,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("keys", &self.table.len()).finish_non_exhaustive()
+    }
+}
+
+/// Counters that INFO shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyspaceStats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+    /// Times the active cycle stopped because its time was over.
+    pub expire_time_cap_reached: u64,
+}
+
+/// Whether time passes for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpireMode {
+    /// An expired key is gone for whoever looks, and is removed with an effect.
+    Active,
+    /// Nothing expires: the log is being replayed, its DELs say what expired.
+    Frozen,
+}
+
+/// All databases.
+#[derive(Debug)]
+pub struct Keyspace {
+    dbs: Vec<Db>,
+    /// The time of the running unit.
+    pub now: UnixMillis,
+    pub expire_mode: ExpireMode,
+    /// What the running unit did.
+    pub effects: Effects,
+    /// The newest write among the keys that the running unit looked at.
+    pub need: u64,
+    versions: Box<[u64]>,
+    pub stats: KeyspaceStats,
+    /// Value of the use clock (LRU seconds) that lookups stamp entries with.
+    pub use_clock: u32,
+    /// Set for CLIENT NO-TOUCH: lookups leave the use clock of entries alone.
+    pub no_touch: bool,
+    snapshot: Option<snapshot::Running>,
+    snapshots_started: u64,
+    /// A hash field was given an expiry since the start.
+    field_expiry: bool,
+}
+
+/// A value type that commands work on in place.
+pub trait Typed: Sized {
+    /// The value as this type.
+    fn of(value: ValueRef<'_>) -> Option<&Self>;
+    /// The value as this type, to change.
+    fn of_mut(value: ValueMut<'_>) -> Option<&mut Self>;
+    /// Wraps it.
+    fn into_value(self) -> Value;
+    /// An empty one, which never stays in the keyspace.
+    fn is_void(&self) -> bool;
+}
+
+macro_rules! typed {
+    ($type:ident) => {
+        impl Typed for $type {
+            fn of(value: ValueRef<'_>) -> Option<&Self> {
+                if let ValueRef::$type(value) = value { Some(value) } else { None }
+            }
+            fn of_mut(value: ValueMut<'_>) -> Option<&mut Self> {
+                if let ValueMut::$type(value) = value { Some(value) } else { None }
+            }
+            fn into_value(self) -> Value {
+                Value::$type(Box::new(self))
+            }
+            fn is_void(&self) -> bool {
+                self.len() == 0
+            }
+        }
+    };
+}
+typed!(List);
+typed!(Hash);
+typed!(Set);
+typed!(ZSet);
+
+impl Typed for Stream {
+    fn of(value: ValueRef<'_>) -> Option<&Self> {
+        if let ValueRef::Stream(value) = value { Some(value) } else { None }
+    }
+    fn of_mut(value: ValueMut<'_>) -> Option<&mut Self> {
+        if let ValueMut::Stream(value) = value { Some(value) } else { None }
+    }
+    fn into_value(self) -> Value {
+        Value::Stream(Box::new(self))
+    }
+    /// A stream stays when it is empty.
+    fn is_void(&self) -> bool {
+        false
+    }
+}
+
+impl Keyspace {
+    /// `databases` empty databases.
+    pub fn new(databases: usize) -> Self {
+        let dbs = (0..databases).map(|index| Db { saved_as: index, ..Db::default() }).collect();
+        Self {
+            dbs,
+            now: 0,
+            expire_mode: ExpireMode::Active,
+            effects: Effects::default(),
+            need: 0,
+            versions: vec![0; VERSION_SLOTS].into_boxed_slice(),
+            stats: KeyspaceStats::default(),
+            use_clock: 0,
+            no_touch: false,
+            snapshot: None,
+            snapshots_started: 0,
+            field_expiry: false,
+        }
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> usize {
+        self.dbs.len()
+    }
+
+    /// Keys in a database, those that expired but were not removed yet included.
+    pub fn len(&self, db: usize) -> usize {
+        self.dbs.get(db).map_or(0, |db| db.table.len())
+    }
+
+    /// Whether all databases are empty.
+    pub fn is_empty(&self) -> bool {
+        self.dbs.iter().all(|db| db.table.len() == 0)
+    }
+
+    /// Keys with an expiry in a database.
+    pub fn expires(&self, db: usize) -> usize {
+        self.dbs.get(db).map_or(0, |db| db.expires)
+    }
+
+    /// Looks a key up for reading.
+    pub fn lookup(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let hash = self.arrive(db, key);
+        let (clock, no_touch) = (self.use_clock, self.no_touch);
+        let found = self.dbs.get(db)?.table.find(hash, key);
+        match found {
+            Some(entry) => {
+                self.stats.hits += 1;
+                if !no_touch {
+                    entry.touch(clock);
+                }
+            }
+            None => {
+                self.stats.misses += 1;
+                self.effects.event(db, event::KEY_MISS, "keymiss", key);
+            }
+        }
+        found
+    }
+
+    /// Looks a key up without counting or marking its use (OBJECT, TTL, DEBUG, SCAN's type filter).
+    pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let hash = self.arrive(db, key);
+        self.dbs.get(db)?.table.find(hash, key)
+    }
+
+    /// Whether the key is there.
+    pub fn contains(&mut self, db: usize, key: &[u8]) -> bool {
+        self.peek(db, key).is_some()
+    }
+
+    /// Looks a key up to change it in place. A running snapshot has its copy afterwards.
+    pub fn lookup_mut(&mut self, db: usize, key: &[u8]) -> Option<&mut Entry> {
+        let hash = self.arrive(db, key);
+        self.before_write(db, hash);
+        let (clock, no_touch) = (self.use_clock, self.no_touch);
+        let entry = self.dbs.get_mut(db)?.table.find_mut(hash, key)?;
+        if !no_touch {
+            entry.touch(clock);
+        }
+        Some(entry)
+    }
+
+    /// The value of a key as type `T`, for reading.
+    pub fn read<T: Typed>(&mut self, db: usize, key: &[u8]) -> Result<Option<&T>, WrongType> {
+        match self.lookup(db, key) {
+            None => Ok(None),
+            Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
+        }
+    }
+
+    /// The string at a key, for reading.
+    pub fn read_string(&mut self, db: usize, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
+        match self.lookup(db, key).map(Entry::value) {
+            None => Ok(None),
+            Some(ValueRef::Str(string)) => Ok(Some(string)),
+            Some(_) => Err(WrongType),
+        }
+    }
+
+    /// The value of a key as type `T`, to change in place.
+    pub fn write<T: Typed>(&mut self, db: usize, key: &[u8]) -> Result<Option<&mut T>, WrongType> {
+        match self.lookup_mut(db, key) {
+            None => Ok(None),
+            Some(entry) => T::of_mut(entry.value_mut()).map(Some).ok_or(WrongType),
+        }
+    }
+
+    /// The value of a key as type `T`, made by `new` when the key is absent.
+    /// A handler that then adds nothing must call [`Self::remove_if_void`].
+    pub fn write_or_create<T: Typed>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        new: impl FnOnce() -> T,
+    ) -> Result<&mut T, WrongType> {
+        let hash = self.arrive(db, key);
+        if self.dbs.get(db).is_some_and(|db| db.table.find(hash, key).is_none()) {
+            self.insert(db, Entry::new(key, new().into_value(), None));
+            self.effects.event(db, event::NEW, "new", key);
+        }
+        // The entry is there now: only a database out of range, which SELECT refuses, has none.
+        self.write(db, key)?.ok_or(WrongType)
+    }
+
+    /// Removes the key if its collection is empty. True when it did: the caller says "del" then.
+    pub fn remove_if_void<T: Typed>(&mut self, db: usize, key: &[u8]) -> bool {
+        let void = matches!(self.read_quiet::<T>(db, key), Some(value) if value.is_void());
+        if void {
+            self.remove(db, key);
+        }
+        void
+    }
+
+    fn read_quiet<T: Typed>(&self, db: usize, key: &[u8]) -> Option<&T> {
+        T::of(self.dbs.get(db)?.table.find(hash64(key), key)?.value())
+    }
+
+    /// Puts an entry under its key; what was there before comes back.
+    pub fn insert(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+        let hash = hash64(entry.key());
+        self.before_write(db, hash);
+        entry.touch(self.use_clock);
+        let expiry = entry.expire_at();
+        let db = self.dbs.get_mut(db)?;
+        let old = match db.table.find_mut(hash, entry.key()) {
+            Some(place) => Some(std::mem::replace(place, entry)),
+            None => {
+                db.table.insert_new(hash, entry);
+                None
+            }
+        };
+        if old.as_ref().is_some_and(|old| old.expire_at().is_some()) {
+            db.expires -= 1;
+        }
+        if let Some(at) = expiry {
+            db.expires += 1;
+            let meta = db.table.segment_meta_mut(hash);
+            meta.earliest_expiry = meta.earliest_expiry.min(at);
+        }
+        old
+    }
+
+    /// Sets a key to a string with an expiry or without one; the cheapest path of SET.
+    pub fn set_string(&mut self, db: usize, key: &[u8], value: &[u8], expire: Option<UnixMillis>) {
+        let hash = self.arrive(db, key);
+        self.before_write(db, hash);
+        let clock = self.use_clock;
+        let Some(place) = self.dbs.get_mut(db) else { return };
+        match place.table.find_mut(hash, key) {
+            Some(entry) if entry.expire_at().is_none() && expire.is_none() => {
+                entry.set_string(value);
+                entry.touch(clock);
+            }
+            Some(_) => {
+                self.insert(db, Entry::new_string(key, value, expire));
+            }
+            None => {
+                let entry = Entry::new_string(key, value, expire);
+                entry.touch(clock);
+                place.table.insert_new(hash, entry);
+                if let Some(at) = expire {
+                    place.expires += 1;
+                    let meta = place.table.segment_meta_mut(hash);
+                    meta.earliest_expiry = meta.earliest_expiry.min(at);
+                }
+                self.effects.event(db, event::NEW, "new", key);
+            }
+        }
+    }
+
+    /// Removes a key, expired or not; its entry comes back.
+    pub fn remove(&mut self, db: usize, key: &[u8]) -> Option<Entry> {
+        let hash = hash64(key);
+        self.before_write(db, hash);
+        let db = self.dbs.get_mut(db)?;
+        let entry = db.table.remove(hash, key)?;
+        if entry.expire_at().is_some() {
+            db.expires -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Sets or clears a key's expiry. False when there is no such key.
+    pub fn set_expire(&mut self, db: usize, key: &[u8], expire: Option<UnixMillis>) -> bool {
+        let hash = self.arrive(db, key);
+        self.before_write(db, hash);
+        let Some(db) = self.dbs.get_mut(db) else { return false };
+        let Some(entry) = db.table.find_mut(hash, key) else { return false };
+        let had = entry.expire_at().is_some();
+        entry.set_expire(expire);
+        db.expires = db.expires - usize::from(had) + usize::from(expire.is_some());
+        if let Some(at) = expire {
+            let meta = db.table.segment_meta_mut(hash);
+            meta.earliest_expiry = meta.earliest_expiry.min(at);
+        }
+        true
+    }
+
+    /// Says that a key changed: its log position, WATCH, tracking, `dirty` and the keyspace event follow.
+    pub fn changed(&mut self, db: usize, key: &[u8], class: u32, name: &'static str) {
+        self.effects.change(db, hash64(key), key);
+        self.effects.event(db, class, name, key);
+    }
+
+    /// Removes all keys of a database and returns them, to be dropped somewhere else.
+    pub fn take_all(&mut self, db: usize) -> Option<Box<Table<Entry, SegmentMeta>>> {
+        let index = db;
+        let db = self.dbs.get_mut(db)?;
+        let table = std::mem::take(&mut db.table);
+        db.expires = 0;
+        db.expire_cursor = 0;
+        self.effects.everything_changed = true;
+        match self.snapshot.as_mut() {
+            Some(running) => {
+                let saved_as = self.dbs.get(index).map_or(index, |db| db.saved_as);
+                running.keep(saved_as, table);
+                None
+            }
+            None => Some(Box::new(table)),
+        }
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, first: usize, second: usize) {
+        if first < self.dbs.len() && second < self.dbs.len() {
+            self.dbs.swap(first, second);
+            self.effects.everything_changed = true;
+        }
+    }
+
+    /// A random key of a database that has not expired.
+    pub fn random_key(&mut self, db: usize, rng: &mut dyn crate::rng::Rng) -> Option<Vec<u8>> {
+        // With nothing but expired keys each try removes one, so this ends.
+        for _ in 0..self.len(db).clamp(1, 100) {
+            let key = self.dbs.get(db)?.table.random(rng)?.key().to_vec();
+            if self.contains(db, &key) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Notes, after the unit's records were given the log position `position`, that the keys it
+    /// changed are safe only from there on.
+    pub fn publish_position(&mut self, position: u64) {
+        if self.effects.everything_changed {
+            self.versions.fill(position);
+        }
+        for (change, _) in self.effects.changes() {
+            if let Some(slot) = self.versions.get_mut(version_slot(change.db, change.hash)) {
+                *slot = position;
+            }
+        }
+    }
+
+    /// Notes that every key may have been written up to `position`.
+    pub fn publish_everywhere(&mut self, position: u64) {
+        self.versions.fill(position);
+    }
+
+    /// Puts in a key that was loaded; what was there before comes back.
+    pub fn load(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+        self.insert(db, entry)
+    }
+
+    /// Makes room for `keys` further keys.
+    pub fn reserve(&mut self, db: usize, keys: usize) {
+        if let Some(db) = self.dbs.get_mut(db) {
+            db.table.reserve(keys);
+        }
+    }
+
+    /// Whether any hash may have a field that expires (decides the version of a snapshot).
+    pub fn has_field_expiry(&self) -> bool {
+        self.field_expiry
+    }
+
+    /// A hash field was given an expiry.
+    pub fn note_field_expiry(&mut self) {
+        self.field_expiry = true;
+    }
+
+    /// First step of every lookup: remembers the last write of the key, removes it if it has expired.
+    fn arrive(&mut self, db: usize, key: &[u8]) -> u64 {
+        let hash = hash64(key);
+        let written = self.versions.get(version_slot(db, hash)).copied().unwrap_or(u64::MAX);
+        self.need = self.need.max(written);
+        let at = self
+            .dbs
+            .get(db)
+            .filter(|db| db.expires > 0)
+            .and_then(|db| db.table.find(hash, key).and_then(Entry::expire_at));
+        if at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active {
+            self.expire_now(db, key);
+        }
+        hash
+    }
+}
+
+fn version_slot(db: usize, hash: u64) -> usize {
+    // Databases share the slots; the shift only spreads equal names of different databases.
+    (usize::try_from(hash & 0xFFFF).unwrap_or(0) ^ (db << 8)) & (VERSION_SLOTS - 1)
+}

@@ -17,6 +17,7 @@ pub mod primitives;
 mod record;
 pub mod stream;
 mod value;
+pub mod view;
 
 pub use error::{Corruption, CorruptionKind, LoadError, Parsed, Place, RestoreError};
 pub use load::{LoadOptions, LoadReport, LoadSink, Refusal, load, load_section};

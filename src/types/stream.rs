@@ -1,12 +1,24 @@
 //! Streams: entries with increasing ids, and the consumer groups that read them.
 //!
-//! Only the empty stream exists so far.
+//! Kept in the plain form that snapshots have, so that a stream survives load and save.
+
+use crate::snapshot::stream::StreamImage;
 
 /// A stream.
 #[derive(Clone, Debug, Default)]
-pub struct Stream;
+pub struct Stream(StreamImage);
 
 impl Stream {
+    /// From what a snapshot holds.
+    pub fn from_image(image: StreamImage) -> Result<Self, &'static str> {
+        Ok(Self(image))
+    }
+
+    /// As a snapshot holds it.
+    pub fn to_image(&self) -> StreamImage {
+        self.0.clone()
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         0
@@ -24,6 +36,6 @@ impl Stream {
 
     /// Bytes that the stream has allocated.
     pub fn memory_bytes(&self) -> usize {
-        0
+        size_of::<Self>()
     }
 }

@@ -1,0 +1,37 @@
+//! The command line: one file per subcommand, each the source of its own `--help`.
+//!
+//! Exit codes: 0 all is well, 1 what was looked at is not sound or the server failed, 2 the command line
+//! or a path is wrong.
+
+pub mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A Redis-compatible store whose acknowledged writes survive.
+#[derive(Debug, Parser)]
+#[command(name = "fastness", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: serve [REDIS.CONF] [--directive value ...], as redis-server takes them.
+    #[command(disable_help_flag = true)]
+    Serve {
+        /// A configuration file and directives.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+/// Runs the subcommand that the command line asks for.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { args } => serve::run(&args),
+    }
+}

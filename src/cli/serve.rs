@@ -1,0 +1,260 @@
+//! `fastness serve`: from the command line to a running server and back.
+//!
+//! Order: configuration, data directory and its lock, listening sockets, then the reactors start and
+//! answer -LOADING while the data set is recovered; when it is there the log is opened, the banner says
+//! what is promised, and `Ready to accept connections` is printed. Any failure before that ends the
+//! process with the reason and the next step; nothing on disk has been changed then.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::command::state::{Loading, Persistence, ServerState, Stats};
+use crate::command::table::table;
+use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, load};
+use crate::disk::os::OsDisk;
+use crate::disk::{Disk as _, OpenMode, SharedDisk};
+use crate::engine::Engine;
+use crate::logger::Logger;
+use crate::recovery;
+use crate::rng::SeededRng;
+use crate::server::{self, Shared};
+
+/// A failure to start: what, and what to do.
+struct StartError {
+    what: String,
+    next: String,
+}
+
+impl StartError {
+    fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { what: what.into(), next: next.into() }
+    }
+}
+
+/// Runs the server until it is shut down.
+pub fn run(args: &[OsString]) -> ExitCode {
+    let words: Vec<Vec<u8>> = args.iter().cloned().map(OsStringExt::into_vec).collect();
+    match start(&words) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("fastness: {}", error.what);
+            if !error.next.is_empty() {
+                eprintln!("  next: {}", error.next);
+            }
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
+    let cwd = std::env::current_dir()
+        .map_err(|error| StartError::new(format!("no working directory: {error}"), ""))?;
+    let cwd = cwd.to_string_lossy().into_owned();
+    let anywhere = OsDisk::new(&cwd);
+    let loaded =
+        load(&CommandLine::parse(words), &DiskFiles(&anywhere), &cwd).map_err(bad_config)?;
+    if loaded.config.daemonize && !daemon::is_detached() {
+        return daemon::detach(words).map(|()| 0).map_err(|error| {
+            StartError::new(format!("cannot start in the background: {error}"), "")
+        });
+    }
+    let config = &loaded.config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let files: SharedDisk = Arc::new(OsDisk::new(&cwd));
+    let logger = Logger::from_config(config, Arc::clone(&clock), files);
+    for warning in &loaded.warnings {
+        logger.warning(warning);
+    }
+    let disk = open_directory(&config.dir)?;
+    let _lock = lock_directory(&disk, &config.dir)?;
+    let pidfile = write_pidfile(config)?;
+    let code = serve(loaded, disk, clock, logger);
+    if let Some(path) = pidfile {
+        let _ = anywhere.remove(&path);
+    }
+    code
+}
+
+fn bad_config(error: ConfigError) -> StartError {
+    StartError::new(
+        error.to_string(),
+        "docs/configuration.md lists every directive; `fastness serve --help` shows how to pass them",
+    )
+}
+
+/// The data directory, made if it is not there.
+fn open_directory(dir: &str) -> Result<SharedDisk, StartError> {
+    let disk: SharedDisk = Arc::new(OsDisk::new(dir));
+    disk.create_dir("").map_err(|error| {
+        StartError::new(format!("data directory: {error}"), "pass another one with --dir")
+    })?;
+    Ok(disk)
+}
+
+fn lock_directory(disk: &SharedDisk, dir: &str) -> Result<crate::disk::DiskLock, StartError> {
+    let pid = std::process::id();
+    disk.lock("fastness.lock", &format!("{pid}\n")).map_err(|error| {
+        let held = error.source.kind() == std::io::ErrorKind::WouldBlock;
+        let what = match held {
+            true => format!("{dir} is in use by another process: {}", error.source),
+            false => format!("cannot lock {dir}: {error}"),
+        };
+        StartError::new(what, "stop that process, or pass another directory with --dir")
+    })
+}
+
+fn write_pidfile(config: &Config) -> Result<Option<String>, StartError> {
+    let path = match config.pidfile.as_str() {
+        "" if config.daemonize => "/var/run/fastness.pid".to_owned(),
+        "" => return Ok(None),
+        path => config.path(path),
+    };
+    let pid = format!("{}\n", std::process::id());
+    let root = OsDisk::new("/");
+    let written = root
+        .open(&path, OpenMode::CreateOrTruncate)
+        .and_then(|file| file.write_all_at(0, pid.as_bytes()));
+    match written {
+        Ok(()) => Ok(Some(path)),
+        // Redis goes on without one, too.
+        Err(_) => Ok(None),
+    }
+}
+
+fn serve(
+    loaded: Loaded,
+    disk: SharedDisk,
+    clock: Arc<dyn Clock>,
+    logger: Logger,
+) -> Result<i32, StartError> {
+    let config = loaded.config;
+    let listeners = server::listener::bind(&listen_options(&config)).map_err(|error| {
+        StartError::new(error.to_string(), "pass another address with --bind or --port")
+    })?;
+    let port = config.port;
+    let keepalive_s = u64::from(config.tcp_keepalive);
+    let reactors = usize::try_from(config.io_threads).unwrap_or(1);
+    let state = server_state(config, loaded.file.unwrap_or_default(), &clock);
+    let mut engine = Engine::new(
+        state,
+        Arc::clone(&clock),
+        Arc::clone(&disk),
+        SeededRng::from_os(),
+        logger.clone(),
+    );
+    engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
+    let shared = Shared::new(engine, reactors);
+    let running = server::run::start(&shared, listeners, &clock, keepalive_s)
+        .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
+    logger.notice(&format!(
+        "Fastness {} (Redis {} compatible), pid {}, port {port}",
+        env!("CARGO_PKG_VERSION"),
+        crate::REDIS_VERSION,
+        std::process::id()
+    ));
+    if let Err(error) = recover(&shared, &logger) {
+        shared.stop();
+        return Err(error);
+    }
+    logger.notice("Ready to accept connections");
+    notify_supervisor();
+    Ok(running.wait())
+}
+
+/// Loads the data set into the running, still refusing server.
+fn recover(shared: &Arc<Shared>, logger: &Logger) -> Result<(), StartError> {
+    let dir = shared.lock().server.config.dir.clone();
+    match recovery::start_up(shared.engine(), logger) {
+        Ok(banner) => {
+            shared.adopt_log();
+            for line in banner {
+                logger.notice(&line);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            logger.warning(&format!("Cannot load the data set: {error}"));
+            Err(StartError::new(error.to_string(), error.next_step(&dir)))
+        }
+    }
+}
+
+fn listen_options(config: &Config) -> server::listener::ListenOptions {
+    server::listener::ListenOptions {
+        bind: config.bind.clone(),
+        port: config.port,
+        backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
+        unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
+    }
+}
+
+fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> ServerState {
+    let now = clock.wall();
+    let persistence = Persistence { last_save_at: now, ..Persistence::default() };
+    let executable = std::env::current_exe().map(|path| path.display().to_string());
+    ServerState {
+        limits: config.limits(),
+        tcp_port: config.port,
+        config,
+        stats: Stats::default(),
+        persistence,
+        command_stats: vec![Default::default(); table().rows().len()],
+        error_stats: Default::default(),
+        loading: None,
+        run_id: crate::rng::random_hex(40),
+        started_at: now,
+        started: clock.monotonic(),
+        config_file,
+        executable: executable.unwrap_or_default(),
+        active_expire: true,
+        used_memory: 0,
+        used_memory_peak: 0,
+        memory_overhead: 0,
+        memory_at_start: 0,
+        garbage: Vec::new(),
+    }
+}
+
+/// Tells systemd that the server is ready, when it asked to be told (`Type=notify`).
+fn notify_supervisor() {
+    if let Some(path) = std::env::var_os("NOTIFY_SOCKET")
+        && let Ok(socket) = std::os::unix::net::UnixDatagram::unbound()
+    {
+        // Nobody listening is the supervisor's affair.
+        let _ = socket.send_to(b"READY=1\n", path);
+    }
+}
+
+/// Running in the background: the process starts itself again, detached, and leaves.
+mod daemon {
+    use std::ffi::OsString;
+    use std::io;
+    use std::os::unix::ffi::OsStringExt;
+    use std::process::{Command, Stdio};
+
+    const MARK: &str = "FASTNESS_DETACHED";
+
+    /// Whether this is the detached process.
+    pub(super) fn is_detached() -> bool {
+        std::env::var_os(MARK).is_some()
+    }
+
+    /// Starts the detached process.
+    pub(super) fn detach(words: &[Vec<u8>]) -> io::Result<()> {
+        use std::os::unix::process::CommandExt;
+        let args = words.iter().map(|word| OsString::from_vec(word.clone()));
+        Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .args(args)
+            .env(MARK, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map(drop)
+    }
+}

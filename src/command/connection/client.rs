@@ -1,0 +1,350 @@
+//! CLIENT and its subcommands.
+
+use super::super::help::reply_help;
+use super::super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
+use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
+use crate::number;
+use crate::session::{Client, ClientId, Mail, ReplyMode};
+
+const COMMON: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::SENTINEL);
+const ADMIN: Flags = COMMON.or(Flags::ADMIN);
+
+const SUB: Command = Command { flags: COMMON, group: Group::Connection, ..Command::BASE };
+
+pub const CLIENT: Command = Command {
+    name: "CLIENT",
+    arity: -2,
+    flags: Flags::SENTINEL,
+    group: Group::Connection,
+    doc: doc("2.4.0", "Depends on subcommand.", "A container for client connection commands."),
+    handler: Handler::Container,
+    subcommands: &[
+        Command {
+            name: "GETNAME",
+            arity: 2,
+            doc: doc("2.6.9", "O(1)", "Returns the name of the connection."),
+            handler: Handler::Plain(getname),
+            ..SUB
+        },
+        Command {
+            name: "HELP",
+            arity: 2,
+            flags: Flags::LOADING.or(Flags::STALE).or(Flags::SENTINEL),
+            doc: doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands."),
+            handler: Handler::Plain(help),
+            ..SUB
+        },
+        Command {
+            name: "ID",
+            arity: 2,
+            doc: doc("5.0.0", "O(1)", "Returns the unique client ID of the connection."),
+            handler: Handler::Plain(|ctx, _| {
+                ctx.reply.int(ctx.client.0.cast_signed());
+                Ok(())
+            }),
+            ..SUB
+        },
+        Command {
+            name: "INFO",
+            arity: 2,
+            tips: &["nondeterministic_output"],
+            doc: doc("6.2.0", "O(1)", "Returns information about the connection."),
+            handler: Handler::Plain(info),
+            ..SUB
+        },
+        Command {
+            name: "KILL",
+            arity: -3,
+            flags: ADMIN,
+            args: "<old-format | filter ...>",
+            doc: doc(
+                "2.4.0",
+                "O(N) where N is the number of client connections",
+                "Terminates open connections.",
+            ),
+            handler: Handler::Plain(kill),
+            ..SUB
+        },
+        Command {
+            name: "LIST",
+            arity: -2,
+            flags: ADMIN,
+            args: "[TYPE client-type] [ID client-id:integer ...]",
+            tips: &["nondeterministic_output"],
+            doc: doc(
+                "2.4.0",
+                "O(N) where N is the number of client connections",
+                "Lists open connections.",
+            ),
+            handler: Handler::Plain(list),
+            ..SUB
+        },
+        Command {
+            name: "NO-EVICT",
+            arity: 3,
+            flags: ADMIN,
+            args: "<ON | OFF>",
+            doc: doc("7.0.0", "O(1)", "Sets the client eviction mode of the connection."),
+            handler: Handler::Plain(|ctx, args| {
+                let on = on_or_off(args.at(2))?;
+                ctx.session()?.flags.no_evict = on;
+                ctx.reply.ok();
+                Ok(())
+            }),
+            ..SUB
+        },
+        Command {
+            name: "NO-TOUCH",
+            arity: 3,
+            args: "<ON | OFF>",
+            doc: doc(
+                "7.2.0",
+                "O(1)",
+                "Controls whether commands of the client alter the LRU/LFU of accessed keys.",
+            ),
+            handler: Handler::Plain(|ctx, args| {
+                let on = on_or_off(args.at(2))?;
+                ctx.session()?.flags.no_touch = on;
+                ctx.reply.ok();
+                Ok(())
+            }),
+            ..SUB
+        },
+        Command {
+            name: "REPLY",
+            arity: 3,
+            args: "<ON | OFF | SKIP>",
+            doc: doc("3.2.0", "O(1)", "Instructs the server whether to reply to commands."),
+            handler: Handler::Plain(reply_mode),
+            ..SUB
+        },
+        Command {
+            name: "SETINFO",
+            arity: 4,
+            args: "<LIB-NAME libname | LIB-VER libver>",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            doc: doc("7.2.0", "O(1)", "Sets information specific to the client or connection."),
+            handler: Handler::Plain(setinfo),
+            ..SUB
+        },
+        Command {
+            name: "SETNAME",
+            arity: 3,
+            args: "connection-name",
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            doc: doc("2.6.9", "O(1)", "Sets the connection name."),
+            handler: Handler::Plain(setname),
+            ..SUB
+        },
+        Command {
+            name: "UNBLOCK",
+            arity: -3,
+            flags: ADMIN,
+            args: "client-id:integer [<TIMEOUT | ERROR>]",
+            doc: doc(
+                "5.0.0",
+                "O(log N) where N is the number of client connections",
+                "Unblocks a client blocked by a blocking command from a different connection.",
+            ),
+            handler: Handler::Extended(unblock),
+            ..SUB
+        },
+    ],
+    ..Command::BASE
+};
+
+fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
+    match word {
+        word if word.eq_ignore_ascii_case(b"on") => Ok(true),
+        word if word.eq_ignore_ascii_case(b"off") => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn getname(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let name = ctx.session()?.name.clone();
+    if name.is_empty() {
+        ctx.reply.null()
+    } else {
+        ctx.reply.bulk(&name)
+    }
+    Ok(())
+}
+
+/// Refuses what would break the one-line format of CLIENT LIST.
+pub(super) fn valid_client_text(text: &[u8], what: &str) -> CommandResult {
+    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        return Ok(());
+    }
+    Err(CommandError::owned(format!(
+        "ERR {what} cannot contain spaces, newlines or special characters."
+    )))
+}
+
+fn setname(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    valid_client_text(args.at(2), "Client names")?;
+    ctx.session()?.name = args.at(2).to_vec();
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let value = args.at(3);
+    if args.is(2, "lib-name") {
+        valid_client_text(value, "lib-name")?;
+        ctx.session()?.library_name = value.to_vec();
+    } else if args.is(2, "lib-ver") {
+        valid_client_text(value, "lib-ver")?;
+        ctx.session()?.library_version = value.to_vec();
+    } else {
+        let name = String::from_utf8_lossy(args.at(2)).into_owned();
+        return Err(CommandError::owned(format!("ERR Unrecognized option '{name}'")));
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn info(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let now = ctx.now;
+    let line = describe(ctx.session()?, now) + "\n";
+    ctx.reply.verbatim("txt", line.as_bytes());
+    Ok(())
+}
+
+fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let filter = if args.len() == 2 {
+        ClientFilter::default()
+    } else if args.len() == 4 && args.is(2, "TYPE") {
+        let class = ClientClass::parse(args.at(3)).ok_or_else(|| unknown_type(args.at(3)))?;
+        ClientFilter::class(class)
+    } else if args.len() > 3 && args.is(2, "ID") {
+        let ids = args.iter().skip(3).map(|id| {
+            let id = number::parse_i64(id).filter(|id| *id >= 0);
+            id.map(|id| ClientId(id.unsigned_abs()))
+                .ok_or(CommandError::text("ERR Invalid client ID"))
+        });
+        ClientFilter::only(ids.collect::<Result<Vec<_>, _>>()?)
+    } else {
+        return Err(CommandError::Syntax);
+    };
+    let mut text = String::new();
+    for client in ctx.sessions.iter().filter(|client| filter.matches(client, ctx.now)) {
+        text.push_str(&describe(client, ctx.now));
+        text.push('\n');
+    }
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn kill(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let old_form = args.len() == 3;
+    let filter =
+        if old_form { ClientFilter::address(args.at(2)) } else { ClientFilter::parse(args, 2)? };
+    let (me, now) = (ctx.client, ctx.now);
+    let chosen =
+        |client: &&Client| filter.matches(client, now) && !(filter.skip_me && client.id == me);
+    let victims: Vec<ClientId> =
+        ctx.sessions.iter().filter(chosen).map(|client| client.id).collect();
+    for to in &victims {
+        if *to == me {
+            ctx.session()?.flags.close_after_reply = true;
+        } else {
+            ctx.sessions.outgoing.push(Mail::Close { to: *to, flush: false });
+        }
+    }
+    match (old_form, victims.len()) {
+        (true, 0) => return Err(CommandError::text("ERR No such client")),
+        (true, _) => ctx.reply.ok(),
+        (false, count) => ctx.reply.count(count),
+    }
+    Ok(())
+}
+
+fn reply_mode(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let client = ctx.session()?;
+    if args.is(2, "on") {
+        client.reply_mode = ReplyMode::On;
+        ctx.reply.ok();
+    } else if args.is(2, "off") {
+        client.reply_mode = ReplyMode::Off;
+    } else if args.is(2, "skip") {
+        if client.reply_mode == ReplyMode::On {
+            client.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    Ok(())
+}
+
+fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandError> {
+    let id = number::parse_i64(args.at(2)).ok_or(CommandError::NotInteger)?;
+    let error = match args.get(3) {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"timeout") => false,
+        Some(word) if word.eq_ignore_ascii_case(b"error") => true,
+        Some(_) => {
+            return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+        }
+    };
+    let id = ClientId(id.unsigned_abs());
+    let waits = ctx.sessions.client(id).is_some_and(|client| client.blocked);
+    ctx.reply.flag(waits);
+    if !waits {
+        return Ok(super::super::Outcome::Replied);
+    }
+    Ok(super::super::Outcome::Task(super::super::Task::Unblock { id, error }))
+}
+
+fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    reply_help(
+        ctx,
+        "CLIENT",
+        &[
+            "GETNAME",
+            "    Return the name of the current connection.",
+            "ID",
+            "    Return the ID of the current connection.",
+            "INFO",
+            "    Return information about the current client connection.",
+            "KILL <ip:port>",
+            "    Kill connection made from <ip:port>.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    Kill connections. Options are:",
+            "    * ADDR (<ip:port>|<unixsocket>:0)",
+            "      Kill connections made from the specified address",
+            "    * LADDR (<ip:port>|<unixsocket>:0)",
+            "      Kill connections made to specified local address",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Kill connections by type.",
+            "    * USER <username>",
+            "      Kill connections authenticated by <username>.",
+            "    * SKIPME (YES|NO)",
+            "      Skip killing current connection (default: yes).",
+            "    * ID <client-id>",
+            "      Kill connections by client id.",
+            "    * MAXAGE <maxage>",
+            "      Kill connections older than the specified age.",
+            "LIST [options ...]",
+            "    Return information about client connections. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Return clients of specified type.",
+            "    * ID <id> [<id> ...]",
+            "      Return clients of specified IDs only.",
+            "NO-EVICT (ON|OFF)",
+            "    Protect current client connection from eviction.",
+            "NO-TOUCH (ON|OFF)",
+            "    Will not touch LRU/LFU stats when this mode is on.",
+            "REPLY (ON|OFF|SKIP)",
+            "    Control the replies sent to the current connection.",
+            "SETINFO <option> <value>",
+            "    Set client meta attr. Options are:",
+            "    * LIB-NAME: the client lib name.",
+            "    * LIB-VER: the client lib version.",
+            "SETNAME <name>",
+            "    Assign the name <name> to the current connection.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "    Unblock the specified blocked client.",
+        ],
+    )
+}

@@ -1,0 +1,195 @@
+//! The line of CLIENT LIST and CLIENT INFO, and the filters that CLIENT LIST and KILL share.
+
+use super::super::{Args, CommandError};
+use crate::clock::UnixMillis;
+use crate::number;
+use crate::session::{Client, ClientId};
+
+/// One client as CLIENT LIST shows it.
+pub fn describe(client: &Client, now: UnixMillis) -> String {
+    let (age, idle) = client.age_and_idle(now);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let command = match (client.last_command, client.last_subcommand) {
+        (command, "") => command.to_lowercase(),
+        (command, sub) => format!("{}|{}", command.to_lowercase(), sub.to_lowercase()),
+    };
+    let queued = client
+        .transaction
+        .as_ref()
+        .map_or(-1, |transaction| i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX));
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
+         ssub={} multi={queued} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=1024 rbp=0 \
+         obl={} oll=0 omem=0 tot-mem={} events=r cmd={command} user={} redir=-1 resp={} lib-name={} \
+         lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        client.id.0,
+        client.address,
+        client.local_address,
+        client.fd,
+        text(&client.name),
+        flags(client),
+        client.db,
+        client.subscriptions,
+        client.pattern_subscriptions,
+        client.shard_subscriptions,
+        client.watched.len(),
+        client.query_buffer_bytes,
+        client.queued_bytes(),
+        client.output_buffer_bytes,
+        client.memory_bytes(),
+        client.user.as_deref().unwrap_or("(superuser)"),
+        if client.resp3 { 3 } else { 2 },
+        text(&client.library_name),
+        text(&client.library_version),
+        client.reactor,
+        client.input_bytes,
+        client.output_bytes,
+        client.commands,
+    )
+}
+
+fn flags(client: &Client) -> String {
+    let mut shown = String::new();
+    let subscribed =
+        client.subscriptions + client.pattern_subscriptions + client.shard_subscriptions > 0;
+    for (set, letter) in [
+        (client.flags.monitor, 'O'),
+        (subscribed, 'P'),
+        (client.transaction.is_some(), 'x'),
+        (client.blocked, 'b'),
+        (client.watch_broken, 'd'),
+        (client.flags.close_after_reply, 'c'),
+        (client.flags.unix_socket, 'U'),
+        (client.flags.readonly, 'r'),
+        (client.flags.no_evict, 'e'),
+        (client.flags.no_touch, 'T'),
+    ] {
+        if set {
+            shown.push(letter);
+        }
+    }
+    if shown.is_empty() {
+        shown.push('N');
+    }
+    shown
+}
+
+/// Which clients CLIENT LIST shows or CLIENT KILL ends.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFilter {
+    ids: Vec<ClientId>,
+    address: Option<Vec<u8>>,
+    local_address: Option<Vec<u8>>,
+    class: Option<ClientClass>,
+    user: Option<Vec<u8>>,
+    min_age_s: Option<u64>,
+    /// KILL leaves the caller alone unless told otherwise.
+    pub skip_me: bool,
+}
+
+/// Client classes, as TYPE names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientClass {
+    Normal,
+    PubSub,
+    /// There are none here, but the names are known.
+    Master,
+    Replica,
+}
+
+impl ClientClass {
+    /// By its name.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        const NAMES: &[(&str, ClientClass)] = &[
+            ("normal", ClientClass::Normal),
+            ("pubsub", ClientClass::PubSub),
+            ("master", ClientClass::Master),
+            ("replica", ClientClass::Replica),
+            ("slave", ClientClass::Replica),
+        ];
+        let same = |(known, _): &&(&str, Self)| name.eq_ignore_ascii_case(known.as_bytes());
+        NAMES.iter().find(same).map(|(_, class)| *class)
+    }
+
+    fn of(client: &Client) -> Self {
+        let subscribed =
+            client.subscriptions + client.pattern_subscriptions + client.shard_subscriptions > 0;
+        if subscribed { Self::PubSub } else { Self::Normal }
+    }
+}
+
+impl ClientFilter {
+    /// Reads `NAME value` pairs from argument `at` on.
+    pub fn parse(args: &Args, mut at: usize) -> Result<Self, CommandError> {
+        let mut filter = Self { skip_me: true, ..Self::default() };
+        while at < args.len() {
+            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
+            if args.is(at, "ID") {
+                let id = number::parse_i64(value)
+                    .filter(|id| *id > 0)
+                    .ok_or(CommandError::text("ERR client-id should be greater than 0"))?;
+                filter.ids.push(ClientId(id.unsigned_abs()));
+            } else if args.is(at, "TYPE") {
+                let class = ClientClass::parse(value).ok_or_else(|| unknown_type(value))?;
+                filter.class = Some(class);
+            } else if args.is(at, "ADDR") {
+                filter.address = Some(value.to_vec());
+            } else if args.is(at, "LADDR") {
+                filter.local_address = Some(value.to_vec());
+            } else if args.is(at, "USER") {
+                filter.user = Some(value.to_vec());
+            } else if args.is(at, "MAXAGE") {
+                let age = number::parse_i64(value)
+                    .filter(|age| *age > 0)
+                    .ok_or(CommandError::text("ERR maxage should be greater than 0"))?;
+                filter.min_age_s = Some(age.unsigned_abs());
+            } else if args.is(at, "SKIPME") {
+                filter.skip_me = if value.eq_ignore_ascii_case(b"yes") {
+                    true
+                } else if value.eq_ignore_ascii_case(b"no") {
+                    false
+                } else {
+                    return Err(CommandError::Syntax);
+                };
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    /// Only these ids.
+    pub fn only(ids: Vec<ClientId>) -> Self {
+        Self { ids, ..Self::default() }
+    }
+
+    /// Only clients of a class.
+    pub fn class(class: ClientClass) -> Self {
+        Self { class: Some(class), ..Self::default() }
+    }
+
+    /// Only the client at an address.
+    pub fn address(address: &[u8]) -> Self {
+        Self { address: Some(address.to_vec()), ..Self::default() }
+    }
+
+    /// Whether a client is meant.
+    pub fn matches(&self, client: &Client, now: UnixMillis) -> bool {
+        let is = |wanted: &Option<Vec<u8>>, actual: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == actual.as_bytes())
+        };
+        !client.flags.internal
+            && (self.ids.is_empty() || self.ids.contains(&client.id))
+            && is(&self.address, &client.address)
+            && is(&self.local_address, &client.local_address)
+            && self.class.is_none_or(|class| class == ClientClass::of(client))
+            && is(&self.user, client.user.as_deref().unwrap_or_default())
+            && self.min_age_s.is_none_or(|age| client.age_and_idle(now).0 >= age)
+    }
+}
+
+/// The error of an unknown class.
+pub fn unknown_type(name: &[u8]) -> CommandError {
+    CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))
+}

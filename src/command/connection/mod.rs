@@ -1,0 +1,130 @@
+//! Connection commands: who the client is, which database, which protocol.
+
+pub mod client;
+pub mod client_list;
+pub mod hello;
+
+use super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
+use crate::number;
+use crate::session::{ClientFlags, ReplyMode};
+
+pub const COMMANDS: &[Command] =
+    &[hello::AUTH, client::CLIENT, ECHO, hello::HELLO, PING, QUIT, RESET, SELECT];
+
+pub const PING: Command = Command {
+    name: "PING",
+    arity: -1,
+    flags: Flags::FAST.or(Flags::SENTINEL),
+    group: Group::Connection,
+    args: "[message]",
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    doc: doc("1.0.0", "O(1)", "Returns the server's liveliness response."),
+    handler: Handler::Plain(ping),
+    ..Command::BASE
+};
+
+fn ping(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let subscribed = ctx.session().is_ok_and(|client| client.in_pubsub_mode());
+    match (args.get(1), subscribed) {
+        _ if args.len() > 2 => return Err(CommandError::Arity("ping".into())),
+        (message, true) => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(message.unwrap_or_default());
+        }
+        (Some(message), false) => ctx.reply.bulk(message),
+        (None, false) => ctx.reply.simple("PONG"),
+    }
+    Ok(())
+}
+
+pub const ECHO: Command = Command {
+    name: "ECHO",
+    arity: 2,
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+    group: Group::Connection,
+    args: "message",
+    doc: doc("1.0.0", "O(1)", "Returns the given string."),
+    handler: Handler::Plain(|ctx, args| {
+        ctx.reply.bulk(args.at(1));
+        Ok(())
+    }),
+    ..Command::BASE
+};
+
+pub const SELECT: Command = Command {
+    name: "SELECT",
+    arity: 2,
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+    group: Group::Connection,
+    args: "index:integer",
+    doc: doc("1.0.0", "O(1)", "Changes the selected database."),
+    handler: Handler::Plain(select),
+    ..Command::BASE
+};
+
+fn select(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let index = number::parse_i64(args.at(1)).filter(|index| i32::try_from(*index).is_ok());
+    let index = index.ok_or(CommandError::text("ERR value is not an integer or out of range"))?;
+    let index = usize::try_from(index).ok().filter(|index| *index < ctx.ks.databases());
+    let index = index.ok_or(CommandError::text("ERR DB index is out of range"))?;
+    ctx.session()?.db = index;
+    ctx.reply.ok();
+    Ok(())
+}
+
+pub const QUIT: Command = Command {
+    name: "QUIT",
+    arity: -1,
+    flags: Flags::ALLOW_BUSY
+        .or(Flags::NOSCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::NO_AUTH),
+    group: Group::Connection,
+    doc: super::Doc {
+        deprecated: Some(("7.2.0", "just closing the connection")),
+        ..doc("1.0.0", "O(1)", "Closes the connection.")
+    },
+    handler: Handler::Plain(|ctx, _| {
+        ctx.session()?.flags.close_after_reply = true;
+        ctx.reply.ok();
+        Ok(())
+    }),
+    ..Command::BASE
+};
+
+pub const RESET: Command = Command {
+    name: "RESET",
+    arity: 1,
+    flags: Flags::NOSCRIPT
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::NO_AUTH)
+        .or(Flags::ALLOW_BUSY),
+    group: Group::Connection,
+    doc: doc("6.2.0", "O(1)", "Resets the connection."),
+    handler: Handler::Plain(reset),
+    ..Command::BASE
+};
+
+/// Makes the connection as good as new, but for its id.
+fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let open = ctx.server.config.requirepass.is_empty();
+    let id = ctx.client;
+    ctx.sessions.unwatch(id);
+    let client = ctx.session()?;
+    client.transaction = None;
+    client.watch_broken = false;
+    client.db = 0;
+    client.resp3 = false;
+    client.name.clear();
+    client.reply_mode = ReplyMode::On;
+    client.user = open.then(|| "default".to_owned());
+    client.flags = ClientFlags { unix_socket: client.flags.unix_socket, ..ClientFlags::default() };
+    ctx.reply.resp3 = false;
+    ctx.reply.simple("RESET");
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The context of a running command: all that a handler sees.
+
+use std::time::Duration;
+
+use super::CommandError;
+use super::state::ServerState;
+use crate::clock::UnixMillis;
+use crate::keyspace::{Keyspace, WrongType};
+use crate::resp::Reply;
+use crate::rng::Rng;
+use crate::session::{Client, ClientId, Sessions};
+use crate::types::limits::Limits;
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client,
+    /// A queued command, run by EXEC: never waits.
+    Transaction,
+    /// A script: never waits.
+    Script,
+    /// The log, replayed at start: nothing is refused or logged.
+    Log,
+}
+
+/// What a handler works with. The fields may be borrowed apart.
+pub struct Ctx<'a> {
+    pub ks: &'a mut Keyspace,
+    /// The client's database.
+    pub db: usize,
+    /// The time, the same for the whole unit.
+    pub now: UnixMillis,
+    /// The same time in microseconds, as exactly as the clock has it.
+    pub wall_us: i64,
+    /// Monotonic time, for deadlines.
+    pub monotonic: Duration,
+    pub reply: &'a mut Reply,
+    pub rng: &'a mut dyn Rng,
+    pub sessions: &'a mut Sessions,
+    pub client: ClientId,
+    pub origin: Origin,
+    pub server: &'a mut ServerState,
+    /// The name of the running command as declared, for error texts.
+    pub command: &'static str,
+}
+
+impl Ctx<'_> {
+    /// Says that the command changed `key`: class and name are the keyspace event.
+    pub fn changed(&mut self, key: &[u8], class: u32, name: &'static str) {
+        self.ks.changed(self.db, key, class, name);
+    }
+
+    /// Adds a record in canonical form to the log (of commands with `Propagate::Effect`).
+    pub fn effect(&mut self, args: &[&[u8]]) {
+        self.ks.effects.record(self.db, args);
+    }
+
+    /// The state of the client that asked.
+    pub fn session(&mut self) -> Result<&mut Client, CommandError> {
+        self.sessions.client_mut(self.client).ok_or(CommandError::text("ERR no such client"))
+    }
+
+    /// The thresholds of value encodings.
+    pub fn limits(&self) -> &Limits {
+        &self.server.limits
+    }
+
+    /// Whether the command may make its client wait.
+    pub fn may_wait(&self) -> bool {
+        self.origin == Origin::Client
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+/// Work that a handler leaves to the engine, because it needs files, threads or every subsystem.
+/// The engine writes the reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// SAVE
+    Save,
+    /// BGSAVE [SCHEDULE]
+    BackgroundSave { schedule: bool },
+    /// BGREWRITEAOF
+    RewriteLog,
+    /// SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE]
+    Shutdown { save: Option<bool>, now: bool, force: bool },
+    /// INFO [section ...]
+    Info { sections: Vec<String> },
+    /// CONFIG SET name value ...
+    ConfigSet { pairs: Vec<(String, Vec<u8>)> },
+    /// CONFIG REWRITE
+    ConfigRewrite,
+    /// CONFIG RESETSTAT
+    ResetStatistics,
+    /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]
+    DebugReload { flush: bool, save: bool },
+    /// DEBUG LOADAOF
+    DebugLoadLog,
+    /// DEBUG SLEEP
+    DebugSleep(Duration),
+    /// WAITAOF numlocal numreplicas timeout
+    WaitLog { local: i64, replicas: i64, timeout_ms: u64 },
+    /// CLIENT UNBLOCK; its own reply is written.
+    Unblock { id: ClientId, error: bool },
+    /// EXEC, checked: run the queue.
+    Exec,
+}

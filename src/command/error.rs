@@ -1,0 +1,82 @@
+//! What a command can fail with; `Display` is the text on the wire, code included.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a command failed. Comparable, so that tests can name the exact cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The key holds another type.
+    WrongType,
+    /// Arguments that do not fit together.
+    Syntax,
+    /// An argument that must be an integer.
+    NotInteger,
+    /// An argument that must be a float.
+    NotFloat,
+    /// An index beyond the collection.
+    IndexOutOfRange,
+    /// The key that must be there is not.
+    NoSuchKey,
+    /// An increment beyond 64 bits.
+    Overflow,
+    /// A float increment that ends in NaN or infinity.
+    NanOrInfinity,
+    /// A timeout that is not a number.
+    TimeoutNotFloat,
+    /// A timeout below zero.
+    TimeoutNegative,
+    /// The wrong number of arguments; the full name of the command.
+    Arity(String),
+    /// Memory is above `maxmemory`.
+    OutOfMemory,
+    /// Anything else: the whole text with its code.
+    Text(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// A fixed text, with its code.
+    pub const fn text(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// A built text, with its code.
+    pub fn owned(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+
+    /// `invalid expire time in 'set' command`
+    pub fn invalid_expire(command: &str) -> Self {
+        Self::owned(format!("ERR invalid expire time in '{}' command", command.to_lowercase()))
+    }
+
+    /// The first word: `ERR`, `WRONGTYPE`, ... as INFO errorstats counts them.
+    pub fn code(&self) -> String {
+        let text = self.to_string();
+        text.split(' ').next().unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::Syntax => "ERR syntax error",
+            Self::NotInteger => "ERR value is not an integer or out of range",
+            Self::NotFloat => "ERR value is not a valid float",
+            Self::IndexOutOfRange => "ERR index out of range",
+            Self::NoSuchKey => "ERR no such key",
+            Self::Overflow => "ERR increment or decrement would overflow",
+            Self::NanOrInfinity => "ERR increment would produce NaN or Infinity",
+            Self::TimeoutNotFloat => "ERR timeout is not a float or out of range",
+            Self::TimeoutNegative => "ERR timeout is negative",
+            Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            Self::Arity(name) => {
+                return write!(f, "ERR wrong number of arguments for '{name}' command");
+            }
+            Self::Text(text) => text,
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}

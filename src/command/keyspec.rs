@@ -1,0 +1,145 @@
+//! Where the keys of a request are, declared as Redis' key specifications.
+
+use crate::resp::Args;
+
+/// One key specification: how to find the first key, how to find the others, what is done to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Where the first key (or the count of keys) is.
+    pub begin: Begin,
+    /// How many there are.
+    pub find: Find,
+    /// Access flags as COMMAND INFO names them.
+    pub access: Access,
+    /// Further flags: `access`, `update`, `insert`, `delete`, `not_key`, `incomplete`, `variable_flags`.
+    pub notes: &'static [&'static str],
+}
+
+/// Where a specification starts to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this argument.
+    Index(usize),
+    /// Behind this word, searched from an index (negative: backwards from the end).
+    Keyword(&'static str, i32),
+    /// Not expressible; the command has a `key_finder`.
+    Unknown,
+}
+
+/// How the other keys follow the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Up to `last` (relative to the first; negative from the end), every `step`-th; `limit` 2 = only
+    /// the first half of the rest.
+    Range { last: i32, step: usize, limit: usize },
+    /// The number of keys is argument `count_at`, the first is `first`, both relative to the start.
+    Count { count_at: usize, first: usize, step: usize },
+    /// Not expressible.
+    Unknown,
+}
+
+/// What is done to the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads and changes.
+    ReadWrite,
+    /// Only reads.
+    Read,
+    /// Overwrites.
+    Overwrite,
+    /// Removes.
+    Remove,
+}
+
+impl Access {
+    /// The name in COMMAND INFO.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "RW",
+            Self::Read => "RO",
+            Self::Overwrite => "OW",
+            Self::Remove => "RM",
+        }
+    }
+}
+
+impl KeySpec {
+    /// One key at argument `index`.
+    pub const fn at(index: usize, access: Access, notes: &'static [&'static str]) -> Self {
+        Self {
+            begin: Begin::Index(index),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            access,
+            notes,
+        }
+    }
+
+    /// Keys from argument `index` to the end (or `last` from it), every `step`-th.
+    pub const fn range(
+        index: usize,
+        last: i32,
+        step: usize,
+        access: Access,
+        notes: &'static [&'static str],
+    ) -> Self {
+        Self {
+            begin: Begin::Index(index),
+            find: Find::Range { last, step, limit: 0 },
+            access,
+            notes,
+        }
+    }
+
+    /// A count at argument `index`, the keys behind it.
+    pub const fn counted(index: usize, access: Access, notes: &'static [&'static str]) -> Self {
+        Self {
+            begin: Begin::Index(index),
+            find: Find::Count { count_at: 0, first: 1, step: 1 },
+            access,
+            notes,
+        }
+    }
+
+    /// Indices of the keys of a request, in order; what lies beyond the arguments is left out.
+    pub fn positions(&self, args: &Args) -> Vec<usize> {
+        let Some(begin) = self.begin_at(args) else { return Vec::new() };
+        match self.find {
+            Find::Unknown => Vec::new(),
+            Find::Range { last, step, limit } => {
+                let end = match usize::try_from(last) {
+                    Ok(last) => begin + last,
+                    Err(_) if limit > 1 => {
+                        begin + (args.len().saturating_sub(begin) / limit).saturating_sub(1)
+                    }
+                    Err(_) => args.len().saturating_sub(last.unsigned_abs() as usize),
+                };
+                (begin..=end).step_by(step.max(1)).filter(|&at| at < args.len()).collect()
+            }
+            Find::Count { count_at, first, step } => {
+                let count = crate::number::parse_i64(args.at(begin + count_at)).unwrap_or(0);
+                let count = usize::try_from(count).unwrap_or(0);
+                let start = begin + first;
+                let room = args.len().saturating_sub(start).div_ceil(step.max(1));
+                (0..count.min(room)).map(|nth| start + nth * step.max(1)).collect()
+            }
+        }
+    }
+
+    fn begin_at(&self, args: &Args) -> Option<usize> {
+        match self.begin {
+            Begin::Index(index) => (index < args.len()).then_some(index),
+            Begin::Keyword(word, from) => {
+                let forward = usize::try_from(from).ok();
+                let mut range: Box<dyn Iterator<Item = usize>> = match forward {
+                    Some(from) => Box::new(from..args.len()),
+                    None => {
+                        let back = from.unsigned_abs() as usize;
+                        Box::new((1..=args.len().saturating_sub(back)).rev())
+                    }
+                };
+                range.find(|&at| args.is(at, word)).map(|at| at + 1)
+            }
+            Begin::Unknown => None,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! FLUSHALL, FLUSHDB, SWAPDB.
+
+use super::super::{
+    Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Propagate, doc,
+};
+use crate::number;
+
+const FLUSH: Command = Command {
+    arity: -1,
+    flags: Flags::WRITE.or(Flags::WHOLE_KEYSPACE),
+    group: Group::Server,
+    args: "[<ASYNC | SYNC>]",
+    propagate: Propagate::Effect,
+    categories: &["keyspace", "dangerous"],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    ..Command::BASE
+};
+
+pub const FLUSHALL: Command = Command {
+    name: "FLUSHALL",
+    doc: doc(
+        "1.0.0",
+        "O(N) where N is the total number of keys",
+        "Removes all keys from all databases.",
+    ),
+    handler: Handler::Plain(|ctx, args| flush(ctx, args, true)),
+    ..FLUSH
+};
+
+pub const FLUSHDB: Command = Command {
+    name: "FLUSHDB",
+    doc: doc(
+        "1.0.0",
+        "O(N) where N is the number of keys",
+        "Removes all keys from the current database.",
+    ),
+    handler: Handler::Plain(|ctx, args| flush(ctx, args, false)),
+    ..FLUSH
+};
+
+fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
+    let in_background = match args.get(1) {
+        _ if args.len() > 2 => return Err(CommandError::Syntax),
+        None => !ctx.server.config.lazyfree_lazy_user_flush,
+        Some(word) if word.eq_ignore_ascii_case(b"sync") => false,
+        Some(word) if word.eq_ignore_ascii_case(b"async") => true,
+        Some(_) => return Err(CommandError::Syntax),
+    };
+    let dbs = if all { 0..ctx.ks.databases() } else { ctx.db..ctx.db + 1 };
+    for db in dbs {
+        for key in ctx.sessions.watched_keys(db) {
+            if ctx.ks.contains(db, &key) {
+                ctx.sessions.key_changed(db, &key);
+            }
+        }
+        let count = ctx.ks.len(db) as u64;
+        ctx.ks.effects.dirty += count;
+        // Freed by whoever has time for it: dropping millions of keys takes a while.
+        if let Some(table) = ctx.ks.take_all(db).filter(|_| count > 0) {
+            if in_background { ctx.server.garbage.push(table) } else { drop(table) }
+        }
+    }
+    // Always logged, as Redis does, even when there was nothing.
+    ctx.ks.effects.dirty += 1;
+    let name: &[u8] = if all { b"FLUSHALL" } else { b"FLUSHDB" };
+    ctx.effect(&[name]);
+    ctx.reply.ok();
+    Ok(())
+}
+
+pub const SWAPDB: Command = Command {
+    name: "SWAPDB",
+    arity: 3,
+    flags: Flags::WRITE.or(Flags::FAST).or(Flags::WHOLE_KEYSPACE),
+    group: Group::Server,
+    args: "index1:integer index2:integer",
+    propagate: Propagate::AsSent,
+    categories: &["keyspace", "dangerous"],
+    doc: doc(
+        "4.0.0",
+        "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+        "Swaps two Redis databases.",
+    ),
+    handler: Handler::Plain(swapdb),
+    ..Command::BASE
+};
+
+fn swapdb(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let index = |at, text| {
+        number::parse_i64(args.at(at))
+            .filter(|index| i32::try_from(*index).is_ok())
+            .ok_or(CommandError::text(text))
+    };
+    let first = index(1, "ERR invalid first DB index")?;
+    let second = index(2, "ERR invalid second DB index")?;
+    let databases = ctx.ks.databases();
+    let valid = |index: i64| usize::try_from(index).ok().filter(|index| *index < databases);
+    let out_of_range = CommandError::text("ERR DB index is out of range");
+    let first = valid(first).ok_or(out_of_range.clone())?;
+    let second = valid(second).ok_or(out_of_range)?;
+    if first != second {
+        for db in [first, second] {
+            for key in ctx.sessions.watched_keys(db) {
+                if ctx.ks.contains(first, &key) || ctx.ks.contains(second, &key) {
+                    ctx.sessions.key_changed(db, &key);
+                }
+            }
+        }
+        ctx.ks.swap(first, second);
+    }
+    ctx.ks.effects.dirty += 1;
+    ctx.reply.ok();
+    Ok(())
+}

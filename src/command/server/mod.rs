@@ -1,0 +1,27 @@
+//! Server commands: data set as a whole, persistence, configuration, facts.
+
+pub mod config;
+pub mod debug;
+pub mod flush;
+pub mod info;
+pub mod save;
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[
+    save::BGREWRITEAOF,
+    save::BGSAVE,
+    config::CONFIG,
+    info::DBSIZE,
+    debug::DEBUG,
+    flush::FLUSHALL,
+    flush::FLUSHDB,
+    info::INFO,
+    save::LASTSAVE,
+    info::LOLWUT,
+    info::ROLE,
+    save::SAVE,
+    save::SHUTDOWN,
+    flush::SWAPDB,
+    info::TIME,
+];

@@ -1,0 +1,159 @@
+//! The server's own state that commands read and change: configuration, statistics, facts of persistence.
+//!
+//! Behind the engine's lock, without files or threads: modules that have those keep their facts here up to
+//! date, so that INFO, LASTSAVE and the checks before a write need nothing else.
+
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+use crate::config::Config;
+use crate::types::limits::Limits;
+
+/// State of the server that is not the keyspace and not the clients.
+#[derive(Debug)]
+pub struct ServerState {
+    pub config: Config,
+    /// Thresholds of value encodings, from the configuration.
+    pub limits: Limits,
+    pub stats: Stats,
+    pub persistence: Persistence,
+    /// Per command: index as in the table.
+    pub command_stats: Vec<CommandStats>,
+    /// Replies that were errors, by code.
+    pub error_stats: std::collections::BTreeMap<String, u64>,
+    /// Set while the data set is being loaded.
+    pub loading: Option<Loading>,
+    /// 40 hexadecimal characters, new at every start.
+    pub run_id: String,
+    /// When the server started.
+    pub started_at: UnixMillis,
+    pub started: Duration,
+    /// The configuration file, absolute; empty without one.
+    pub config_file: String,
+    pub executable: String,
+    /// The active expiry cycle runs (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expire: bool,
+    /// Bytes allocated, sampled by the cron (`used_memory`).
+    pub used_memory: u64,
+    pub used_memory_peak: u64,
+    /// Memory that is not data, and what was used before the first key.
+    pub memory_overhead: u64,
+    pub memory_at_start: u64,
+    /// Tables taken away by FLUSHALL ASYNC, for the reclaim thread.
+    pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+    /// The port in use.
+    pub tcp_port: u16,
+}
+
+/// Totals since the start or CONFIG RESETSTAT.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub connections_received: u64,
+    pub connections_rejected: u64,
+    pub commands_processed: u64,
+    pub net_input_bytes: u64,
+    pub net_output_bytes: u64,
+    pub ops_per_second: u64,
+    pub input_kbps: f64,
+    pub output_kbps: f64,
+    pub evicted_keys: u64,
+    pub evicted_clients: u64,
+    pub unexpected_error_replies: u64,
+    pub error_replies: u64,
+    pub reads_processed: u64,
+    pub writes_processed: u64,
+    pub query_buffer_limit_disconnections: u64,
+    pub output_buffer_limit_disconnections: u64,
+    pub auth_failures: u64,
+}
+
+/// Counters of one command.
+#[derive(Clone, Debug, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    pub microseconds: u64,
+    pub rejected: u64,
+    pub failed: u64,
+}
+
+/// Facts about saves and the log.
+#[derive(Clone, Debug)]
+pub struct Persistence {
+    /// Changes since the last save (`rdb_changes_since_last_save`).
+    pub dirty: u64,
+    pub last_save_at: UnixMillis,
+    /// When the last try began, good or not.
+    pub last_save_try_at: UnixMillis,
+    pub last_save_ok: bool,
+    pub save_running: bool,
+    pub save_started: Option<Duration>,
+    pub last_save_seconds: i64,
+    pub saves: u64,
+    pub save_scheduled: bool,
+    pub rewrite_running: bool,
+    pub rewrite_scheduled: bool,
+    pub rewrite_started: Option<Duration>,
+    pub last_rewrite_seconds: i64,
+    pub last_rewrite_ok: bool,
+    pub rewrites: u64,
+    /// Rewrites that failed one after another, and when the next one may try.
+    pub rewrite_failures: u32,
+    pub rewrite_not_before: Option<Duration>,
+    /// Why writes are refused; `None`: they are not.
+    pub log_error: Option<String>,
+    pub log_enabled: bool,
+    /// Position behind the newest write, and how far the log is written and synced (I1).
+    pub appended: u64,
+    pub written: u64,
+    pub synced: u64,
+    pub log_current_bytes: u64,
+    pub log_base_bytes: u64,
+    pub log_delayed_syncs: u64,
+    pub loaded_keys: u64,
+    pub loaded_expired_keys: u64,
+    /// Extra memory that the running snapshot holds.
+    pub snapshot_bytes: u64,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            dirty: 0,
+            last_save_at: 0,
+            last_save_try_at: 0,
+            last_save_ok: true,
+            save_running: false,
+            save_started: None,
+            last_save_seconds: -1,
+            saves: 0,
+            save_scheduled: false,
+            rewrite_running: false,
+            rewrite_scheduled: false,
+            rewrite_started: None,
+            last_rewrite_seconds: -1,
+            last_rewrite_ok: true,
+            rewrites: 0,
+            rewrite_failures: 0,
+            rewrite_not_before: None,
+            log_error: None,
+            log_enabled: false,
+            appended: 0,
+            written: 0,
+            synced: 0,
+            log_current_bytes: 0,
+            log_base_bytes: 0,
+            log_delayed_syncs: 0,
+            loaded_keys: 0,
+            loaded_expired_keys: 0,
+            snapshot_bytes: 0,
+        }
+    }
+}
+
+/// How far loading is.
+#[derive(Clone, Debug, Default)]
+pub struct Loading {
+    pub started_at: UnixMillis,
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
+}

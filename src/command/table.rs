@@ -1,0 +1,193 @@
+//! Joins the family lists and finds commands by name.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::{Command, CommandError};
+use crate::resp::Args;
+
+/// The lists of all families. A new family file is added here and nowhere else.
+const FAMILIES: &[&[Command]] = &[
+    super::connection::COMMANDS,
+    super::server::COMMANDS,
+    super::string::COMMANDS,
+    super::transactions::COMMANDS,
+];
+
+/// Longest name that is looked up; longer ones cannot be commands.
+const NAME_BYTES_MAX: usize = 32;
+
+/// A command with what the table adds to its declaration.
+#[derive(Debug)]
+pub struct Row {
+    pub command: &'static Command,
+    /// Of a subcommand: the container.
+    pub container: Option<&'static Command>,
+    /// `set`, `config|get`: as error texts, COMMAND and statistics say it.
+    pub full_name: String,
+    /// Place in the table: slot of its statistics.
+    pub index: usize,
+    subcommands: HashMap<&'static [u8], usize, ahash::RandomState>,
+}
+
+/// All commands and subcommands.
+#[derive(Debug)]
+pub struct CommandTable {
+    rows: Vec<Row>,
+    by_name: HashMap<&'static [u8], usize, ahash::RandomState>,
+}
+
+static TABLE: LazyLock<CommandTable> = LazyLock::new(CommandTable::build);
+
+/// The table of all commands.
+pub fn table() -> &'static CommandTable {
+    &TABLE
+}
+
+impl CommandTable {
+    fn build() -> Self {
+        let mut table = Self { rows: Vec::new(), by_name: HashMap::default() };
+        for command in FAMILIES.iter().flat_map(|family| family.iter()) {
+            let index = table.push(command, None);
+            table.by_name.insert(command.name.as_bytes(), index);
+            for sub in command.subcommands {
+                let at = table.push(sub, Some(command));
+                if let Some(row) = table.rows.get_mut(index) {
+                    row.subcommands.insert(sub.name.as_bytes(), at);
+                }
+            }
+        }
+        table
+    }
+
+    fn push(&mut self, command: &'static Command, container: Option<&'static Command>) -> usize {
+        let index = self.rows.len();
+        let full_name = match container {
+            Some(container) => format!("{}|{}", container.name, command.name).to_lowercase(),
+            None => command.name.to_lowercase(),
+        };
+        let subcommands = HashMap::default();
+        self.rows.push(Row { command, container, full_name, index, subcommands });
+        index
+    }
+
+    /// All rows: each command followed by its subcommands.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The top-level commands.
+    pub fn commands(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.container.is_none())
+    }
+
+    /// The subcommands of a container.
+    pub fn subcommands(&self, container: &Row) -> impl Iterator<Item = &Row> {
+        let name = container.command.name;
+        self.rows.iter().filter(move |row| row.container.is_some_and(|of| of.name == name))
+    }
+
+    /// A command by its name or `container|subcommand`, in any case.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Row> {
+        let mut words = name.splitn(2, |byte| *byte == b'|');
+        let row = self.top(words.next()?)?;
+        match words.next() {
+            None => Some(row),
+            Some(sub) => self.sub(row, sub),
+        }
+    }
+
+    /// The command or subcommand that a request names; an error in Redis' words otherwise.
+    pub fn find(&self, args: &Args) -> Result<&Row, CommandError> {
+        let row = self.top(args.at(0)).ok_or_else(|| unknown_command(args))?;
+        if row.subcommands.is_empty() {
+            return Ok(row);
+        }
+        match args.get(1) {
+            None if row.command.accepts(1) => Ok(row),
+            None => Err(CommandError::Arity(row.full_name.clone())),
+            Some(word) => match self.sub(row, word) {
+                Some(sub) => Ok(sub),
+                None => Err(unknown_subcommand(row, word)),
+            },
+        }
+    }
+
+    fn top(&self, name: &[u8]) -> Option<&Row> {
+        upper(name, |name| self.by_name.get(name).copied()).and_then(|index| self.rows.get(index))
+    }
+
+    fn sub(&self, row: &Row, name: &[u8]) -> Option<&Row> {
+        upper(name, |name| row.subcommands.get(name).copied())
+            .and_then(|index| self.rows.get(index))
+    }
+}
+
+fn upper(name: &[u8], find: impl FnOnce(&[u8]) -> Option<usize>) -> Option<usize> {
+    let mut buffer = [0u8; NAME_BYTES_MAX];
+    let place = buffer.get_mut(..name.len())?;
+    place.copy_from_slice(name);
+    place.make_ascii_uppercase();
+    find(place)
+}
+
+fn unknown_command(args: &Args) -> CommandError {
+    let mut shown = String::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= 128 {
+            break;
+        }
+        let room = 128 - shown.len();
+        let cut = arg.get(..room.min(arg.len())).unwrap_or_default();
+        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(cut)));
+    }
+    let name = args.at(0);
+    let name = String::from_utf8_lossy(name.get(..128.min(name.len())).unwrap_or_default());
+    CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
+
+fn unknown_subcommand(row: &Row, word: &[u8]) -> CommandError {
+    let word = String::from_utf8_lossy(word.get(..128.min(word.len())).unwrap_or_default());
+    CommandError::owned(format!(
+        "ERR unknown subcommand '{word}'. Try {} HELP.",
+        row.command.name.to_uppercase()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::{Flags, Handler, Propagate};
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_upper_case() {
+        let mut seen = HashSet::new();
+        for row in table().rows() {
+            assert!(seen.insert(row.full_name.clone()), "{} twice", row.full_name);
+            assert_eq!(row.command.name, row.command.name.to_uppercase());
+            assert!(row.command.name.len() <= NAME_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn declarations_agree_with_themselves() {
+        for row in table().rows() {
+            let command = row.command;
+            let name = &row.full_name;
+            let write = command.flags.has(Flags::WRITE);
+            assert!(!(write && command.flags.has(Flags::READONLY)), "{name}: write and readonly");
+            if write {
+                assert_ne!(command.propagate, Propagate::Never, "{name} writes but logs nothing");
+            }
+            let container = matches!(command.handler, Handler::Container);
+            assert_eq!(
+                container,
+                !command.subcommands.is_empty(),
+                "{name}: handler or subcommands"
+            );
+            assert!(!command.doc.summary.is_empty(), "{name} has no summary");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The end of a unit: its effects become log records, and whoever cares about its changes hears of them.
+
+use super::Engine;
+use crate::config::AppendFsync;
+use crate::session::{ClientId, Durability};
+
+impl Engine {
+    /// Hands the unit's records to the log and tells watchers, waiters and listeners.
+    /// True when the unit changed something.
+    pub(super) fn commit(&mut self, id: ClientId) -> bool {
+        if self.ks.effects.is_empty() {
+            return false;
+        }
+        let wrote = self.finish_unit(id);
+        let woken = self.sessions.waiters.any_for_keys().then(|| self.changed_waited_keys());
+        self.ks.effects.clear();
+        if let Some(keys) = woken.filter(|keys| !keys.is_empty()) {
+            self.serve_waiters(keys);
+        }
+        wrote
+    }
+
+    /// Everything a commit does but serving the waiters and clearing the effects.
+    pub(super) fn finish_unit(&mut self, id: ClientId) -> bool {
+        let wrote = self.log_records(id);
+        self.server.persistence.dirty += self.ks.effects.dirty;
+        self.break_watches();
+        self.publish_events();
+        wrote
+    }
+
+    fn log_records(&mut self, id: ClientId) -> bool {
+        if let Some(log) = self.log.as_ref().filter(|_| !self.ks.effects.unit.is_empty()) {
+            let position = log.append(&self.ks.effects.unit).0;
+            self.server.persistence.appended = position;
+            self.ks.publish_position(position);
+            self.ks.need = self.ks.need.max(position);
+            if let Some(client) = self.sessions.client_mut(id) {
+                client.last_write = position;
+            }
+        }
+        self.ks.effects.dirty > 0
+    }
+
+    /// A key changed under its watchers.
+    fn break_watches(&mut self) {
+        if !self.sessions.has_watches() {
+            return;
+        }
+        for (change, key) in self.ks.effects.changes() {
+            self.sessions.key_changed(change.db, key);
+        }
+    }
+
+    fn publish_events(&mut self) {
+        // Keyspace events are recorded only when somebody configured them.
+        drop(self.ks.effects.take_events());
+    }
+
+    fn changed_waited_keys(&self) -> Vec<(usize, Vec<u8>)> {
+        if self.ks.effects.everything_changed {
+            return self.sessions.waiters.keys();
+        }
+        let keys = self.ks.effects.changes();
+        keys.map(|(change, key)| (change.db, key.to_vec())).collect()
+    }
+
+    /// Whether replies to this client wait for the sync or only for the write (P1, P2).
+    pub(super) fn reply_needs_sync(&self, id: ClientId) -> bool {
+        let own = self.sessions.client(id).map(|client| client.durability).unwrap_or_default();
+        match own {
+            Durability::Always => true,
+            Durability::Everysec | Durability::No => false,
+            Durability::Default => self.server.config.appendfsync == AppendFsync::Always,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! From a request to its reply: look up, check, queue or run.
+//!
+//! The checks come in Redis' order, because clients and test suites see which error wins. A request that
+//! is refused inside MULTI spoils the transaction.
+
+use super::{Engine, Executed};
+use crate::command::ctx::{Ctx, Origin, Task};
+use crate::command::table::{Row, table};
+use crate::command::{CommandError, Flags, Handler, Outcome, Propagate};
+use crate::resp::{Args, OwnedArgs, Reply};
+use crate::session::{ClientId, ReplyMode};
+
+/// Commands that run at once inside MULTI instead of being queued.
+const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"];
+/// Commands of RESP2's restricted mode while subscribed.
+const ALLOWED_WHILE_SUBSCRIBED: &[&str] = &[
+    "PING",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "PSUBSCRIBE",
+    "PUNSUBSCRIBE",
+    "SSUBSCRIBE",
+    "SUNSUBSCRIBE",
+    "QUIT",
+    "RESET",
+];
+
+impl Engine {
+    /// Executes one request of a client and writes its reply.
+    pub fn execute(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
+        let Some(client) = self.sessions.client_mut(id) else {
+            return Executed { closes: true, ..Executed::default() };
+        };
+        client.last_active_at = self.ks.now;
+        reply.resp3 = client.resp3;
+        let start = reply.buffer.len();
+        self.ks.need = 0;
+        let mut executed = self.dispatch(id, args, reply);
+        executed.need = executed.need.max(self.ks.need);
+        executed.needs_sync = self.reply_needs_sync(id);
+        if let Some(client) = self.sessions.client_mut(id) {
+            executed.closes |= client.flags.close_after_reply;
+            match client.reply_mode {
+                ReplyMode::On => {}
+                ReplyMode::Off => reply.buffer.truncate(start),
+                ReplyMode::SkipNext => {
+                    client.reply_mode = ReplyMode::Skip;
+                    reply.buffer.truncate(start);
+                }
+                ReplyMode::Skip => {
+                    client.reply_mode = ReplyMode::On;
+                    reply.buffer.truncate(start);
+                }
+            }
+        }
+        executed
+    }
+
+    fn dispatch(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
+        let row = match table().find(args) {
+            Ok(row) if row.command.accepts(args.len()) => row,
+            Ok(row) => {
+                let error = CommandError::Arity(row.full_name.clone());
+                return self.reject(id, Some(row), &error, reply);
+            }
+            Err(error) => return self.reject(id, None, &error, reply),
+        };
+        if let Err(error) = self.check(id, row, args) {
+            return self.reject(id, Some(row), &error, reply);
+        }
+        if self.queue(id, row, args) {
+            reply.simple("QUEUED");
+            return Executed::default();
+        }
+        self.ks.effects.clear();
+        self.run_unit(id, row, args, reply)
+    }
+
+    /// Runs one command as a unit of its own and commits it.
+    pub(super) fn run_unit(
+        &mut self,
+        id: ClientId,
+        row: &'static Row,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> Executed {
+        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
+            self.ks.need = self.server.persistence.appended;
+        }
+        let outcome = self.call(id, row, args, reply, Origin::Client);
+        let mut executed = Executed::default();
+        match outcome {
+            Ok(Outcome::Replied) | Err(_) => {}
+            Ok(Outcome::Wait(wait)) => {
+                self.wait(id, wait, args);
+                executed.waits = true;
+            }
+            Ok(Outcome::Task(Task::Exec)) => self.run_transaction(id, reply),
+            Ok(Outcome::Task(task)) => {
+                executed.waits = self.perform(id, task, args, reply);
+            }
+        }
+        executed.wrote = self.commit(id);
+        executed
+    }
+
+    /// Runs the handler of one command: statistics and records, but no commit.
+    pub(super) fn call(
+        &mut self,
+        id: ClientId,
+        row: &'static Row,
+        args: &Args,
+        reply: &mut Reply,
+        origin: Origin,
+    ) -> Result<Outcome, CommandError> {
+        let command = row.command;
+        let reply_start = reply.buffer.len();
+        let dirty = self.ks.effects.dirty;
+        let (db, no_touch) = match self.sessions.client_mut(id) {
+            Some(client) => {
+                client.commands += 1;
+                client.last_command = row.container.unwrap_or(command).name;
+                client.last_subcommand = if row.container.is_some() { command.name } else { "" };
+                (client.db, client.flags.no_touch)
+            }
+            None => (0, false),
+        };
+        self.ks.no_touch = no_touch && command.name != "TOUCH";
+        let mut ctx = Ctx {
+            db,
+            now: self.ks.now,
+            wall_us: self.wall_us(),
+            monotonic: self.monotonic,
+            ks: &mut self.ks,
+            reply,
+            rng: &mut self.rng,
+            sessions: &mut self.sessions,
+            client: id,
+            origin,
+            server: &mut self.server,
+            command: command.name,
+        };
+        let outcome = match command.handler {
+            Handler::Plain(handler) => handler(&mut ctx, args).map(|()| Outcome::Replied),
+            Handler::Extended(handler) => handler(&mut ctx, args),
+            Handler::Container => Err(CommandError::Arity(row.full_name.clone())),
+        };
+        if command.propagate == Propagate::AsSent && self.ks.effects.dirty > dirty {
+            self.ks.effects.record_as_sent(db, args);
+        }
+        let elapsed_us = self.lap_us();
+        self.server.stats.commands_processed += 1;
+        if let Some(stats) = self.server.command_stats.get_mut(row.index) {
+            stats.calls += 1;
+            stats.microseconds += elapsed_us;
+            stats.failed += u64::from(outcome.is_err());
+        }
+        if let Err(error) = &outcome {
+            reply.buffer.truncate(reply_start);
+            self.count_error(error);
+            reply.error(&error.to_string());
+        }
+        outcome
+    }
+
+    /// Refuses a request before it ran.
+    fn reject(
+        &mut self,
+        id: ClientId,
+        row: Option<&Row>,
+        error: &CommandError,
+        reply: &mut Reply,
+    ) -> Executed {
+        if let Some(stats) = row.and_then(|row| self.server.command_stats.get_mut(row.index)) {
+            stats.rejected += 1;
+        }
+        let mut text = error.to_string();
+        if let Some(client) = self.sessions.client_mut(id) {
+            if let Some(transaction) = client.transaction.as_mut() {
+                transaction.failed = true;
+                if row.is_some_and(|row| row.command.name == "EXEC") {
+                    // EXEC itself refused: the transaction ends here.
+                    client.transaction = None;
+                    client.watch_broken = false;
+                    self.sessions.unwatch(id);
+                    let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
+                    text = format!("EXECABORT Transaction discarded because of: {reason}");
+                }
+            }
+        }
+        self.count_error(error);
+        reply.error(&text);
+        Executed::default()
+    }
+
+    fn count_error(&mut self, error: &CommandError) {
+        self.server.stats.error_replies += 1;
+        *self.server.error_stats.entry(error.code()).or_default() += 1;
+    }
+
+    /// All refusals that do not depend on the command's own logic, in Redis' order.
+    fn check(&mut self, id: ClientId, row: &Row, _args: &Args) -> Result<(), CommandError> {
+        let flags = row.command.flags;
+        if flags.has(Flags::PROTECTED) && !self.permits_debug(id) {
+            return Err(CommandError::owned(format!(
+                "ERR {} command not allowed. If the enable-debug-command option is set to \"local\", \
+                 you can run it from a local connection, otherwise you need to set this option in \
+                 the configuration file, and then restart the server.",
+                row.command.name
+            )));
+        }
+        let Some(client) = self.sessions.client(id) else { return Ok(()) };
+        if client.user.is_none() && !flags.has(Flags::NO_AUTH) {
+            return Err(CommandError::text("NOAUTH Authentication required."));
+        }
+        let writes = flags.has(Flags::WRITE)
+            || (row.command.name == "EXEC"
+                && client.transaction.as_ref().is_some_and(|transaction| transaction.writes));
+        let subscribed = client.in_pubsub_mode();
+        if (writes || row.command.name == "PING")
+            && let Some(cause) = self.write_refusal()
+        {
+            return Err(cause);
+        }
+        if subscribed && !ALLOWED_WHILE_SUBSCRIBED.contains(&row.command.name) {
+            return Err(CommandError::owned(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                row.full_name
+            )));
+        }
+        if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
+            return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        }
+        Ok(())
+    }
+
+    /// Why writes are refused at the moment, if they are.
+    fn write_refusal(&self) -> Option<CommandError> {
+        let persistence = &self.server.persistence;
+        if let Some(cause) = &persistence.log_error {
+            return Some(CommandError::owned(format!(
+                "MISCONF Errors writing to the AOF file: {cause}"
+            )));
+        }
+        let config = &self.server.config;
+        let refuse = config.stop_writes_on_bgsave_error
+            && !config.save.is_empty()
+            && !persistence.last_save_ok;
+        refuse.then(|| {
+            CommandError::text(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to \
+                 persist to disk. Commands that may modify the data set are disabled, because this \
+                 instance is configured to report errors during writes if RDB snapshotting fails \
+                 (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
+                 about the RDB error.",
+            )
+        })
+    }
+
+    /// Queues the request if a transaction is open.
+    fn queue(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
+        let Some(client) = self.sessions.client_mut(id) else { return false };
+        let Some(transaction) = client.transaction.as_mut() else { return false };
+        if NOT_QUEUED.contains(&row.command.name) {
+            return false;
+        }
+        let flags = row.command.flags;
+        transaction.writes |= flags.has(Flags::WRITE);
+        transaction.denied_when_full |= flags.has(Flags::DENYOOM);
+        // The queue is not kept once EXEC is bound to fail: a client cannot fill memory with it.
+        if !transaction.failed && !client.watch_broken {
+            transaction.queue.push(args.to_owned_args());
+        }
+        true
+    }
+
+    /// Runs the queue of an EXEC that passed its checks: one unit.
+    fn run_transaction(&mut self, id: ClientId, reply: &mut Reply) {
+        self.sessions.unwatch(id);
+        let Some(client) = self.sessions.client_mut(id) else { return };
+        client.watch_broken = false;
+        let Some(transaction) = client.transaction.take() else { return };
+        reply.array(transaction.queue.len());
+        for request in &transaction.queue {
+            self.run_queued(id, request, reply);
+        }
+    }
+
+    fn run_queued(&mut self, id: ClientId, request: &OwnedArgs, reply: &mut Reply) {
+        let args = request.as_args();
+        let Ok(row) = table().find(&args) else {
+            reply.error("ERR unknown command");
+            return;
+        };
+        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
+            self.ks.need = self.ks.need.max(self.server.persistence.appended);
+        }
+        if let Some(client) = self.sessions.client(id) {
+            reply.resp3 = client.resp3;
+        }
+        match self.call(id, row, &args, reply, Origin::Transaction) {
+            Ok(Outcome::Task(task)) => {
+                self.perform(id, task, &args, reply);
+            }
+            // A blocking command that finds nothing answers as if its time were over.
+            Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),
+            Ok(Outcome::Replied) | Err(_) => {}
+        }
+    }
+}

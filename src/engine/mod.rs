@@ -1,0 +1,149 @@
+//! The engine: keyspace, clients and server state behind one lock, and the only code that runs commands.
+//!
+//! A reactor takes the lock with a pipeline's worth of decoded requests, calls [`Engine::execute`] for
+//! each, and lets go. Replies are written into the connection's buffer; each comes with the log position
+//! it must wait for (I2). Changes become effects, effects go to the log before the lock is released, so
+//! the order in the log is the order of execution (I3).
+//!
+//! `execute` checks and dispatches; `commit` ends a unit: log, watches, waiters, events; `tasks` does what
+//! handlers leave to the engine; `cron` what is done ten times a second; `persist` saves and rewrites.
+
+pub mod commit;
+pub mod cron;
+pub mod execute;
+pub mod persist;
+pub mod replay;
+pub mod settings;
+pub mod start;
+pub mod tasks;
+pub mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aof::log::Log;
+use crate::clock::Clock;
+use crate::command::state::ServerState;
+use crate::disk::SharedDisk;
+use crate::keyspace::Keyspace;
+use crate::logger::Logger;
+use crate::rng::SeededRng;
+use crate::session::Sessions;
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// The reply may leave when the log has reached this position.
+    pub need: u64,
+    /// The reply must wait for the sync, not only for the write (P1, P2).
+    pub needs_sync: bool,
+    /// The request changed something: if its log write fails the outcome is unknown.
+    pub wrote: bool,
+    /// The client waits: its further input stays unread until a `Mail::Resume`.
+    pub waits: bool,
+    /// The connection is to be closed after the reply.
+    pub closes: bool,
+}
+
+/// How far the server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownState {
+    Running,
+    /// Files are closed and synced: the process may exit with this code.
+    Done {
+        exit_code: i32,
+    },
+}
+
+/// Everything behind the lock.
+pub struct Engine {
+    pub ks: Keyspace,
+    pub sessions: Sessions,
+    pub server: ServerState,
+    pub rng: SeededRng,
+    pub clock: Arc<dyn Clock>,
+    pub disk: SharedDisk,
+    /// The append-only log; `None` with `appendonly no` and while loading.
+    pub log: Option<Arc<Log>>,
+    pub logger: Logger,
+    /// The save or rewrite under way.
+    pub persist: persist::PersistState,
+    pub shutdown: ShutdownState,
+    /// The configuration changed: the threads look at what concerns them.
+    pub settings_changed: bool,
+    /// Clock samples of the running batch: wall and monotonic at its start, monotonic now.
+    batch_wall_us: i64,
+    batch_start: Duration,
+    monotonic: Duration,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("clients", &self.sessions.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine with empty databases and no log.
+    pub fn new(
+        server: ServerState,
+        clock: Arc<dyn Clock>,
+        disk: SharedDisk,
+        rng: SeededRng,
+        logger: Logger,
+    ) -> Self {
+        let mut engine = Self {
+            ks: Keyspace::new(server.config.databases as usize),
+            sessions: Sessions::default(),
+            server,
+            rng,
+            clock,
+            disk,
+            log: None,
+            logger,
+            persist: persist::PersistState::default(),
+            shutdown: ShutdownState::Running,
+            settings_changed: false,
+            batch_wall_us: 0,
+            batch_start: Duration::ZERO,
+            monotonic: Duration::ZERO,
+        };
+        engine.begin_batch();
+        engine
+    }
+
+    /// Samples the clocks; the reactor calls it after it took the lock.
+    pub fn begin_batch(&mut self) {
+        self.batch_wall_us = self.clock.wall_us();
+        self.batch_start = self.clock.monotonic();
+        self.monotonic = self.batch_start;
+        self.set_time();
+    }
+
+    /// Monotonic time of the last sample.
+    pub fn monotonic(&self) -> Duration {
+        self.monotonic
+    }
+
+    /// Samples the monotonic clock once, at a command's end, which is the next one's start; returns the
+    /// microseconds since the last sample.
+    fn lap_us(&mut self) -> u64 {
+        let now = self.clock.monotonic();
+        let lap = now.saturating_sub(self.monotonic);
+        self.monotonic = now;
+        self.set_time();
+        u64::try_from(lap.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Wall-clock time in microseconds at the last sample.
+    fn wall_us(&self) -> i64 {
+        let since = self.monotonic.saturating_sub(self.batch_start);
+        self.batch_wall_us + i64::try_from(since.as_micros()).unwrap_or(0)
+    }
+
+    fn set_time(&mut self) {
+        self.ks.now = self.wall_us() / 1000;
+        // Redis' LRU clock: seconds in 24 bits.
+        self.ks.use_clock = u32::try_from((self.ks.now / 1000) & 0xFF_FFFF).unwrap_or(0);
+    }
+}

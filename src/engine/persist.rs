@@ -1,0 +1,390 @@
+//! Saves and rewrites: one mechanism, a point-in-time walk of the keyspace into an RDB file.
+//!
+//! A request is noted in [`PersistState`]; the worker takes it as a [`SaveJob`] and alternates between
+//! [`SaveJob::collect`] (under the lock: some segments are encoded into memory) and [`SaveJob::write`]
+//! (outside: the bytes go to a temporary file). Then the file is synced, renamed and its directory synced.
+//! A rewrite also cuts the log at the instant the snapshot starts, so base and following segment fit
+//! without gap or overlap, and swaps the manifest at the end. Whatever fails leaves the old files in
+//! charge, and the temporary file is removed. SAVE runs the same job to its end under the lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::cron::CronState;
+use crate::aof::filename::BaseFormat;
+use crate::aof::log::{CutPoint, Log, NewBase};
+use crate::clock::Clock;
+use crate::disk::{DiskFile, OpenMode, SharedDisk, durable};
+use crate::keyspace::Entry;
+use crate::keyspace::snapshot::SegmentSink;
+use crate::snapshot::Attributes;
+use crate::snapshot::crc64::Crc64;
+use crate::snapshot::encode::{self, Encoder, Header};
+use crate::snapshot::view::with_view;
+
+/// How long a slice may hold the lock.
+const SLICE: Duration = Duration::from_micros(300);
+/// Segments between two looks at the clock.
+const SEGMENTS_PER_LOOK: usize = 4;
+/// The file of a save under way; a crash leaves it behind, the next start removes it.
+pub const TEMP_SAVE: &str = "temp-fastness-save.rdb";
+
+/// What the worker is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PersistRequest {
+    /// A snapshot into `dbfilename`.
+    Save,
+    /// A new base for the log.
+    Rewrite,
+}
+
+/// The save or rewrite asked for and under way.
+#[derive(Debug, Default)]
+pub struct PersistState {
+    pub requested: Option<PersistRequest>,
+    pub running: Option<PersistRequest>,
+    /// The running job is to give up.
+    pub cancel: bool,
+    pub cron: CronState,
+}
+
+impl PersistState {
+    /// Whether a job is running or about to.
+    pub fn is_busy(&self) -> bool {
+        self.requested.is_some() || self.running.is_some()
+    }
+}
+
+/// Collects encoded segments.
+#[derive(Debug)]
+struct EncodingSink {
+    encoder: Encoder,
+    out: Vec<u8>,
+    selected: Option<usize>,
+    keys: u64,
+}
+
+impl SegmentSink for EncodingSink {
+    fn save(&mut self, db: usize, entries: &mut dyn Iterator<Item = &Entry>) {
+        for entry in entries {
+            if self.selected != Some(db) {
+                self.selected = Some(db);
+                let number = u32::try_from(db).unwrap_or(u32::MAX);
+                self.encoder.select_db(&mut self.out, number);
+            }
+            let attributes =
+                Attributes { expire_at_ms: entry.expire_at(), ..Attributes::default() };
+            let (encoder, out) = (&mut self.encoder, &mut self.out);
+            with_view(entry.value(), |view| encoder.key(out, entry.key(), view, attributes));
+            self.keys += 1;
+        }
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+}
+
+/// One snapshot on its way to a file.
+#[derive(Debug)]
+pub struct SaveJob {
+    pub request: PersistRequest,
+    disk: SharedDisk,
+    file: Option<Box<dyn DiskFile>>,
+    temp: String,
+    target: String,
+    offset: u64,
+    crc: Crc64,
+    compress: bool,
+    checksum: bool,
+    pending: Vec<u8>,
+    log: Option<Arc<Log>>,
+    cut: Option<CutPoint>,
+    base: Option<NewBase>,
+    dirty_at_start: u64,
+    pub started: Duration,
+    pub keys: u64,
+}
+
+impl SaveJob {
+    /// For a rewrite, creates the segment that the log goes on in. Outside the lock.
+    pub fn prepare(&mut self) -> Result<(), String> {
+        match &self.log {
+            Some(log) => log.prepare_rotation().map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Fixes the point in time: the snapshot starts and the log is cut. Under the lock.
+    pub fn start(&mut self, engine: &mut Engine) -> Result<(), String> {
+        let mut encoder = Encoder::new(self.compress);
+        let header = Header {
+            field_expiry: engine.ks.has_field_expiry(),
+            created_at: engine.ks.now / 1000,
+            used_memory: engine.server.used_memory,
+            aof_base: self.request == PersistRequest::Rewrite,
+            extra: Vec::new(),
+        };
+        let mut out = Vec::new();
+        encoder.header(&mut out, &header);
+        for db in 0..engine.ks.databases() {
+            let keys = engine.ks.len(db) as u64;
+            if keys > 0 {
+                encoder.select_db(&mut out, u32::try_from(db).unwrap_or(u32::MAX));
+                encoder.resize_db(&mut out, keys, engine.ks.expires(db) as u64);
+            }
+        }
+        let sink = EncodingSink { encoder, out, selected: None, keys: 0 };
+        if !engine.ks.snapshot_start(Box::new(sink)) {
+            return Err("another snapshot is running".to_owned());
+        }
+        if let Some(log) = &self.log {
+            match log.cut() {
+                Ok(cut) => self.cut = Some(cut),
+                Err(error) => {
+                    engine.ks.snapshot_end();
+                    return Err(error.to_string());
+                }
+            }
+        }
+        self.dirty_at_start = engine.server.persistence.dirty;
+        Ok(())
+    }
+
+    /// Encodes for as long as a slice may take. True when every segment is encoded. Under the lock.
+    pub fn collect(&mut self, engine: &mut Engine, clock: &dyn Clock) -> bool {
+        let until = clock.monotonic() + SLICE;
+        let mut done = false;
+        while !done {
+            done = engine.ks.snapshot_step(SEGMENTS_PER_LOOK);
+            if clock.monotonic() >= until {
+                break;
+            }
+        }
+        self.take_output(engine);
+        if done {
+            engine.ks.snapshot_end();
+        }
+        done
+    }
+
+    fn take_output(&mut self, engine: &mut Engine) {
+        let (pending, keys) = (&mut self.pending, &mut self.keys);
+        engine.ks.snapshot_sink(|sink| {
+            if let Some(sink) = sink.as_any().downcast_mut::<EncodingSink>() {
+                pending.append(&mut sink.out);
+                *keys = sink.keys;
+            }
+        });
+    }
+
+    /// Creates the temporary file. Outside the lock.
+    pub fn open(&mut self) -> Result<(), String> {
+        if let (Some(log), Some(cut)) = (&self.log, self.cut) {
+            // What lies before the cut must be in the old segment before the base replaces it.
+            log.write().map_err(|error| error.to_string())?;
+            let base = log.new_base(cut, BaseFormat::Rdb);
+            self.temp.clone_from(&base.temp_path);
+            self.base = Some(base);
+        }
+        let opened = self.disk.open(&self.temp, OpenMode::CreateOrTruncate);
+        self.file = Some(opened.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    /// Writes what was collected to the file. Outside the lock.
+    pub fn write(&mut self) -> Result<(), String> {
+        let Some(file) = &self.file else { return Err("no file".to_owned()) };
+        file.write_all_at(self.offset, &self.pending).map_err(|error| error.to_string())?;
+        self.offset += self.pending.len() as u64;
+        if self.checksum {
+            self.crc.update(&self.pending);
+        }
+        self.pending.clear();
+        self.pending.shrink_to(1 << 20);
+        Ok(())
+    }
+
+    /// Ends the file, makes it durable and puts it in charge. Outside the lock.
+    pub fn finish(&mut self) -> Result<(), String> {
+        let text = |error: crate::disk::DiskError| error.to_string();
+        encode::finish(&mut self.pending, &mut self.crc, self.checksum);
+        let Some(file) = self.file.take() else { return Err("no file".to_owned()) };
+        file.write_all_at(self.offset, &self.pending).map_err(text)?;
+        file.sync_all().map_err(text)?;
+        drop(file);
+        match (&self.log, &self.base) {
+            (Some(log), Some(base)) => {
+                log.install_base(base).map(drop).map_err(|error| error.to_string())
+            }
+            _ => {
+                self.disk.rename(&self.temp, &self.target).map_err(text)?;
+                self.disk.sync_dir(durable::parent(&self.target)).map_err(text)
+            }
+        }
+    }
+
+    /// Gives up: the temporary file goes, the old files stay in charge.
+    pub fn abandon(&mut self) {
+        self.file = None;
+        // Left behind it does no harm: the next start removes it.
+        let _ = durable::remove_if_there(self.disk.as_ref(), &self.temp);
+    }
+}
+
+impl Engine {
+    /// Asks the worker for a save or a rewrite.
+    pub fn request_persist(&mut self, request: PersistRequest) {
+        self.persist.requested = Some(request);
+        let persistence = &mut self.server.persistence;
+        match request {
+            PersistRequest::Save => {
+                persistence.save_running = true;
+                persistence.save_started = Some(self.monotonic);
+                persistence.last_save_try_at = self.ks.now;
+            }
+            PersistRequest::Rewrite => {
+                persistence.rewrite_running = true;
+                persistence.rewrite_started = Some(self.monotonic);
+            }
+        }
+    }
+
+    /// The worker takes what it is asked for.
+    pub fn take_persist_job(&mut self) -> Option<SaveJob> {
+        let request = self.persist.requested.take()?;
+        self.persist.running = Some(request);
+        self.persist.cancel = false;
+        Some(self.new_job(request))
+    }
+
+    fn new_job(&self, request: PersistRequest) -> SaveJob {
+        let config = &self.server.config;
+        SaveJob {
+            request,
+            disk: Arc::clone(&self.disk),
+            file: None,
+            temp: TEMP_SAVE.to_owned(),
+            target: config.dbfilename.clone(),
+            offset: 0,
+            crc: Crc64::new(),
+            compress: config.rdbcompression != crate::config::RdbCompression::No,
+            checksum: config.rdbchecksum,
+            pending: Vec::new(),
+            log: self.log.clone().filter(|_| request == PersistRequest::Rewrite),
+            cut: None,
+            base: None,
+            dirty_at_start: 0,
+            started: self.monotonic,
+            keys: 0,
+        }
+    }
+
+    /// The worker is done: facts for INFO, and the next one if somebody waits.
+    pub fn persist_finished(&mut self, job: &SaveJob, outcome: Result<(), String>) {
+        self.begin_batch();
+        self.persist.running = None;
+        self.persist.cancel = false;
+        let seconds = self.monotonic.saturating_sub(job.started).as_secs();
+        let seconds = i64::try_from(seconds).unwrap_or(0);
+        let persistence = &mut self.server.persistence;
+        match job.request {
+            PersistRequest::Save => {
+                persistence.save_running = false;
+                persistence.save_started = None;
+                persistence.last_save_seconds = seconds;
+                persistence.last_save_ok = outcome.is_ok();
+            }
+            PersistRequest::Rewrite => {
+                persistence.rewrite_running = false;
+                persistence.rewrite_started = None;
+                persistence.last_rewrite_seconds = seconds;
+                persistence.last_rewrite_ok = outcome.is_ok();
+            }
+        }
+        match (outcome, job.request) {
+            (Ok(()), PersistRequest::Save) => self.saved(job),
+            (Ok(()), PersistRequest::Rewrite) => {
+                persistence.rewrites += 1;
+                persistence.rewrite_failures = 0;
+                persistence.rewrite_not_before = None;
+                self.logger.notice("Background AOF rewrite finished successfully");
+            }
+            (Err(cause), PersistRequest::Save) => {
+                self.logger.warning(&format!("Background saving error: {cause}"));
+            }
+            (Err(cause), PersistRequest::Rewrite) => {
+                persistence.rewrite_failures += 1;
+                // After three failures in a row: 1, 2, 4, ... up to 60 minutes between tries.
+                let over = persistence.rewrite_failures.saturating_sub(3).min(6);
+                let minutes =
+                    if persistence.rewrite_failures < 3 { 0 } else { (1u64 << over).min(60) };
+                let wait = Duration::from_secs(minutes * 60);
+                persistence.rewrite_not_before = Some(self.monotonic + wait);
+                self.logger.warning(&format!("Background AOF rewrite failed: {cause}"));
+            }
+        }
+    }
+
+    fn saved(&mut self, job: &SaveJob) {
+        let persistence = &mut self.server.persistence;
+        persistence.saves += 1;
+        persistence.last_save_ok = true;
+        persistence.last_save_at = self.ks.now;
+        persistence.dirty = persistence.dirty.saturating_sub(job.dirty_at_start);
+        self.logger.notice(&format!("DB saved on disk: {} keys", job.keys));
+    }
+
+    /// SAVE: the whole job under the lock.
+    pub fn save_now(&mut self) -> Result<bool, String> {
+        if self.persist.is_busy() {
+            return Err("ERR Background save already in progress".to_owned());
+        }
+        self.server.persistence.last_save_try_at = self.ks.now;
+        let mut job = self.new_job(PersistRequest::Save);
+        match self.run_to_end(&mut job) {
+            Ok(()) => {
+                self.saved(&job);
+                Ok(true)
+            }
+            Err(cause) => {
+                job.abandon();
+                self.ks.snapshot_end();
+                self.server.persistence.last_save_ok = false;
+                self.logger.warning(&format!("Saving failed: {cause}"));
+                Err(format!("ERR {cause}"))
+            }
+        }
+    }
+
+    /// Writes a new base for the log under the lock (at start, and when the log is switched on).
+    pub fn rewrite_now(&mut self) -> Result<(), String> {
+        let mut job = self.new_job(PersistRequest::Rewrite);
+        let outcome = self.run_to_end(&mut job);
+        if outcome.is_err() {
+            job.abandon();
+            self.ks.snapshot_end();
+        }
+        outcome
+    }
+
+    fn run_to_end(&mut self, job: &mut SaveJob) -> Result<(), String> {
+        let clock = Arc::clone(&self.clock);
+        job.prepare()?;
+        job.start(self)?;
+        job.open()?;
+        while !job.collect(self, clock.as_ref()) {
+            job.write()?;
+        }
+        job.write()?;
+        job.finish()
+    }
+
+    /// Makes a running job give up, and forgets one that has not begun.
+    pub fn cancel_persist(&mut self) {
+        self.persist.requested = None;
+        self.persist.cancel = self.persist.running.is_some();
+        self.ks.snapshot_end();
+    }
+}

@@ -1,0 +1,95 @@
+//! CONFIG SET and CONFIG REWRITE: applying what `config` has checked to the running server.
+
+use super::Engine;
+use crate::config::{Changed, Config, DiskFiles, Files as _};
+use crate::disk::durable;
+use crate::keyspace::event;
+use crate::session::ClientId;
+
+impl Engine {
+    /// Changes settings, all or none. `Ok(true)`: say OK.
+    pub(super) fn config_set(
+        &mut self,
+        id: ClientId,
+        pairs: &[(String, Vec<u8>)],
+    ) -> Result<bool, String> {
+        let local = self.is_local(id);
+        let pairs: Vec<(&[u8], &[u8])> =
+            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
+        let changed = self.server.config.changed(&pairs, local);
+        let Changed { config, names } = changed.map_err(|error| format!("ERR {error}"))?;
+        self.apply_config(config, &names)?;
+        Ok(true)
+    }
+
+    /// Puts a checked configuration in force.
+    fn apply_config(&mut self, config: Config, names: &[&'static str]) -> Result<(), String> {
+        let old = std::mem::replace(&mut self.server.config, config);
+        self.refresh_settings();
+        for name in names {
+            match *name {
+                "appendonly" => {
+                    if let Err(cause) = self.switch_log() {
+                        self.server.config = old;
+                        self.refresh_settings();
+                        return Err(format!(
+                            "ERR CONFIG SET failed (possibly related to argument 'appendonly') - {cause}"
+                        ));
+                    }
+                }
+                "save" => {
+                    // Changes that no point covers any more are not pending for ever.
+                    self.server.persistence.last_save_ok |= self.server.config.save.is_empty();
+                }
+                _ => {}
+            }
+        }
+        self.settings_changed = true;
+        Ok(())
+    }
+
+    /// Derives what hot paths read from the configuration.
+    pub fn refresh_settings(&mut self) {
+        let config = &self.server.config;
+        self.server.limits = config.limits();
+        self.ks.effects.event_classes = event_classes(config);
+        self.ks.effects.recording = self.log.is_some();
+        self.logger.set_level(config.loglevel);
+    }
+
+    fn is_local(&self, id: ClientId) -> bool {
+        self.sessions.client(id).is_some_and(|client| {
+            client.flags.unix_socket
+                || client
+                    .address
+                    .parse::<std::net::SocketAddr>()
+                    .is_ok_and(|address| address.ip().to_canonical().is_loopback())
+        })
+    }
+
+    /// Whether a protected command is allowed to this client (`enable-debug-command`).
+    pub(super) fn permits_debug(&self, id: ClientId) -> bool {
+        self.server.config.enable_debug_command.permits(self.is_local(id))
+    }
+
+    /// Writes the configuration in force back to its file.
+    pub(super) fn config_rewrite(&mut self) -> Result<bool, String> {
+        let path = self.server.config_file.clone();
+        if path.is_empty() {
+            return Err("ERR The server is running without a config file".to_owned());
+        }
+        let old = DiskFiles(self.disk.as_ref()).read(&path).unwrap_or_default();
+        let text = self.server.config.rewrite(&old, &[]);
+        let temp = format!("{path}.rewrite-temp");
+        durable::replace_file(self.disk.as_ref(), &temp, &path, &text)
+            .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
+        self.logger.notice(&format!("CONFIG REWRITE wrote {path}."));
+        Ok(true)
+    }
+}
+
+/// The classes of keyspace events that are recorded; none unless somebody can hear them.
+fn event_classes(config: &Config) -> u32 {
+    let flags = config.notify_keyspace_events.bits();
+    if flags & (event::KEYSPACE | event::KEYEVENT) == 0 { 0 } else { flags }
+}

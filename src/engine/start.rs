@@ -1,0 +1,110 @@
+//! The engine's part of a start: an engine to load into, taking over what was loaded, the log.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::aof::filename::FileNames;
+use crate::aof::log::{Log, Recovered};
+use crate::command::state::{Persistence, ServerState, Stats};
+use crate::keyspace::ExpireMode;
+use crate::rng::{Rng as _, SeededRng};
+
+impl Engine {
+    /// An engine with the same settings that nobody else sees: the data set is loaded into it, while
+    /// this one answers -LOADING.
+    pub fn loader(&mut self) -> Self {
+        let server = &self.server;
+        let state = ServerState {
+            config: server.config.clone(),
+            limits: server.limits.clone(),
+            stats: Stats::default(),
+            persistence: Persistence::default(),
+            command_stats: vec![Default::default(); server.command_stats.len()],
+            error_stats: Default::default(),
+            loading: None,
+            run_id: server.run_id.clone(),
+            config_file: String::new(),
+            executable: String::new(),
+            garbage: Vec::new(),
+            ..*server
+        };
+        let mut loader = Self::new(
+            state,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.disk),
+            SeededRng::new(self.rng.next_u64()),
+            self.logger.clone(),
+        );
+        loader.ks.expire_mode = ExpireMode::Frozen;
+        loader.ks.effects.recording = false;
+        loader
+    }
+
+    /// Takes over what a loader loaded.
+    pub fn adopt(&mut self, loader: Self) {
+        let stats = self.ks.stats;
+        self.ks = loader.ks;
+        // Whatever the new keyspace holds may rest on records that are not synced yet.
+        self.ks.publish_everywhere(self.server.persistence.appended);
+        self.ks.expire_mode = ExpireMode::Active;
+        self.ks.stats = stats;
+        self.ks.effects.clear();
+        self.server.persistence.loaded_keys = loader.server.persistence.loaded_keys;
+        self.server.persistence.loaded_expired_keys = loader.server.persistence.loaded_expired_keys;
+        self.server.persistence.dirty = 0;
+        self.begin_batch();
+        self.refresh_settings();
+    }
+
+    /// Opens the log behind what was recovered.
+    pub fn start_log(&mut self, names: FileNames, recovered: Recovered) -> Result<(), String> {
+        let salts = Box::new(SeededRng::new(self.rng.next_u64()));
+        let (disk, clock) = (Arc::clone(&self.disk), Arc::clone(&self.clock));
+        let log =
+            Log::start(disk, clock, salts, names, recovered).map_err(|error| error.to_string())?;
+        self.log = Some(Arc::new(log));
+        self.refresh_log_facts();
+        self.refresh_settings();
+        self.settings_changed = true;
+        Ok(())
+    }
+
+    /// `appendonly` was changed: opens a log with a base of what is in memory, or closes it.
+    pub(super) fn switch_log(&mut self) -> Result<(), String> {
+        let wanted = self.server.config.appendonly;
+        match (self.log.clone(), wanted) {
+            (Some(_), true) | (None, false) => Ok(()),
+            (Some(log), false) => {
+                self.cancel_persist();
+                log.close().map_err(|error| error.to_string())?;
+                self.log = None;
+                self.server.persistence.log_error = None;
+                self.refresh_log_facts();
+                self.refresh_settings();
+                Ok(())
+            }
+            (None, true) => {
+                let config = &self.server.config;
+                let names = FileNames::new(&config.appenddirname, &config.appendfilename);
+                let manifest = existing_manifest(self, &names);
+                let recovered = Recovered { manifest, gated: true, ..Recovered::default() };
+                self.start_log(names, recovered)?;
+                let written = self.rewrite_now();
+                if written.is_err() {
+                    self.log = None;
+                    self.refresh_settings();
+                }
+                written
+            }
+        }
+    }
+}
+
+/// The manifest of a log that was switched off before; its files become history.
+fn existing_manifest(engine: &Engine, names: &FileNames) -> crate::aof::manifest::Manifest {
+    use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
+    let path = names.path(&names.manifest());
+    let bytes = crate::disk::durable::read_small(engine.disk.as_ref(), &path, MANIFEST_LEN_MAX);
+    let parsed = bytes.ok().flatten().and_then(|bytes| Manifest::parse(&bytes).ok());
+    parsed.map(|parsed| parsed.manifest).unwrap_or_default()
+}

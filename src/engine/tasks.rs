@@ -1,0 +1,229 @@
+//! What handlers leave to the engine: saves, the log, the configuration, INFO, DEBUG, SHUTDOWN.
+
+use std::time::Duration;
+
+use super::persist::PersistRequest;
+use super::{Engine, ShutdownState};
+use crate::command::ctx::Task;
+use crate::resp::{Args, Reply};
+use crate::session::wait::TimeoutReply;
+use crate::session::{Client, ClientId, Wait, WaitKind};
+
+impl Engine {
+    /// Does a task and writes its reply. True when the client waits for the reply.
+    pub(super) fn perform(
+        &mut self,
+        id: ClientId,
+        task: Task,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> bool {
+        let outcome = match task {
+            Task::Save => self.save_now(),
+            Task::BackgroundSave { schedule } => self.background_save(schedule, reply),
+            Task::RewriteLog => self.rewrite_log(reply),
+            Task::Shutdown { save, now: _, force } => self.shut_down(save, force, reply),
+            Task::Info { sections } => {
+                self.refresh_log_facts();
+                let text = crate::metrics::info::render(self, &sections);
+                reply.verbatim("txt", text.as_bytes());
+                return false;
+            }
+            Task::ConfigSet { pairs } => self.config_set(id, &pairs),
+            Task::ConfigRewrite => self.config_rewrite(),
+            Task::ResetStatistics => {
+                self.reset_statistics();
+                Ok(true)
+            }
+            Task::DebugReload { flush, save } => self.debug_reload(flush, save),
+            Task::DebugLoadLog => self.debug_load_log(),
+            Task::DebugSleep(duration) => {
+                self.clock.sleep(duration);
+                Ok(true)
+            }
+            Task::WaitLog { local, replicas, timeout_ms } => {
+                return self.wait_for_log(id, (local, replicas), timeout_ms, args, reply);
+            }
+            Task::Unblock { id, error: true } => {
+                self.unblock_with_error(id, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                Ok(false)
+            }
+            Task::Unblock { id, error: false } => {
+                self.time_out(id);
+                Ok(false)
+            }
+            // EXEC is run by the dispatcher, which knows the unit it belongs to.
+            Task::Exec => Ok(false),
+        };
+        match outcome {
+            Ok(true) => reply.ok(),
+            Ok(false) => {}
+            Err(text) => reply.error(&text),
+        }
+        false
+    }
+
+    fn background_save(&mut self, schedule: bool, reply: &mut Reply) -> Result<bool, String> {
+        match self.persist.running.or(self.persist.requested) {
+            Some(PersistRequest::Save) => Err("ERR Background save already in progress".to_owned()),
+            Some(PersistRequest::Rewrite) if schedule => {
+                self.server.persistence.save_scheduled = true;
+                reply.simple("Background saving scheduled");
+                Ok(false)
+            }
+            Some(PersistRequest::Rewrite) => Err(
+                "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
+                 SCHEDULE in order to schedule a BGSAVE whenever possible."
+                    .to_owned(),
+            ),
+            None => {
+                self.request_persist(PersistRequest::Save);
+                reply.simple("Background saving started");
+                Ok(false)
+            }
+        }
+    }
+
+    fn rewrite_log(&mut self, reply: &mut Reply) -> Result<bool, String> {
+        match self.persist.running.or(self.persist.requested) {
+            Some(PersistRequest::Rewrite) => {
+                Err("ERR Background append only file rewriting already in progress".to_owned())
+            }
+            Some(PersistRequest::Save) => {
+                self.server.persistence.rewrite_scheduled = true;
+                reply.simple("Background append only file rewriting scheduled");
+                Ok(false)
+            }
+            None => {
+                self.request_persist(PersistRequest::Rewrite);
+                reply.simple("Background append only file rewriting started");
+                Ok(false)
+            }
+        }
+    }
+
+    /// WAITAOF: waits until the client's writes are on disk here.
+    fn wait_for_log(
+        &mut self,
+        id: ClientId,
+        (local, replicas): (i64, i64),
+        timeout_ms: u64,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> bool {
+        let position = self.sessions.client(id).map_or(0, |client| client.last_write);
+        let synced = self.log.as_ref().map_or(0, |log| log.synced().0);
+        let enabled = self.log.is_some();
+        let reached = enabled && synced >= position;
+        let done = (local == 0 || reached) && replicas == 0;
+        let open = self.sessions.client(id).is_none_or(|client| client.flags.internal);
+        if done || open {
+            let counts = TimeoutReply::Counts(i64::from(reached), Some(0));
+            let wait =
+                Wait { kind: WaitKind::Synced(position), deadline: None, on_timeout: counts };
+            wait.write_timeout_reply(reply);
+            return false;
+        }
+        let deadline =
+            (timeout_ms > 0).then(|| self.monotonic() + Duration::from_millis(timeout_ms));
+        let on_timeout = TimeoutReply::Counts(i64::from(reached), Some(0));
+        // Replicas that do not exist never answer: only the time can end that wait.
+        let position = if replicas > 0 { u64::MAX } else { position };
+        self.wait(id, Wait { kind: WaitKind::Synced(position), deadline, on_timeout }, args);
+        true
+    }
+
+    /// The log was synced up to `synced`: answers who waited for it.
+    pub fn serve_log_waiters(&mut self, synced: u64) {
+        for (id, position) in self.sessions.waiters.for_log() {
+            if position <= synced {
+                let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
+                self.end_wait(id);
+                let mut reply = Reply::new(resp3);
+                reply.array(2);
+                reply.int(1);
+                reply.int(0);
+                let mail = crate::session::Mail::Resume { to: id, bytes: reply.buffer, need: 0 };
+                self.sessions.outgoing.push(mail);
+            }
+        }
+    }
+
+    /// Lets a client in, or says why not. The flag tells whether it needs no AUTH.
+    pub fn admit(&mut self, mut client: Client) -> Result<(ClientId, bool), String> {
+        self.server.stats.connections_received += 1;
+        let connected = self.sessions.iter().filter(|client| !client.flags.internal).count();
+        if connected >= self.server.config.maxclients as usize {
+            self.server.stats.connections_rejected += 1;
+            return Err("ERR max number of clients reached".to_owned());
+        }
+        if !client.flags.unix_socket && self.is_protected_from(&client.address) {
+            self.server.stats.connections_rejected += 1;
+            return Err("DENIED Redis is running in protected mode because protected mode is \
+                        enabled and no password is set for the default user. In this mode \
+                        connections are only accepted from the loopback interface. If you want to \
+                        connect from external computers, set a password with requirepass or an ACL, \
+                        or set protected-mode to no."
+                .to_owned());
+        }
+        if self.server.config.requirepass.is_empty() {
+            client.user = Some("default".to_owned());
+        }
+        let authenticated = client.user.is_some();
+        Ok((self.sessions.add(client), authenticated))
+    }
+
+    fn is_protected_from(&self, address: &str) -> bool {
+        let config = &self.server.config;
+        let loopback = address
+            .parse::<std::net::SocketAddr>()
+            .is_ok_and(|address| address.ip().to_canonical().is_loopback());
+        config.protected_mode && config.requirepass.is_empty() && !loopback
+    }
+
+    /// A connection is closed.
+    pub fn client_gone(&mut self, id: ClientId) {
+        self.sessions.remove(id);
+    }
+
+    fn reset_statistics(&mut self) {
+        self.server.stats = crate::command::state::Stats::default();
+        self.server.error_stats.clear();
+        for stats in &mut self.server.command_stats {
+            *stats = crate::command::state::CommandStats::default();
+        }
+        self.ks.stats = crate::keyspace::KeyspaceStats::default();
+        self.server.persistence.log_delayed_syncs = 0;
+    }
+
+    /// SHUTDOWN and SIGTERM: saves if asked to, closes the log, says that the process may end.
+    pub fn shut_down(
+        &mut self,
+        save: Option<bool>,
+        force: bool,
+        reply: &mut Reply,
+    ) -> Result<bool, String> {
+        let refused = "ERR Errors trying to SHUTDOWN. Check logs.".to_owned();
+        self.logger.notice("Shutting down.");
+        self.cancel_persist();
+        let wants_save = save.unwrap_or(!self.server.config.save.is_empty());
+        if wants_save && let Err(cause) = self.save_now() {
+            self.logger.warning(&format!("Saving before exit failed: {cause}"));
+            if !force {
+                return Err(refused);
+            }
+        }
+        if let Some(log) = &self.log
+            && let Err(cause) = log.close()
+        {
+            self.logger.warning(&format!("Syncing the log before exit failed: {cause}"));
+            if !force {
+                return Err(refused);
+            }
+        }
+        self.logger.notice("Everything is synced. Bye.");
+        reply.buffer.clear();
+        self.shutdown = ShutdownState::Done { exit_code: 0 };
+        Ok(false)
+    }
+}

@@ -1,0 +1,144 @@
+//! What one execution unit (a command, a transaction, a script) did to the keyspace.
+//!
+//! Collected while the unit runs, handed to the log when it ends (I3): records in canonical form with
+//! the database they apply to, the keys that changed (for reply holding, WATCH, tracking, waiters) and
+//! the keyspace events. The buffers are reused from unit to unit.
+
+use crate::aof::unit::UnitBuffer;
+use crate::resp::Args;
+
+/// Event classes of `notify-keyspace-events`, one bit each.
+pub mod event {
+    pub const KEYSPACE: u32 = 1;
+    pub const KEYEVENT: u32 = 1 << 1;
+    pub const GENERIC: u32 = 1 << 2;
+    pub const STRING: u32 = 1 << 3;
+    pub const LIST: u32 = 1 << 4;
+    pub const SET: u32 = 1 << 5;
+    pub const HASH: u32 = 1 << 6;
+    pub const ZSET: u32 = 1 << 7;
+    pub const EXPIRED: u32 = 1 << 8;
+    pub const EVICTED: u32 = 1 << 9;
+    pub const STREAM: u32 = 1 << 10;
+    pub const KEY_MISS: u32 = 1 << 11;
+    pub const LOADED: u32 = 1 << 12;
+    pub const MODULE: u32 = 1 << 13;
+    pub const NEW: u32 = 1 << 14;
+    pub const OVERWRITTEN: u32 = 1 << 15;
+    pub const TYPE_CHANGED: u32 = 1 << 16;
+}
+
+/// A key that changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// Its database.
+    pub db: usize,
+    /// `hash64` of its name.
+    pub hash: u64,
+    start: usize,
+    end: usize,
+}
+
+/// A keyspace event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub db: usize,
+    /// One bit of `event`.
+    pub class: u32,
+    pub name: &'static str,
+    pub key: Vec<u8>,
+}
+
+/// The effects of the running unit.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// The records for the log.
+    pub unit: UnitBuffer,
+    keys: Vec<u8>,
+    changes: Vec<Change>,
+    events: Vec<Event>,
+    /// Changes so far in this unit; Redis' `dirty`.
+    pub dirty: u64,
+    /// Set by FLUSHALL, FLUSHDB, SWAPDB: every key of these databases may have changed.
+    pub everything_changed: bool,
+    /// Classes of events that somebody may listen to (`notify-keyspace-events`); 0 records none.
+    pub event_classes: u32,
+    /// Whether records are wanted: not while loading, and not with the log off.
+    pub recording: bool,
+}
+
+impl Effects {
+    /// Adds a record in canonical form.
+    pub fn record(&mut self, db: usize, args: &[&[u8]]) {
+        if self.recording {
+            self.unit.push(u32::try_from(db).unwrap_or(u32::MAX), args);
+        }
+    }
+
+    /// Adds the request itself as a record.
+    pub fn record_as_sent(&mut self, db: usize, args: &Args) {
+        if self.recording {
+            let db = u32::try_from(db).unwrap_or(u32::MAX);
+            match args.raw() {
+                Some(raw) => self.unit.push_raw(db, raw),
+                None => {
+                    self.unit.start(db, args.len());
+                    for arg in args.iter() {
+                        self.unit.arg(arg);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that a key changed.
+    pub fn change(&mut self, db: usize, hash: u64, key: &[u8]) {
+        let start = self.keys.len();
+        self.keys.extend_from_slice(key);
+        self.changes.push(Change { db, hash, start, end: self.keys.len() });
+        self.dirty += 1;
+    }
+
+    /// Notes an event, if anybody may listen.
+    pub fn event(&mut self, db: usize, class: u32, name: &'static str, key: &[u8]) {
+        if self.event_classes & class != 0 {
+            self.events.push(Event { db, class, name, key: key.to_vec() });
+        }
+    }
+
+    /// The keys that changed, with their database and hash.
+    pub fn changes(&self) -> impl ExactSizeIterator<Item = (Change, &[u8])> {
+        self.changes
+            .iter()
+            .map(|change| (*change, self.keys.get(change.start..change.end).unwrap_or_default()))
+    }
+
+    /// How many keys changed so far (a mark to look at later changes only).
+    pub fn change_count(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether the unit did nothing that anybody must hear of.
+    pub fn is_empty(&self) -> bool {
+        self.unit.is_empty()
+            && self.changes.is_empty()
+            && self.events.is_empty()
+            && !self.everything_changed
+    }
+
+    /// Takes the events.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Starts the next unit.
+    pub fn clear(&mut self) {
+        self.unit.clear();
+        self.keys.clear();
+        self.keys.shrink_to(1 << 20);
+        self.changes.clear();
+        self.events.clear();
+        self.dirty = 0;
+        self.everything_changed = false;
+    }
+}

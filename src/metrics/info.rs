@@ -1,0 +1,386 @@
+//! INFO: Redis' sections and field names, so that dashboards and client libraries work unchanged.
+//!
+//! A section is a function from the engine's facts to lines. Sections asked for by name come in a fixed
+//! order, each once; `default`, `all` and `everything` are sets of sections.
+
+use std::fmt::Write;
+
+use crate::command::table::table;
+use crate::engine::Engine;
+use crate::memory::kernel_file;
+use crate::number::human_bytes;
+
+/// A section: its name, whether `default` has it, what writes it.
+type Section = (&'static str, bool, fn(&Engine, &mut String));
+
+const SECTIONS: &[Section] = &[
+    ("server", true, server),
+    ("clients", true, clients),
+    ("memory", true, memory),
+    ("persistence", true, persistence),
+    ("stats", true, stats),
+    ("replication", true, replication),
+    ("cpu", true, cpu),
+    ("modules", true, |_, _| {}),
+    ("commandstats", false, command_stats),
+    ("errorstats", true, error_stats),
+    ("latencystats", false, |_, _| {}),
+    ("cluster", true, |_, out| line(out, "cluster_enabled", 0)),
+    ("keyspace", true, keyspace),
+];
+
+/// The text of the sections asked for; none asked for means `default`.
+pub fn render(engine: &Engine, wanted: &[String]) -> String {
+    let asked = |name: &str| wanted.iter().any(|word| word.eq_ignore_ascii_case(name));
+    let everything = asked("all") || asked("everything");
+    let default = wanted.is_empty() || asked("default");
+    let mut out = String::new();
+    for (name, in_default, write) in SECTIONS {
+        if everything || (default && *in_default) || asked(name) {
+            if !out.is_empty() {
+                out.push_str("\r\n");
+            }
+            let mut title = (*name).to_owned();
+            if let Some(first) = title.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            if *name == "cpu" {
+                title = "CPU".to_owned();
+            }
+            let _ = write!(out, "# {title}\r\n");
+            write(engine, &mut out);
+        }
+    }
+    out
+}
+
+/// One `name:value` line.
+fn line(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{name}:{value}\r\n");
+}
+
+fn server(engine: &Engine, out: &mut String) {
+    let state = &engine.server;
+    let uptime_s = engine.monotonic().saturating_sub(state.started).as_secs();
+    line(out, "redis_version", crate::REDIS_VERSION);
+    line(out, "fastness_version", env!("CARGO_PKG_VERSION"));
+    line(out, "server_name", "fastness");
+    line(out, "redis_git_sha1", "00000000");
+    line(out, "redis_git_dirty", 0);
+    line(out, "redis_build_id", "0");
+    line(out, "redis_mode", "standalone");
+    line(out, "os", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    line(out, "arch_bits", usize::BITS);
+    line(out, "monotonic_clock", "POSIX clock_gettime");
+    line(out, "multiplexing_api", "epoll");
+    line(out, "atomicvar_api", "c11-builtin");
+    line(out, "process_id", std::process::id());
+    line(out, "process_supervised", "no");
+    line(out, "run_id", &state.run_id);
+    line(out, "tcp_port", state.tcp_port);
+    line(out, "server_time_usec", engine.clock.wall_us());
+    line(out, "uptime_in_seconds", uptime_s);
+    line(out, "uptime_in_days", uptime_s / 86_400);
+    line(out, "hz", state.config.hz);
+    line(out, "configured_hz", state.config.hz);
+    line(out, "lru_clock", engine.ks.use_clock);
+    line(out, "executable", &state.executable);
+    line(out, "config_file", &state.config_file);
+    line(out, "io_threads_active", 0);
+}
+
+fn clients(engine: &Engine, out: &mut String) {
+    let clients = || engine.sessions.iter().filter(|client| !client.flags.internal);
+    line(out, "connected_clients", clients().count());
+    line(out, "cluster_connections", 0);
+    line(out, "maxclients", engine.server.config.maxclients);
+    line(
+        out,
+        "client_recent_max_input_buffer",
+        clients().map(|c| c.query_buffer_bytes).max().unwrap_or(0),
+    );
+    line(
+        out,
+        "client_recent_max_output_buffer",
+        clients().map(|c| c.output_buffer_bytes).max().unwrap_or(0),
+    );
+    line(out, "blocked_clients", clients().filter(|client| client.blocked).count());
+    line(out, "tracking_clients", 0);
+    line(
+        out,
+        "pubsub_clients",
+        clients()
+            .filter(|c| c.subscriptions + c.pattern_subscriptions + c.shard_subscriptions > 0)
+            .count(),
+    );
+    line(out, "watching_clients", clients().filter(|client| !client.watched.is_empty()).count());
+    line(out, "clients_in_timeout_table", engine.sessions.waiters.len());
+    line(out, "total_watched_keys", engine.sessions.watched_key_count());
+    line(out, "total_blocking_keys", engine.sessions.waiters.key_count());
+    line(out, "total_blocking_keys_on_nokey", 0);
+}
+
+fn memory(engine: &Engine, out: &mut String) {
+    let state = &engine.server;
+    let resident = resident_bytes();
+    let used = state.used_memory;
+    let peak = state.used_memory_peak.max(used);
+    let total = total_memory_bytes();
+    line(out, "used_memory", used);
+    line(out, "used_memory_human", human_bytes(used));
+    line(out, "used_memory_rss", resident);
+    line(out, "used_memory_rss_human", human_bytes(resident));
+    line(out, "used_memory_peak", peak);
+    line(out, "used_memory_peak_human", human_bytes(peak));
+    line(out, "used_memory_peak_perc", format!("{:.2}%", percent(used, peak)));
+    line(out, "used_memory_overhead", state.memory_overhead);
+    line(out, "used_memory_startup", state.memory_at_start);
+    let dataset = used.saturating_sub(state.memory_overhead);
+    line(out, "used_memory_dataset", dataset);
+    let net = used.saturating_sub(state.memory_at_start);
+    line(out, "used_memory_dataset_perc", format!("{:.2}%", percent(dataset.min(net), net)));
+    line(out, "allocator_allocated", used);
+    line(out, "allocator_active", resident);
+    line(out, "allocator_resident", resident);
+    line(out, "total_system_memory", total);
+    line(out, "total_system_memory_human", human_bytes(total));
+    line(out, "used_memory_lua", 0);
+    line(out, "used_memory_vm_eval", 0);
+    line(out, "used_memory_scripts_eval", 0);
+    line(out, "number_of_cached_scripts", 0);
+    line(out, "number_of_functions", 0);
+    line(out, "number_of_libraries", 0);
+    line(out, "used_memory_vm_functions", 0);
+    line(out, "used_memory_vm_total", 0);
+    line(out, "used_memory_functions", 0);
+    line(out, "used_memory_scripts", 0);
+    line(out, "maxmemory", state.config.maxmemory);
+    line(out, "maxmemory_human", human_bytes(state.config.maxmemory));
+    line(out, "maxmemory_policy", state.config.maxmemory_policy.name());
+    line(out, "mem_fragmentation_ratio", format!("{:.2}", percent(resident, used) / 100.0));
+    line(out, "mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
+    line(out, "mem_not_counted_for_evict", 0);
+    line(out, "mem_replication_backlog", 0);
+    line(out, "mem_total_replication_buffers", 0);
+    line(out, "mem_clients_slaves", 0);
+    line(out, "mem_clients_normal", engine.sessions.memory_bytes());
+    line(out, "mem_cluster_links", 0);
+    line(
+        out,
+        "mem_aof_buffer",
+        state.persistence.appended.saturating_sub(state.persistence.written),
+    );
+    line(out, "mem_allocator", crate::memory::ALLOCATOR_NAME);
+    line(out, "active_defrag_running", 0);
+    line(out, "lazyfree_pending_objects", 0);
+    line(out, "lazyfreed_objects", 0);
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 100.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+fn persistence(engine: &Engine, out: &mut String) {
+    let facts = &engine.server.persistence;
+    let now = engine.monotonic();
+    let since = |start: Option<std::time::Duration>| {
+        start.map_or(-1, |at| i64::try_from(now.saturating_sub(at).as_secs()).unwrap_or(0))
+    };
+    let status = |ok| if ok { "ok" } else { "err" };
+    line(out, "loading", u8::from(engine.server.loading.is_some()));
+    line(out, "async_loading", 0);
+    line(out, "current_cow_peak", 0);
+    line(out, "current_cow_size", 0);
+    line(out, "current_cow_size_age", 0);
+    line(out, "current_fork_perc", "0.00");
+    line(out, "current_save_keys_processed", 0);
+    line(out, "current_save_keys_total", 0);
+    line(out, "rdb_changes_since_last_save", facts.dirty);
+    line(out, "rdb_bgsave_in_progress", u8::from(facts.save_running));
+    line(out, "rdb_last_save_time", facts.last_save_at / 1000);
+    line(out, "rdb_last_bgsave_status", status(facts.last_save_ok));
+    line(out, "rdb_last_bgsave_time_sec", facts.last_save_seconds);
+    line(out, "rdb_current_bgsave_time_sec", since(facts.save_started));
+    line(out, "rdb_saves", facts.saves);
+    line(out, "rdb_last_cow_size", 0);
+    line(out, "rdb_last_load_keys_expired", facts.loaded_expired_keys);
+    line(out, "rdb_last_load_keys_loaded", facts.loaded_keys);
+    line(out, "aof_enabled", u8::from(facts.log_enabled));
+    line(out, "aof_rewrite_in_progress", u8::from(facts.rewrite_running));
+    line(out, "aof_rewrite_scheduled", u8::from(facts.rewrite_scheduled));
+    line(out, "aof_last_rewrite_time_sec", facts.last_rewrite_seconds);
+    line(out, "aof_current_rewrite_time_sec", since(facts.rewrite_started));
+    line(out, "aof_last_bgrewrite_status", status(facts.last_rewrite_ok));
+    line(out, "aof_rewrites", facts.rewrites);
+    line(out, "aof_rewrites_consecutive_failures", facts.rewrite_failures);
+    line(out, "aof_last_write_status", status(facts.log_error.is_none()));
+    line(out, "aof_last_cow_size", 0);
+    line(out, "module_fork_in_progress", 0);
+    line(out, "module_fork_last_cow_size", 0);
+    if facts.log_enabled {
+        line(out, "aof_current_size", facts.log_current_bytes);
+        line(out, "aof_base_size", facts.log_base_bytes);
+        line(out, "aof_pending_rewrite", 0);
+        line(out, "aof_buffer_length", facts.appended.saturating_sub(facts.written));
+        line(out, "aof_pending_bio_fsync", u8::from(facts.synced < facts.written));
+        line(out, "aof_delayed_fsync", facts.log_delayed_syncs);
+        line(out, "aof_position_appended", facts.appended);
+        line(out, "aof_position_written", facts.written);
+        line(out, "aof_position_synced", facts.synced);
+    }
+    if let Some(loading) = &engine.server.loading {
+        let elapsed_s = ((engine.ks.now - loading.started_at) / 1000).max(1);
+        let done = percent(loading.loaded_bytes, loading.total_bytes);
+        let rate = loading.loaded_bytes / elapsed_s.unsigned_abs();
+        let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);
+        line(out, "loading_start_time", loading.started_at / 1000);
+        line(out, "loading_total_bytes", loading.total_bytes);
+        line(out, "loading_rdb_used_mem", 0);
+        line(out, "loading_loaded_bytes", loading.loaded_bytes);
+        line(out, "loading_loaded_perc", format!("{done:.2}"));
+        line(out, "loading_eta_seconds", left / rate.max(1));
+    }
+}
+
+fn stats(engine: &Engine, out: &mut String) {
+    let stats = &engine.server.stats;
+    let keys = &engine.ks.stats;
+    line(out, "total_connections_received", stats.connections_received);
+    line(out, "total_commands_processed", stats.commands_processed);
+    line(out, "instantaneous_ops_per_sec", stats.ops_per_second);
+    line(out, "total_net_input_bytes", stats.net_input_bytes);
+    line(out, "total_net_output_bytes", stats.net_output_bytes);
+    line(out, "total_net_repl_input_bytes", 0);
+    line(out, "total_net_repl_output_bytes", 0);
+    line(out, "instantaneous_input_kbps", format!("{:.2}", stats.input_kbps));
+    line(out, "instantaneous_output_kbps", format!("{:.2}", stats.output_kbps));
+    line(out, "instantaneous_input_repl_kbps", "0.00");
+    line(out, "instantaneous_output_repl_kbps", "0.00");
+    line(out, "rejected_connections", stats.connections_rejected);
+    line(out, "sync_full", 0);
+    line(out, "sync_partial_ok", 0);
+    line(out, "sync_partial_err", 0);
+    line(out, "expired_subkeys", 0);
+    line(out, "expired_keys", keys.expired);
+    line(out, "expired_stale_perc", "0.00");
+    line(out, "expired_time_cap_reached_count", keys.expire_time_cap_reached);
+    line(out, "expire_cycle_cpu_milliseconds", 0);
+    line(out, "evicted_keys", stats.evicted_keys);
+    line(out, "evicted_clients", stats.evicted_clients);
+    line(out, "evicted_scripts", 0);
+    line(out, "total_eviction_exceeded_time", 0);
+    line(out, "current_eviction_exceeded_time", 0);
+    line(out, "keyspace_hits", keys.hits);
+    line(out, "keyspace_misses", keys.misses);
+    line(out, "pubsub_channels", 0);
+    line(out, "pubsub_patterns", 0);
+    line(out, "pubsubshard_channels", 0);
+    line(out, "latest_fork_usec", 0);
+    line(out, "total_forks", 0);
+    line(out, "migrate_cached_sockets", 0);
+    line(out, "slave_expires_tracked_keys", 0);
+    line(out, "active_defrag_hits", 0);
+    line(out, "active_defrag_misses", 0);
+    line(out, "tracking_total_keys", 0);
+    line(out, "tracking_total_items", 0);
+    line(out, "tracking_total_prefixes", 0);
+    line(out, "unexpected_error_replies", stats.unexpected_error_replies);
+    line(out, "total_error_replies", stats.error_replies);
+    line(out, "dump_payload_sanitizations", 0);
+    line(out, "total_reads_processed", stats.reads_processed);
+    line(out, "total_writes_processed", stats.writes_processed);
+    line(out, "acl_access_denied_auth", stats.auth_failures);
+    line(out, "acl_access_denied_cmd", 0);
+    line(out, "acl_access_denied_key", 0);
+    line(out, "acl_access_denied_channel", 0);
+    line(out, "client_query_buffer_limit_disconnections", stats.query_buffer_limit_disconnections);
+    line(
+        out,
+        "client_output_buffer_limit_disconnections",
+        stats.output_buffer_limit_disconnections,
+    );
+}
+
+fn replication(engine: &Engine, out: &mut String) {
+    line(out, "role", "master");
+    line(out, "connected_slaves", 0);
+    line(out, "master_failover_state", "no-failover");
+    line(out, "master_replid", &engine.server.run_id);
+    line(out, "master_replid2", "0".repeat(40));
+    line(out, "master_repl_offset", engine.server.persistence.appended);
+    line(out, "second_repl_offset", -1);
+    line(out, "repl_backlog_active", 0);
+    line(out, "repl_backlog_size", 1_048_576);
+    line(out, "repl_backlog_first_byte_offset", 0);
+    line(out, "repl_backlog_histlen", 0);
+}
+
+fn cpu(_: &Engine, out: &mut String) {
+    let (user, system) = cpu_seconds();
+    line(out, "used_cpu_sys", format!("{system:.6}"));
+    line(out, "used_cpu_user", format!("{user:.6}"));
+    line(out, "used_cpu_sys_children", "0.000000");
+    line(out, "used_cpu_user_children", "0.000000");
+}
+
+fn command_stats(engine: &Engine, out: &mut String) {
+    for (row, stats) in table().rows().iter().zip(&engine.server.command_stats) {
+        if stats.calls + stats.rejected + stats.failed == 0 {
+            continue;
+        }
+        let each =
+            if stats.calls == 0 { 0.0 } else { stats.microseconds as f64 / stats.calls as f64 };
+        let _ = write!(
+            out,
+            "cmdstat_{}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}\r\n",
+            row.full_name, stats.calls, stats.microseconds, stats.rejected, stats.failed
+        );
+    }
+}
+
+fn error_stats(engine: &Engine, out: &mut String) {
+    for (code, count) in &engine.server.error_stats {
+        let _ = write!(out, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+fn keyspace(engine: &Engine, out: &mut String) {
+    for db in 0..engine.ks.databases() {
+        let keys = engine.ks.len(db);
+        if keys > 0 {
+            let expires = engine.ks.expires(db);
+            let _ = write!(
+                out,
+                "db{db}:keys={keys},expires={expires},avg_ttl={},subexpiry=0\r\n",
+                engine.ks.average_ttl(db)
+            );
+        }
+    }
+}
+
+/// User and system time of the whole process in seconds.
+fn cpu_seconds() -> (f64, f64) {
+    let text = kernel_file("/proc/self/stat");
+    let fields: Vec<&str> =
+        text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    // Linux counts them in hundredths of a second (USER_HZ).
+    (ticks(11) / 100.0, ticks(12) / 100.0)
+}
+
+/// Bytes of physical memory that the process occupies.
+pub fn resident_bytes() -> u64 {
+    let text = kernel_file("/proc/self/statm");
+    let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// Bytes of physical memory of the machine.
+pub fn total_memory_bytes() -> u64 {
+    let text = kernel_file("/proc/meminfo");
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = kib.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

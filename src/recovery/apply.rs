@@ -1,0 +1,358 @@
+//! Does what the table says: loads, cuts a torn tail, converts, opens the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::LoadError;
+use super::decide::{Decision, decide};
+use super::inspect::{Facts, inspect, view};
+use super::load::{Replayer, SnapshotOptions, load_snapshot};
+use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
+use crate::aof::corruption::CorruptionError;
+use crate::aof::log::{Recovered, settle as aof_settle};
+use crate::aof::manifest::{Entry, Manifest};
+use crate::aof::reader::starts_with_snapshot;
+use crate::aof::record::Position;
+use crate::config::Config;
+use crate::disk::{Disk, OpenMode, SharedDisk, durable};
+use crate::engine::Engine;
+use crate::keyspace::ExpireMode;
+use crate::logger::Logger;
+
+/// What loading found, for the banner.
+#[derive(Debug, Default)]
+struct Outcome {
+    commands: u64,
+    /// Segments of the manifest that have content.
+    incrs_kept: usize,
+    end: Option<LogEnd>,
+    notes: Vec<String>,
+}
+
+/// Recovers the data set of the engine's data directory into the engine and opens the log.
+/// Returns the lines of the banner.
+pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, LoadError> {
+    let (disk, config, clock, mut loader) = {
+        let mut engine = live.lock();
+        let config = engine.server.config.clone();
+        (Arc::clone(&engine.disk), config, Arc::clone(&engine.clock), engine.loader())
+    };
+    let started = clock.monotonic();
+    let facts = inspect(disk.as_ref(), &config)?;
+    let decision = decide(facts.situation);
+    let outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
+    for note in &outcome.notes {
+        logger.warning(note);
+    }
+    loader.ks.expire_mode = ExpireMode::Active;
+    let mut engine = live.lock();
+    engine.adopt(loader);
+    settle(decision, &facts, &config, &outcome, &mut engine)?;
+    engine.server.loading = None;
+    let took = clock.monotonic().saturating_sub(started);
+    Ok(banner(&engine, decision, &outcome, took))
+}
+
+fn load_as_decided(
+    decision: Decision,
+    facts: &Facts,
+    disk: &SharedDisk,
+    live: Option<&Mutex<Engine>>,
+    loader: &mut Engine,
+) -> Result<Outcome, LoadError> {
+    let missing = |what: &str, why: &str| LoadError::Missing {
+        file: facts.names.path(what),
+        why: why.to_owned(),
+    };
+    match decision {
+        Decision::StartEmpty => Ok(Outcome::default()),
+        Decision::LoadLog | Decision::LoadLogThenSave => {
+            finish_old_log_move(disk.as_ref(), facts)?;
+            load_log(facts, disk, live, loader)
+        }
+        Decision::UpgradeOldLog | Decision::LoadOldLogThenSave => {
+            let entry = Entry::new(facts.old_log.clone(), 1);
+            load_files(facts, disk, live, loader, &[(entry, facts.old_log.clone())], None)
+        }
+        Decision::LoadSnapshot | Decision::LoadSnapshotThenStartLog => {
+            let bytes = view(disk.as_ref(), &facts.snapshot)?;
+            note_progress(live, bytes.len() as u64, 0);
+            load_snapshot(loader, &facts.snapshot, &bytes, SnapshotOptions::default())?;
+            Ok(Outcome::default())
+        }
+        Decision::RefuseDamagedManifest => Err(LoadError::Damaged {
+            file: facts.names.path(&facts.names.manifest()),
+            offset: 0,
+            what: facts.manifest_error.clone().unwrap_or_default(),
+        }),
+        Decision::RefuseMissingFile => {
+            Err(missing(facts.missing.first().map_or("", String::as_str), "the manifest lists it"))
+        }
+        Decision::RefuseMissingManifest => Err(missing(
+            &facts.names.manifest(),
+            &format!(
+                "there are log files ({}) that only it can put in order",
+                facts.stray.join(", ")
+            ),
+        )),
+    }
+}
+
+/// A crash between the manifest and the move of a single-file log leaves the file outside.
+fn finish_old_log_move(disk: &dyn Disk, facts: &Facts) -> Result<(), LoadError> {
+    let Some(base) = &facts.manifest.base else { return Ok(()) };
+    let inside = facts.names.path(&base.name);
+    if base.name == facts.old_log && disk.file_len(&inside)?.is_none() {
+        disk.rename(&facts.old_log, &inside)?;
+        disk.sync_dir(&facts.names.dir)?;
+        disk.sync_dir("")?;
+    }
+    Ok(())
+}
+
+fn load_log(
+    facts: &Facts,
+    disk: &SharedDisk,
+    live: Option<&Mutex<Engine>>,
+    loader: &mut Engine,
+) -> Result<Outcome, LoadError> {
+    let manifest = &facts.manifest;
+    let files: Vec<(Entry, String)> = manifest
+        .base
+        .iter()
+        .chain(&manifest.incrs)
+        .map(|entry| (entry.clone(), facts.names.path(&entry.name)))
+        .collect();
+    let base = manifest.base.as_ref().map(|entry| entry.position());
+    load_files(facts, disk, live, loader, &files, base.unwrap_or(Some(Position::ZERO)))
+}
+
+/// Loads the log that a running engine writes, into another engine (DEBUG LOADAOF).
+pub fn load_own_log(engine: &Engine, loader: &mut Engine) -> Result<(), LoadError> {
+    let facts = inspect(engine.disk.as_ref(), &engine.server.config)?;
+    load_log(&facts, &engine.disk, None, loader).map(drop)
+}
+
+/// Loads files in order: snapshots at the start of a file, then its records.
+fn load_files(
+    facts: &Facts,
+    disk: &SharedDisk,
+    live: Option<&Mutex<Engine>>,
+    loader: &mut Engine,
+    files: &[(Entry, String)],
+    base: Option<Position>,
+) -> Result<Outcome, LoadError> {
+    let mut views = Vec::new();
+    for (_, path) in files {
+        views.push(view(disk.as_ref(), path)?);
+    }
+    let total: u64 = views.iter().map(|view| view.len() as u64).sum();
+    note_progress(live, total, 0);
+    let mut segments = Vec::new();
+    let mut loaded = 0;
+    let mut replayer_notes = Vec::new();
+    for ((entry, path), bytes) in files.iter().zip(&views) {
+        let mut records_at = 0;
+        if starts_with_snapshot(bytes) {
+            let options = SnapshotOptions { keep_expired: true, replace: false };
+            let end = load_snapshot(loader, path, bytes, options)?;
+            records_at = usize::try_from(end).unwrap_or(usize::MAX);
+            loaded += end;
+            note_progress(live, total, loaded);
+        }
+        let is_base = facts.manifest.base.as_ref() == Some(entry);
+        if !is_base || records_at < bytes.len() {
+            segments.push(SegmentFile { name: &entry.name, bytes, salt: entry.salt(), records_at });
+        }
+    }
+    let mut replayer = Replayer::new(loader);
+    let mut file_start = u64::MAX;
+    let read = read_log(base, &segments, |unit| {
+        if unit.offset <= file_start {
+            replayer.start_file();
+        }
+        file_start = unit.offset;
+        replayer.run(unit);
+        if replayer.commands.is_multiple_of(4096) {
+            note_progress(live, total, loaded + unit.offset);
+        }
+        Ok::<(), LoadError>(())
+    });
+    let end = read.map_err(|error| match error {
+        ReadError::Corrupt(error) => LoadError::Log(error),
+        ReadError::Visitor(error) => error,
+    })?;
+    if let Some((offset, error)) = &replayer.first_failure {
+        replayer_notes.push(format!(
+            "{} records of the log answered with an error when replayed; the first at offset {offset}: \
+             {} said {}",
+            replayer.failed, error.command, error.reply
+        ));
+    }
+    let commands = replayer.commands;
+    replayer.finish();
+    let mut outcome = Outcome { commands, notes: replayer_notes, ..Outcome::default() };
+    let bases = usize::from(segments.len() > facts.manifest.incrs.len());
+    outcome.incrs_kept = end.content_end.saturating_sub(bases);
+    if live.is_none() {
+        // A running log is whole, and its writer's business.
+        outcome.end = Some(end);
+        return Ok(outcome);
+    }
+    let names: Vec<String> = segments.iter().map(|segment| segment.name.to_owned()).collect();
+    drop(segments);
+    drop(views);
+    let path_of = |index: usize| {
+        let name = names.get(index)?;
+        files.iter().find(|(entry, _)| entry.name == *name).map(|(_, path)| path.clone())
+    };
+    if let Some((index, error)) = &end.torn
+        && let Some(path) = path_of(*index)
+    {
+        let from = end.files.get(*index).map_or(0, |file| file.offset);
+        outcome.notes.push(keep_torn_tail(disk.as_ref(), &path, from, error)?);
+    }
+    if let Some(last) = end.content_end.checked_sub(1)
+        && let (Some(path), Some(file)) = (path_of(last), end.files.get(last))
+    {
+        aof_settle(disk.as_ref(), &path, file.synced_offset, file.offset)?;
+    }
+    outcome.end = Some(end);
+    Ok(outcome)
+}
+
+/// Copies what is about to be cut off a file into a file beside it, durably (P6).
+fn keep_torn_tail(
+    disk: &dyn Disk,
+    path: &str,
+    from: u64,
+    error: &CorruptionError,
+) -> Result<String, LoadError> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let len = file.len()?.saturating_sub(from);
+    let kept_as = format!("{path}.torn-at-{from}");
+    let copy = disk.open(&kept_as, OpenMode::CreateOrTruncate)?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut copied = 0;
+    while copied < len {
+        let taken = file.read_at(from + copied, &mut buffer)?;
+        if taken == 0 {
+            break;
+        }
+        copy.write_all_at(copied, buffer.get(..taken).unwrap_or_default())?;
+        copied += taken as u64;
+    }
+    copy.sync_all()?;
+    disk.sync_dir(durable::parent(&kept_as))?;
+    Ok(format!("{error}. Cut off {copied} bytes, kept as {kept_as}"))
+}
+
+/// Puts the directory into the form that the configuration asks for, and opens the log.
+fn settle(
+    decision: Decision,
+    facts: &Facts,
+    config: &Config,
+    outcome: &Outcome,
+    engine: &mut Engine,
+) -> Result<(), LoadError> {
+    let refused = |why: String| LoadError::Refused { why };
+    for path in &facts.temporary {
+        durable::remove_if_there(engine.disk.as_ref(), path)?;
+    }
+    if config.appendonly {
+        let mut recovered = recovered(engine.disk.as_ref(), facts, outcome)?;
+        if decision == Decision::UpgradeOldLog {
+            recovered.manifest = adopt_old_log(engine.disk.as_ref(), facts)?;
+        }
+        recovered.gated = decision == Decision::LoadSnapshotThenStartLog;
+        engine.start_log(facts.names.clone(), recovered).map_err(refused)?;
+        if decision == Decision::LoadSnapshotThenStartLog {
+            engine.rewrite_now().map_err(refused)?;
+        }
+    } else if matches!(decision, Decision::LoadLogThenSave | Decision::LoadOldLogThenSave) {
+        engine.save_now().map_err(refused)?;
+    }
+    engine.refresh_settings();
+    engine.settings_changed = true;
+    Ok(())
+}
+
+/// What the new segment of the log continues.
+fn recovered(disk: &dyn Disk, facts: &Facts, outcome: &Outcome) -> Result<Recovered, LoadError> {
+    let Some(end) = &outcome.end else { return Ok(Recovered::default()) };
+    let len = |entry: &Entry| disk.file_len(&facts.names.path(&entry.name));
+    let mut base_bytes = 0;
+    if let Some(base) = &facts.manifest.base {
+        base_bytes = len(base)?.unwrap_or(0);
+    }
+    let mut incr_bytes = 0;
+    for entry in facts.manifest.incrs.iter().take(outcome.incrs_kept) {
+        incr_bytes += len(entry)?.unwrap_or(0);
+    }
+    Ok(Recovered {
+        manifest: facts.manifest.clone(),
+        incrs_kept: outcome.incrs_kept,
+        position: end.position,
+        link: end.link,
+        base_bytes,
+        incr_bytes,
+        gated: false,
+    })
+}
+
+/// Makes a single-file log the base of a multi-part one, as Redis 7 does: first the manifest that lists
+/// it, then the move; a crash in between is finished at the next start.
+fn adopt_old_log(disk: &dyn Disk, facts: &Facts) -> Result<Manifest, LoadError> {
+    let names = &facts.names;
+    let base = Some(Entry::new(facts.old_log.clone(), 1));
+    let manifest = Manifest { base, ..Manifest::default() };
+    durable::create_dir(disk, &names.dir)?;
+    let (temp, path) = (names.path(&names.temp_manifest()), names.path(&names.manifest()));
+    durable::replace_file(disk, &temp, &path, &manifest.encode())
+        .map_err(|error| LoadError::Disk(error.into_inner()))?;
+    disk.rename(&facts.old_log, &names.path(&facts.old_log))?;
+    disk.sync_dir(&names.dir)?;
+    disk.sync_dir("")?;
+    Ok(manifest)
+}
+
+fn note_progress(live: Option<&Mutex<Engine>>, total: u64, loaded: u64) {
+    let Some(live) = live else { return };
+    if let Some(loading) = live.lock().server.loading.as_mut() {
+        loading.total_bytes = total;
+        loading.loaded_bytes = loaded;
+    }
+}
+
+fn banner(engine: &Engine, decision: Decision, outcome: &Outcome, took: Duration) -> Vec<String> {
+    let keys: usize = (0..engine.ks.databases()).map(|db| engine.ks.len(db)).sum();
+    let source = match decision {
+        Decision::StartEmpty => "nothing was there",
+        Decision::LoadLog | Decision::LoadLogThenSave => "from the append-only log",
+        Decision::UpgradeOldLog | Decision::LoadOldLogThenSave => "from a single-file log",
+        _ => "from a snapshot",
+    };
+    let position = outcome.end.as_ref().map_or(0, |end| end.position.0);
+    let config = &engine.server.config;
+    let promise = match (config.appendonly, config.appendfsync.name()) {
+        (false, _) => "appendonly no: writes since the last snapshot are lost with the process",
+        (true, "always") => {
+            "appendfsync always: a reply means synced to disk; nothing acknowledged is lost"
+        }
+        (true, "everysec") => {
+            "appendfsync everysec: a reply survives kill -9; a power loss may take the last second"
+        }
+        (true, _) => "appendfsync no: a reply survives kill -9; a power loss may take more",
+    };
+    vec![
+        format!("Data directory {}", config.dir),
+        format!(
+            "Recovered {keys} keys in {:.3} s, {source}: {} records replayed, position {position}",
+            took.as_secs_f64(),
+            outcome.commands
+        ),
+        format!("Durability: {promise}"),
+    ]
+}

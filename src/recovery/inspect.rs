@@ -1,0 +1,167 @@
+//! Looks at a data directory without changing anything (I5).
+
+use super::LoadError;
+use super::decide::Situation;
+use crate::aof::chain::{SegmentFile, read_log};
+use crate::aof::filename::{FileKind, FileNames};
+use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
+use crate::aof::reader::starts_with_snapshot;
+use crate::clock::UnixMillis;
+use crate::config::Config;
+use crate::disk::{Disk, FileView, OpenMode, durable};
+use crate::snapshot::Attributes;
+use crate::snapshot::Loaded;
+use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
+
+/// What is in a data directory.
+#[derive(Debug)]
+pub struct Facts {
+    pub situation: Situation,
+    pub names: FileNames,
+    pub manifest: Manifest,
+    /// Whether a checksum vouched for the manifest.
+    pub manifest_checked: bool,
+    /// Why the manifest cannot be believed.
+    pub manifest_error: Option<String>,
+    /// Listed files that are not there.
+    pub missing: Vec<String>,
+    /// Log files that no manifest lists.
+    pub stray: Vec<String>,
+    /// Leftovers of unfinished work, to be removed once the rest is known to be good.
+    pub temporary: Vec<String>,
+    /// Path of the snapshot.
+    pub snapshot: String,
+    /// Path of the single-file log of Redis before 7.0.
+    pub old_log: String,
+}
+
+/// Looks at the data directory that `config` names on `disk`.
+pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
+    let names = FileNames::new(&config.appenddirname, &config.appendfilename);
+    let mut facts = Facts {
+        situation: Situation { log_wanted: config.appendonly, ..Situation::default() },
+        manifest: Manifest::default(),
+        manifest_checked: false,
+        manifest_error: None,
+        missing: Vec::new(),
+        stray: Vec::new(),
+        temporary: Vec::new(),
+        snapshot: config.dbfilename.clone(),
+        old_log: config.appendfilename.clone(),
+        names,
+    };
+    facts.situation.old_log = disk.file_len(&facts.old_log)?.is_some();
+    facts.situation.snapshot = disk.file_len(&facts.snapshot)?.is_some();
+    read_manifest(disk, &mut facts)?;
+    look_for_strays(disk, &mut facts)?;
+    let situation = &mut facts.situation;
+    situation.files_complete = facts.missing.is_empty();
+    if !situation.log_wanted && situation.snapshot && situation.manifest && situation.files_complete
+    {
+        let saved_at = snapshot_time(disk, &facts.snapshot)?;
+        let logged_at = log_time(disk, &facts)?;
+        // A log without times was written by Redis, which with its log off loads the snapshot.
+        facts.situation.snapshot_newer = match (saved_at, logged_at) {
+            (Some(saved), Some(logged)) => saved >= logged / 1000,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+    }
+    Ok(facts)
+}
+
+fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    let path = facts.names.path(&facts.names.manifest());
+    let Some(bytes) = durable::read_small(disk, &path, MANIFEST_LEN_MAX)? else { return Ok(()) };
+    match Manifest::parse(&bytes) {
+        Ok(parsed) => {
+            facts.manifest = parsed.manifest;
+            facts.manifest_checked = parsed.checked;
+        }
+        Err(error) => {
+            facts.situation.manifest_damaged = true;
+            facts.manifest_error = Some(error.to_string());
+            return Ok(());
+        }
+    }
+    let manifest = &facts.manifest;
+    facts.situation.manifest = manifest.base.is_some() || !manifest.incrs.is_empty();
+    for entry in manifest.base.iter().chain(&manifest.incrs) {
+        let inside = disk.file_len(&facts.names.path(&entry.name))?.is_some();
+        // A crash while the single-file log was moved leaves it listed, and still outside.
+        let outside = entry.name == facts.old_log && facts.situation.old_log;
+        if !inside && !outside {
+            facts.missing.push(entry.name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Log files that the manifest does not list, and temporary files.
+fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    if disk.file_len(crate::engine::persist::TEMP_SAVE)?.is_some() {
+        facts.temporary.push(crate::engine::persist::TEMP_SAVE.to_owned());
+    }
+    let entries = match disk.list(&facts.names.dir) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    for name in entries {
+        let listed = facts.manifest.entries().any(|entry| entry.name == name);
+        match facts.names.kind(&name) {
+            FileKind::Temp => facts.temporary.push(facts.names.path(&name)),
+            FileKind::Base(..) | FileKind::Incr(_) if !listed => facts.stray.push(name),
+            _ => {}
+        }
+    }
+    facts.situation.stray_log = !facts.stray.is_empty();
+    Ok(())
+}
+
+/// The content of a file, mapped.
+pub fn view(disk: &dyn Disk, path: &str) -> Result<FileView, LoadError> {
+    Ok(disk.open(path, OpenMode::Read)?.map()?)
+}
+
+/// When a snapshot was made, in Unix seconds, if it says so.
+fn snapshot_time(disk: &dyn Disk, path: &str) -> Result<Option<i64>, LoadError> {
+    struct Creation(Option<i64>);
+    impl LoadSink for Creation {
+        fn aux(&mut self, name: &[u8], value: &[u8]) {
+            if name == b"ctime" {
+                self.0 = crate::number::parse_i64(value);
+            }
+        }
+        fn key(&mut self, _: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
+            Err(Refusal::Other("enough seen".to_owned()))
+        }
+        fn function(&mut self, _: &[u8]) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+    let mut creation = Creation(None);
+    let options = LoadOptions { verify: false, databases: u32::MAX, ..LoadOptions::default() };
+    // The load ends at the first key, on purpose; whether the file is sound is asked when it is loaded.
+    let _ = load(&view(disk, path)?, &options, &mut creation);
+    Ok(creation.0)
+}
+
+/// When the last record of the log was written, if its files say so.
+fn log_time(disk: &dyn Disk, facts: &Facts) -> Result<Option<UnixMillis>, LoadError> {
+    let mut views = Vec::new();
+    for entry in &facts.manifest.incrs {
+        views.push((entry, view(disk, &facts.names.path(&entry.name))?));
+    }
+    let segments: Vec<SegmentFile<'_>> = views
+        .iter()
+        .map(|(entry, view)| SegmentFile {
+            name: &entry.name,
+            bytes: view,
+            salt: entry.salt(),
+            records_at: 0,
+        })
+        .filter(|segment| !starts_with_snapshot(segment.bytes))
+        .collect();
+    let end = read_log(None, &segments, |_| Ok::<(), ()>(()));
+    Ok(end.ok().and_then(|end| end.files.iter().filter_map(|file| file.time).max()))
+}

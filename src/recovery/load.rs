@@ -1,0 +1,168 @@
+//! Loading: what snapshots and log records say, into an engine that nobody else sees yet.
+
+use crate::aof::reader::ReadUnit;
+use crate::clock::UnixMillis;
+use crate::engine::Engine;
+use crate::engine::replay::ReplayError;
+use crate::keyspace::{Entry, Typed as _};
+use crate::resp::args::Span;
+use crate::resp::{Args, Reply};
+use crate::session::ClientId;
+use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
+use crate::snapshot::{Attributes, Loaded};
+
+use super::LoadError;
+
+/// Takes the keys of a snapshot into a keyspace.
+#[derive(Debug)]
+pub struct SnapshotSink<'e> {
+    engine: &'e mut Engine,
+    db: usize,
+    /// Keys that expired before this time are left out; `None` keeps them (bases of a log).
+    drop_expired_before: Option<UnixMillis>,
+    /// Whether a key that is there already is replaced rather than refused (DEBUG RELOAD MERGE).
+    replace: bool,
+    pub keys: u64,
+    pub expired: u64,
+}
+
+impl LoadSink for SnapshotSink<'_> {
+    fn select_db(&mut self, db: u32) {
+        self.db = db as usize;
+    }
+
+    fn resize_hint(&mut self, keys: u64, _expires: u64) {
+        self.engine.ks.reserve(self.db, usize::try_from(keys).unwrap_or(0));
+    }
+
+    fn key(
+        &mut self,
+        key: &[u8],
+        value: Loaded<'_>,
+        attributes: Attributes,
+    ) -> Result<(), Refusal> {
+        let expire = attributes.expire_at_ms;
+        if let (Some(now), Some(at)) = (self.drop_expired_before, expire)
+            && at < now
+        {
+            self.expired += 1;
+            return Ok(());
+        }
+        let entry = match value {
+            Loaded::Str(text) => Entry::new_string(key, &text, expire),
+            Loaded::List(list) => Entry::new(key, list.into_value(), expire),
+            Loaded::Set(set) => Entry::new(key, set.into_value(), expire),
+            Loaded::ZSet(zset) => Entry::new(key, zset.into_value(), expire),
+            Loaded::Hash(hash) => Entry::new(key, hash.into_value(), expire),
+            Loaded::Stream(image) => {
+                let stream = crate::types::Stream::from_image(*image)
+                    .map_err(|reason| Refusal::Other(reason.to_string()))?;
+                Entry::new(key, stream.into_value(), expire)
+            }
+        };
+        if self.engine.ks.load(self.db, entry).is_some() && !self.replace {
+            return Err(Refusal::DuplicateKey);
+        }
+        self.keys += 1;
+        Ok(())
+    }
+
+    fn function(&mut self, _source: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Other("it holds function libraries, which need scripting".to_owned()))
+    }
+}
+
+/// Loads a snapshot; returns the offset behind it.
+pub fn load_snapshot(
+    engine: &mut Engine,
+    file: &str,
+    bytes: &[u8],
+    options: SnapshotOptions,
+) -> Result<u64, LoadError> {
+    let load_options = LoadOptions {
+        databases: u32::try_from(engine.ks.databases()).unwrap_or(16),
+        verify: engine.server.config.rdbchecksum,
+        limits: engine.server.limits.clone(),
+    };
+    let drop_expired_before = (!options.keep_expired).then_some(engine.ks.now);
+    let replace = options.replace;
+    let mut sink =
+        SnapshotSink { engine, db: 0, drop_expired_before, replace, keys: 0, expired: 0 };
+    let report = load(bytes, &load_options, &mut sink)
+        .map_err(|error| LoadError::Snapshot { file: file.to_owned(), error })?;
+    let (keys, expired) = (sink.keys, sink.expired);
+    engine.server.persistence.loaded_keys += keys;
+    engine.server.persistence.loaded_expired_keys += expired;
+    Ok(report.end)
+}
+
+/// How a snapshot is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SnapshotOptions {
+    /// It is the base of a log: expired keys stay, the log says what became of them.
+    pub keep_expired: bool,
+    /// Keys that are there already are replaced.
+    pub replace: bool,
+}
+
+/// Runs the units of a log.
+#[derive(Debug)]
+pub struct Replayer<'e> {
+    pub engine: &'e mut Engine,
+    client: ClientId,
+    spans: Vec<Span>,
+    reply: Reply,
+    /// Commands run.
+    pub commands: u64,
+    /// Commands that answered with an error, and the first of them.
+    pub failed: u64,
+    pub first_failure: Option<(u64, ReplayError)>,
+}
+
+impl<'e> Replayer<'e> {
+    /// A replayer into `engine`.
+    pub fn new(engine: &'e mut Engine) -> Self {
+        let client = engine.replay_client();
+        Self {
+            engine,
+            client,
+            spans: Vec::new(),
+            reply: Reply::new(false),
+            commands: 0,
+            failed: 0,
+            first_failure: None,
+        }
+    }
+
+    /// Every file starts in database 0.
+    pub fn start_file(&mut self) {
+        if let Some(client) = self.engine.sessions.client_mut(self.client) {
+            client.db = 0;
+        }
+    }
+
+    /// Runs one unit.
+    pub fn run(&mut self, unit: &ReadUnit<'_, '_>) {
+        for command in unit.commands() {
+            let mut buffer: Vec<u8>;
+            buffer = Vec::with_capacity(command.iter().map(|arg| arg.len()).sum());
+            self.spans.clear();
+            for arg in command {
+                let start = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+                buffer.extend_from_slice(arg);
+                self.spans.push((start, u32::try_from(buffer.len()).unwrap_or(u32::MAX)));
+            }
+            let args = Args::new(&buffer, &self.spans, None);
+            self.commands += 1;
+            if let Err(error) = self.engine.replay(self.client, &args, &mut self.reply) {
+                self.failed += 1;
+                self.first_failure.get_or_insert((unit.offset, error));
+            }
+        }
+    }
+
+    /// Ends the replay; the client that ran it is gone.
+    pub fn finish(self) {
+        self.engine.sessions.remove(self.client);
+    }
+}

@@ -1,0 +1,43 @@
+//! DEBUG RELOAD and DEBUG LOADAOF: the data set goes to disk and comes back, under the lock.
+
+use super::load::SnapshotOptions;
+use super::{apply, inspect, load};
+use crate::engine::Engine;
+use crate::keyspace::ExpireMode;
+
+impl Engine {
+    /// DEBUG RELOAD: saves, empties, loads.
+    pub(crate) fn debug_reload(&mut self, flush: bool, save: bool) -> Result<bool, String> {
+        if save {
+            self.save_now()?;
+        }
+        let path = self.server.config.dbfilename.clone();
+        let bytes =
+            inspect::view(self.disk.as_ref(), &path).map_err(|error| format!("ERR {error}"))?;
+        let mut loader = self.loader();
+        loader.ks.expire_mode = ExpireMode::Active;
+        let options = SnapshotOptions { keep_expired: false, replace: !flush };
+        if !flush {
+            std::mem::swap(&mut loader.ks, &mut self.ks);
+        }
+        let loaded = load::load_snapshot(&mut loader, &path, &bytes, options);
+        if loaded.is_ok() || !flush {
+            let dirty = self.server.persistence.dirty;
+            self.adopt(loader);
+            self.server.persistence.dirty = dirty;
+        }
+        loaded.map_err(|error| format!("ERR Error trying to load the RDB dump: {error}"))?;
+        Ok(true)
+    }
+
+    /// DEBUG LOADAOF: what the log holds replaces what is in memory.
+    pub(crate) fn debug_load_log(&mut self) -> Result<bool, String> {
+        let log = self.log.clone().ok_or("ERR the append-only log is off")?;
+        log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
+        let mut loader = self.loader();
+        apply::load_own_log(self, &mut loader)
+            .map_err(|error| format!("ERR Error trying to load the AOF files: {error}"))?;
+        self.adopt(loader);
+        Ok(true)
+    }
+}

@@ -1,0 +1,132 @@
+//! Listening sockets: bound at start, accepted in reactor 0, connections dealt out in turn.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::Shared;
+use super::stream::Accepted;
+
+/// Bound sockets, not yet part of a runtime.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Addresses in Redis' notation: `*`, `-::1` (fine when unavailable), names or numbers.
+    pub bind: Vec<String>,
+    /// 0: no TCP.
+    pub port: u16,
+    pub backlog: i32,
+    pub unix_socket: Option<String>,
+}
+
+/// Binds everything that is asked for. An address with a leading `-` may be missing.
+pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    if options.port != 0 {
+        for name in &options.bind {
+            let (name, optional) = match name.strip_prefix('-') {
+                Some(name) => (name, true),
+                None => (name.as_str(), false),
+            };
+            match bind_tcp(name, options) {
+                Ok(listener) => listeners.push(Listener::Tcp(listener)),
+                Err(_) if optional => {}
+                Err(error) => {
+                    let text = format!("listening on {name}:{}: {error}", options.port);
+                    return Err(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+    }
+    if let Some(path) = &options.unix_socket {
+        // A socket file that nobody listens on any more is in the way of bind(2).
+        if std::os::unix::net::UnixStream::connect(path).is_err() {
+            let _ = rustix::fs::unlink(path.as_str());
+        }
+        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        listeners.push(Listener::Unix(listener));
+    }
+    Ok(listeners)
+}
+
+fn bind_tcp(name: &str, options: &ListenOptions) -> io::Result<std::net::TcpListener> {
+    let address = resolve(name, options.port)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog)?;
+    Ok(socket.into())
+}
+
+fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
+    use std::net::ToSocketAddrs;
+    let host = match name {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        other => other,
+    };
+    (host, port).to_socket_addrs()?.next().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{name} has no address"))
+    })
+}
+
+/// Accepts for ever; runs in reactor 0.
+pub async fn accept_loop(listener: Listener, shared: Arc<Shared>, keepalive_s: u64) {
+    let mut next = 0usize;
+    let tcp = |listener: std::net::TcpListener| tokio::net::TcpListener::from_std(listener);
+    let unix = |listener| tokio::net::UnixListener::from_std(listener);
+    enum Bound {
+        Tcp(tokio::net::TcpListener),
+        Unix(tokio::net::UnixListener),
+    }
+    let bound = match listener {
+        Listener::Tcp(listener) => tcp(listener).map(Bound::Tcp),
+        Listener::Unix(listener) => unix(listener).map(Bound::Unix),
+    };
+    let Ok(bound) = bound else { return };
+    while !shared.stopping.load(Ordering::Acquire) {
+        let accepted = match &bound {
+            Bound::Tcp(listener) => match listener.accept().await {
+                Ok((stream, _)) => prepare_tcp(stream, keepalive_s).map(Accepted::Tcp),
+                Err(error) => Err(error),
+            },
+            Bound::Unix(listener) => match listener.accept().await {
+                Ok((stream, _)) => stream.into_std().map(Accepted::Unix),
+                Err(error) => Err(error),
+            },
+        };
+        match accepted {
+            Ok(accepted) => {
+                shared.hand_over(next % shared.reactors.len(), accepted);
+                next += 1;
+            }
+            // Out of descriptors, or the peer is gone again: do not spin on it.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn prepare_tcp(stream: tokio::net::TcpStream, keepalive_s: u64) -> io::Result<std::net::TcpStream> {
+    stream.set_nodelay(true)?;
+    if keepalive_s > 0 {
+        let time = std::time::Duration::from_secs(keepalive_s);
+        let interval = std::time::Duration::from_secs((keepalive_s / 3).max(1));
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    }
+    stream.into_std()
+}

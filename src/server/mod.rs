@@ -1,0 +1,20 @@
+//! The only room with Tokio: sockets in, sockets out.
+//!
+//! N reactor threads, each with a current-thread runtime that owns its connections for life. A turn of a
+//! reactor: every readable connection is read once, decoded, and executed under the engine's lock; when
+//! all have had their turn the log gets this turn's records in one write, and the replies leave in one
+//! send each. Replies whose log position is not reached yet stay in the connection's [`outbox`]; the log
+//! thread wakes the reactors when it has moved on.
+
+pub mod connection;
+pub mod listener;
+pub mod log_thread;
+pub mod outbox;
+pub mod persist_thread;
+
+pub mod reactor;
+pub mod run;
+pub mod shared;
+pub mod stream;
+
+pub use shared::Shared;

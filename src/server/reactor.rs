@@ -1,0 +1,405 @@
+//! A reactor thread: its connections, its turn, its part in the log.
+//!
+//! All state is owned by the thread (`Rc`, `RefCell`); tasks only wait for readiness and then call the
+//! functions here, which never await. The end-of-turn task is queued behind every connection that is
+//! ready, so one log write and one send per connection serve the whole turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+
+use super::connection::Connection;
+use super::outbox::LogProgress;
+use super::shared::Shared;
+use super::stream::{Accepted, Stream};
+use crate::aof::log::Written;
+use crate::config::AppendFsync;
+use crate::resp::decode::DecodeLimits;
+use crate::resp::{Batch, Reply};
+use crate::session::{Client, ClientId, Mail};
+
+/// Bytes read at once; most reads take far less.
+const READ_BYTES: usize = 64 * 1024;
+/// Requests executed under one hold of the lock.
+const REQUESTS_PER_LOCK: usize = 64;
+
+/// A connection, shared by its tasks and the reactor's lists.
+type Handle = Rc<RefCell<Connection>>;
+
+/// The state of a reactor thread.
+pub struct Reactor {
+    index: usize,
+    shared: Arc<Shared>,
+    connections: RefCell<HashMap<ClientId, Handle>>,
+    /// Connections with replies to send at the end of this turn.
+    turn: RefCell<Vec<Handle>>,
+    turn_armed: Cell<bool>,
+    turn_end: Notify,
+    /// Connections whose replies wait for the log.
+    holders: RefCell<Vec<Handle>>,
+    scratch: RefCell<Scratch>,
+}
+
+/// Memory reused by every read of the thread.
+struct Scratch {
+    buffer: Vec<u8>,
+    batch: Batch,
+}
+
+impl Reactor {
+    /// Reactor number `index`.
+    pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            shared,
+            connections: RefCell::default(),
+            turn: RefCell::default(),
+            turn_armed: Cell::new(false),
+            turn_end: Notify::new(),
+            holders: RefCell::default(),
+            scratch: RefCell::new(Scratch { buffer: vec![0; READ_BYTES], batch: Batch::default() }),
+        })
+    }
+
+    /// Serves until the server stops. Runs inside a `LocalSet`.
+    pub async fn run(self: Rc<Self>) {
+        let turns = Rc::clone(&self);
+        tokio::task::spawn_local(async move {
+            loop {
+                turns.turn_end.notified().await;
+                turns.end_turn();
+            }
+        });
+        loop {
+            if self.shared.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            if let Some(handle) = self.shared.reactors.get(self.index) {
+                handle.wake.notified().await;
+            }
+            for accepted in self.shared.take_arrivals(self.index) {
+                self.accept(accepted);
+            }
+            for mail in self.shared.take_mail(self.index) {
+                self.deliver(mail);
+            }
+            self.release_holders();
+        }
+    }
+
+    /// Takes a connection in: a client of the engine, and a task that waits for its input.
+    fn accept(self: &Rc<Self>, accepted: Accepted) {
+        let Ok(stream) = accepted.register() else { return };
+        let (address, local_address) = stream.addresses();
+        let mut engine = self.shared.lock();
+        engine.begin_batch();
+        let mut client = Client::new(address, local_address, engine.ks.now);
+        client.reactor = self.index;
+        client.fd = stream.number();
+        client.flags.unix_socket = stream.is_unix();
+        let admitted = engine.admit(client);
+        self.shared.unlock(engine);
+        let stream = Rc::new(stream);
+        match admitted {
+            Ok((id, authenticated)) => {
+                let connection = Connection::new(id, Rc::clone(&stream), authenticated);
+                let handle = Rc::new(RefCell::new(connection));
+                self.connections.borrow_mut().insert(id, Rc::clone(&handle));
+                let reactor = Rc::clone(self);
+                tokio::task::spawn_local(async move { reactor.read_loop(handle, stream).await });
+            }
+            Err(text) => {
+                // Best effort, as the connection is closed either way.
+                let _ = stream.try_write(format!("-{text}\r\n").as_bytes());
+            }
+        }
+    }
+
+    async fn read_loop(self: Rc<Self>, handle: Handle, stream: Rc<Stream>) {
+        while stream.readable().await.is_ok() {
+            match self.read(&handle) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+        let id = handle.borrow().id;
+        handle.borrow_mut().closing = true;
+        self.connections.borrow_mut().remove(&id);
+        self.shared.client_gone(id);
+    }
+
+    /// Reads once and executes what is complete. `Ok(false)` at the end of the input.
+    fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<bool> {
+        let mut scratch = self.scratch.borrow_mut();
+        let scratch = &mut *scratch;
+        let mut connection = handle.borrow_mut();
+        let direct = connection.carry.is_empty() && !connection.waits;
+        if direct {
+            let count = connection.stream.try_read(&mut scratch.buffer)?;
+            if count == 0 {
+                return Ok(false);
+            }
+            if connection.closing {
+                return Ok(true);
+            }
+            let input = scratch.buffer.get(..count).unwrap_or_default();
+            let used = self.consume(handle, &mut connection, input, &mut scratch.batch);
+            let rest = input.get(used..).unwrap_or_default();
+            if !rest.is_empty() && !connection.closing {
+                connection.carry.extend_from_slice(rest);
+            }
+        } else {
+            let have = connection.carry.len();
+            let missing = connection.decoder.missing(have).clamp(READ_BYTES, 4 << 20);
+            connection.carry.reserve(missing.min(have.max(READ_BYTES)));
+            let stream = Rc::clone(&connection.stream);
+            if stream.try_read_into(&mut connection.carry)? == 0 {
+                return Ok(false);
+            }
+            if connection.closing {
+                connection.carry.clear();
+                return Ok(true);
+            }
+            let limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
+            if connection.carry.len() as u64 > limit {
+                return Ok(false);
+            }
+            if !connection.waits {
+                self.consume_carry(handle, &mut connection, &mut scratch.batch);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Executes what is complete in the carried input.
+    fn consume_carry(
+        self: &Rc<Self>,
+        handle: &Handle,
+        connection: &mut Connection,
+        batch: &mut Batch,
+    ) {
+        let mut carry = std::mem::take(&mut connection.carry);
+        let used = self.consume(handle, connection, &carry, batch);
+        if used == carry.len() || connection.closing {
+            carry.clear();
+            carry.shrink_to(0);
+        } else {
+            carry.drain(..used);
+        }
+        connection.carry = carry;
+    }
+
+    /// Decodes and executes requests of `input`; returns the bytes that are done with.
+    fn consume(
+        self: &Rc<Self>,
+        handle: &Handle,
+        connection: &mut Connection,
+        input: &[u8],
+        batch: &mut Batch,
+    ) -> usize {
+        let limits = DecodeLimits {
+            bulk_bytes_max: self.shared.bulk_bytes_max.load(Ordering::Relaxed).cast_signed(),
+            authenticated: connection.authenticated,
+        };
+        batch.clear();
+        let (used, outcome) = connection.decoder.decode(input, limits, batch);
+        let done = self.execute(connection, input, batch);
+        let stopped = done < batch.len();
+        if let (Err(error), false) = (&outcome, stopped) {
+            connection.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
+            connection.closing = true;
+        }
+        self.arm(handle, connection);
+        if stopped {
+            // The client waits now: the requests behind are decoded again when it goes on.
+            connection.decoder = crate::resp::Decoder::default();
+            return batch.ends_at(done);
+        }
+        used
+    }
+
+    /// Executes the requests of a batch; returns how many (fewer when one made the client wait).
+    fn execute(&self, connection: &mut Connection, input: &[u8], batch: &Batch) -> usize {
+        let mut reply = Reply::new(false);
+        reply.buffer = std::mem::take(&mut connection.outbox.bytes);
+        let mut index = 0;
+        while index < batch.len() && !connection.waits && !connection.closing {
+            let progress = self.progress();
+            let mut engine = self.shared.lock();
+            engine.begin_batch();
+            let end = batch.len().min(index + REQUESTS_PER_LOCK);
+            while index < end && !connection.waits && !connection.closing {
+                let Some(args) = batch.request(index, input) else { break };
+                let start = reply.buffer.len();
+                let executed = engine.execute(connection.id, &args, &mut reply);
+                index += 1;
+                connection.outbox.bytes = std::mem::take(&mut reply.buffer);
+                connection.outbox.hold(start, executed, progress);
+                reply.buffer = std::mem::take(&mut connection.outbox.bytes);
+                connection.waits |= executed.waits;
+                connection.closing |= executed.closes;
+            }
+            if let Some(client) = engine.sessions.client_mut(connection.id) {
+                connection.authenticated = client.user.is_some();
+                client.query_buffer_bytes = connection.carry.len();
+                client.output_buffer_bytes = reply.buffer.len();
+                client.input_bytes += input.len() as u64;
+            }
+            if connection.waits {
+                self.shared.deadlines.notify_one();
+            }
+            self.shared.unlock(engine);
+        }
+        connection.outbox.bytes = reply.buffer;
+        if connection.closing { batch.len() } else { index }
+    }
+
+    /// Puts the connection into this turn's list, and the end of the turn behind every ready task.
+    fn arm(&self, handle: &Handle, connection: &mut Connection) {
+        if !connection.in_turn {
+            connection.in_turn = true;
+            self.turn.borrow_mut().push(Rc::clone(handle));
+        }
+        if !self.turn_armed.replace(true) {
+            self.turn_end.notify_one();
+        }
+    }
+
+    /// The log gets this turn's records, the replies leave.
+    fn end_turn(self: &Rc<Self>) {
+        self.turn_armed.set(false);
+        if let Some(log) = self.shared.log()
+            && log.appended() > log.written()
+        {
+            // Under `always` the log thread writes and syncs; otherwise this thread writes, unless a
+            // sync is in the way: then the log thread does it and the replies wait.
+            let always = self.shared.policy() == AppendFsync::Always;
+            let by_log_thread = always || !matches!(log.try_write(), Ok(Written::Done));
+            if by_log_thread {
+                self.shared.log_signal.raise();
+            }
+        }
+        let turn = std::mem::take(&mut *self.turn.borrow_mut());
+        for handle in turn {
+            handle.borrow_mut().in_turn = false;
+            self.flush(&handle);
+        }
+    }
+
+    /// Sends what may be sent; what must wait puts the connection among the holders.
+    fn flush(self: &Rc<Self>, handle: &Handle) {
+        let progress = self.progress();
+        let mut connection = handle.borrow_mut();
+        let connection = &mut *connection;
+        loop {
+            let bytes = connection.outbox.sendable(progress);
+            if bytes.is_empty() {
+                break;
+            }
+            match connection.stream.try_write(bytes) {
+                Ok(count) => connection.outbox.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.await_room(handle, connection);
+                    break;
+                }
+                Err(_) => {
+                    connection.stream.shut_down();
+                    return;
+                }
+            }
+        }
+        if connection.outbox.holds_any() {
+            if !connection.in_holders {
+                connection.in_holders = true;
+                self.holders.borrow_mut().push(Rc::clone(handle));
+                if let Some(own) = self.shared.reactors.get(self.index) {
+                    own.holds.store(true, Ordering::Release);
+                    // The log may have moved between our look and the flag.
+                    own.wake.notify_one();
+                }
+            }
+        } else if connection.closing && connection.outbox.pending() == 0 {
+            connection.stream.shut_down();
+        }
+    }
+
+    fn await_room(self: &Rc<Self>, handle: &Handle, connection: &mut Connection) {
+        if !connection.awaits_room {
+            connection.awaits_room = true;
+            let (reactor, handle) = (Rc::clone(self), Rc::clone(handle));
+            let stream = Rc::clone(&connection.stream);
+            tokio::task::spawn_local(async move {
+                let room = stream.writable().await;
+                handle.borrow_mut().awaits_room = false;
+                if room.is_ok() {
+                    reactor.flush(&handle);
+                }
+            });
+        }
+    }
+
+    /// The log moved on or failed: looks at every held reply again.
+    fn release_holders(self: &Rc<Self>) {
+        let holders = std::mem::take(&mut *self.holders.borrow_mut());
+        if let Some(own) = self.shared.reactors.get(self.index) {
+            own.holds.store(false, Ordering::Release);
+        }
+        let failure = self.shared.log().and_then(|log| Some(log.cause()?.to_string()));
+        for handle in holders {
+            {
+                let mut connection = handle.borrow_mut();
+                connection.in_holders = false;
+                if let Some(cause) = &failure {
+                    let progress = self.progress();
+                    connection.outbox.fail_held(progress, cause);
+                }
+            }
+            self.flush(&handle);
+        }
+    }
+
+    fn deliver(self: &Rc<Self>, mail: Mail) {
+        let Some(handle) = self.connections.borrow().get(&mail.to()).cloned() else { return };
+        let mut connection = handle.borrow_mut();
+        match mail {
+            Mail::Send { bytes, need, .. } => self.enqueue(&mut connection, &bytes, need),
+            Mail::Resume { bytes, need, .. } => {
+                self.enqueue(&mut connection, &bytes, need);
+                connection.waits = false;
+                if !connection.carry.is_empty() {
+                    let mut scratch = self.scratch.borrow_mut();
+                    self.consume_carry(&handle, &mut connection, &mut scratch.batch);
+                }
+            }
+            Mail::Close { flush, .. } => {
+                connection.closing = true;
+                if !flush {
+                    connection.stream.shut_down();
+                }
+            }
+        }
+        self.arm(&handle, &mut connection);
+    }
+
+    fn enqueue(&self, connection: &mut Connection, bytes: &[u8], need: u64) {
+        let start = connection.outbox.bytes.len();
+        connection.outbox.bytes.extend_from_slice(bytes);
+        let needs_sync = self.shared.policy() == AppendFsync::Always;
+        let executed = crate::engine::Executed { need, needs_sync, ..Default::default() };
+        connection.outbox.hold(start, executed, self.progress());
+    }
+
+    fn progress(&self) -> LogProgress {
+        match self.shared.log() {
+            Some(log) => LogProgress { written: log.written().0, synced: log.synced().0 },
+            None => LogProgress { written: u64::MAX, synced: u64::MAX },
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Starts the threads of a server and waits for its end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+
+use super::listener::{self, Listener};
+use super::reactor::Reactor;
+use super::{Shared, log_thread, persist_thread};
+use crate::clock::Clock;
+use crate::engine::ShutdownState;
+use crate::resp::Reply;
+
+/// Between two looks at the keyspace for expired keys, when there was nothing left to do.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts reactors, log thread and persistence worker.
+pub fn start(
+    shared: &Arc<Shared>,
+    listeners: Vec<Listener>,
+    clock: &Arc<dyn Clock>,
+    keepalive_s: u64,
+) -> io::Result<Running> {
+    let mut threads = Vec::new();
+    let mut listeners = Some(listeners);
+    for index in 0..shared.reactors.len() {
+        let listeners = listeners.take().unwrap_or_default();
+        let shared = Arc::clone(shared);
+        let spawned = std::thread::Builder::new()
+            .name(format!("reactor-{index}"))
+            .spawn(move || run_reactor(index, &shared, listeners, keepalive_s))?;
+        threads.push(spawned);
+    }
+    let (log_shared, log_clock) = (Arc::clone(shared), Arc::clone(clock));
+    threads.push(
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || log_thread::run(&log_shared, &log_clock))?,
+    );
+    let (persist_shared, persist_clock) = (Arc::clone(shared), Arc::clone(clock));
+    threads.push(
+        std::thread::Builder::new()
+            .name("persist".to_owned())
+            .spawn(move || persist_thread::run(&persist_shared, &persist_clock))?,
+    );
+    Ok(Running { shared: Arc::clone(shared), threads })
+}
+
+impl Running {
+    /// Waits until a shutdown is complete; returns the exit code.
+    pub fn wait(self) -> i32 {
+        for thread in self.threads {
+            // A thread that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+        match self.shared.lock().shutdown {
+            ShutdownState::Done { exit_code } => exit_code,
+            ShutdownState::Running => 1,
+        }
+    }
+}
+
+fn run_reactor(index: usize, shared: &Arc<Shared>, listeners: Vec<Listener>, keepalive_s: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else {
+        eprintln!("fastness: reactor {index} cannot start its runtime");
+        return;
+    };
+    let local = LocalSet::new();
+    let reactor = Reactor::new(index, Arc::clone(shared));
+    local.block_on(&runtime, async {
+        for listener in listeners {
+            tokio::task::spawn_local(listener::accept_loop(
+                listener,
+                Arc::clone(shared),
+                keepalive_s,
+            ));
+        }
+        if index == 0 {
+            tokio::task::spawn_local(cron(Arc::clone(shared)));
+            tokio::task::spawn_local(expire(Arc::clone(shared)));
+            tokio::task::spawn_local(deadlines(Arc::clone(shared)));
+            tokio::task::spawn_local(signals(Arc::clone(shared)));
+        }
+        reactor.run().await;
+    });
+}
+
+/// The periodic work, `hz` times a second.
+async fn cron(shared: Arc<Shared>) {
+    loop {
+        let mut engine = shared.lock();
+        engine.cron();
+        let hz = engine.server.config.hz.clamp(1, 500);
+        let garbage = std::mem::take(&mut engine.server.garbage);
+        shared.unlock(engine);
+        if !garbage.is_empty() {
+            // Dropping millions of keys is nobody's turn.
+            let _ = std::thread::Builder::new().name("reclaim".to_owned()).spawn(|| drop(garbage));
+        }
+        shared.persist_signal.raise();
+        tokio::time::sleep(Duration::from_secs(1) / hz).await;
+    }
+}
+
+/// Active expiry: one slice, then whoever is ready, then the next slice.
+async fn expire(shared: Arc<Shared>) {
+    loop {
+        let mut engine = shared.lock();
+        let more = engine.expire_cycle();
+        shared.unlock(engine);
+        shared.log_signal_if_pending();
+        let pause = if more { Duration::from_millis(1) } else { EXPIRE_EVERY };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Ends waits whose time is over, as soon as it is.
+async fn deadlines(shared: Arc<Shared>) {
+    loop {
+        let mut engine = shared.lock();
+        engine.begin_batch();
+        engine.expire_waiters();
+        let now = engine.monotonic();
+        let next = engine.sessions.waiters.next_deadline();
+        shared.unlock(engine);
+        let pause = next.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
+        let pause = pause.unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.deadlines.notified() => {}
+        }
+    }
+}
+
+/// SIGTERM and SIGINT shut the server down as SHUTDOWN does; a second SIGINT ends it at once.
+async fn signals(shared: Arc<Shared>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        let mut engine = shared.lock();
+        engine.begin_batch();
+        let mut reply = Reply::new(false);
+        // A failure to save keeps the server running, as with SHUTDOWN; the log says why.
+        let outcome = engine.shut_down(None, false, &mut reply);
+        let done = engine.shutdown != ShutdownState::Running;
+        shared.unlock(engine);
+        if outcome.is_ok() && done {
+            shared.stop();
+        }
+    }
+}
+
+impl Shared {
+    /// Ends all threads.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.log_signal.raise();
+        self.persist_signal.raise();
+        self.wake_all();
+    }
+
+    /// Wakes the log thread when there are records that no reactor's turn will write.
+    pub fn log_signal_if_pending(&self) {
+        if self.log().is_some_and(|log| log.appended() > log.written()) {
+            self.log_signal.raise();
+        }
+    }
+}

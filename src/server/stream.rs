@@ -1,0 +1,114 @@
+//! One stream type over TCP and Unix sockets.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected client.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection on its way from the listener to its reactor: not yet registered with a runtime.
+#[derive(Debug)]
+pub enum Accepted {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Registers it with the runtime of the calling reactor.
+    pub fn register(self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
+        }
+    }
+}
+
+impl Stream {
+    /// Waits until there may be something to read.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    /// Waits until there may be room to write.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    /// Reads what is there.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Reads what is there into the spare capacity of `buffer`.
+    pub fn try_read_into(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => stream.try_read_buf(buffer),
+        }
+    }
+
+    /// Writes what the socket takes.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Ends both directions, so that whoever waits for the socket wakes up.
+    pub fn shut_down(&self) {
+        // A peer that is gone already makes this fail; the connection ends either way.
+        let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Both);
+    }
+
+    /// The file descriptor's number, for CLIENT LIST.
+    pub fn number(&self) -> i32 {
+        self.as_fd().as_raw_fd()
+    }
+
+    /// Peer and own address in Redis' notation.
+    pub fn addresses(&self) -> (String, String) {
+        match self {
+            Self::Tcp(stream) => {
+                let show = |address: io::Result<std::net::SocketAddr>| {
+                    address.map(|address| address.to_string()).unwrap_or_else(|_| "?:0".to_owned())
+                };
+                (show(stream.peer_addr()), show(stream.local_addr()))
+            }
+            Self::Unix(stream) => {
+                let path = stream.local_addr().ok().and_then(|address| {
+                    address.as_pathname().map(|path| path.display().to_string())
+                });
+                let path = path.unwrap_or_default();
+                (format!("{path}:0"), format!("{path}:0"))
+            }
+        }
+    }
+
+    /// Whether it is a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}

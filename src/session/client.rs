@@ -1,0 +1,189 @@
+//! One client: identity, protocol, selected database, transaction, flags, accounting.
+
+use std::time::Duration;
+
+use super::ClientId;
+use crate::clock::UnixMillis;
+use crate::resp::OwnedArgs;
+
+/// The state of one client.
+#[derive(Debug)]
+pub struct Client {
+    pub id: ClientId,
+    /// Peer and own address, as CLIENT LIST shows them.
+    pub address: String,
+    pub local_address: String,
+    /// The reactor that owns the connection.
+    pub reactor: usize,
+    /// File descriptor, as CLIENT LIST shows it; -1 for none.
+    pub fd: i32,
+    pub name: Vec<u8>,
+    pub library_name: Vec<u8>,
+    pub library_version: Vec<u8>,
+    /// The ACL user; `None` until authenticated.
+    pub user: Option<String>,
+    pub db: usize,
+    pub resp3: bool,
+    pub flags: ClientFlags,
+    pub reply_mode: ReplyMode,
+    pub durability: Durability,
+    /// The transaction that MULTI opened.
+    pub transaction: Option<Transaction>,
+    pub watched: Vec<Watch>,
+    /// A watched key changed.
+    pub watch_broken: bool,
+    /// The log position behind this client's newest write, for WAITAOF.
+    pub last_write: u64,
+    /// Whether the client waits for keys or the log.
+    pub blocked: bool,
+    /// Wall clock when it connected and when it last sent something.
+    pub connected_at: UnixMillis,
+    pub last_active_at: UnixMillis,
+    /// Name of the last command, lower case, `|` before a subcommand.
+    pub last_command: &'static str,
+    pub last_subcommand: &'static str,
+    /// Channel and pattern subscriptions (RESP2 allows few commands while there are any).
+    pub subscriptions: usize,
+    pub pattern_subscriptions: usize,
+    pub shard_subscriptions: usize,
+    /// Bytes held by the connection, reported by its reactor for CLIENT LIST.
+    pub query_buffer_bytes: usize,
+    pub output_buffer_bytes: usize,
+    /// Totals.
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+    pub commands: u64,
+}
+
+/// A watched key.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    pub db: usize,
+    pub key: Vec<u8>,
+    /// The key had expired already when WATCH was called.
+    pub expired: bool,
+}
+
+/// Queued commands between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub queue: Vec<OwnedArgs>,
+    /// A command could not be queued: EXEC refuses.
+    pub failed: bool,
+    /// A queued command may write.
+    pub writes: bool,
+    /// A queued command may need memory.
+    pub denied_when_full: bool,
+}
+
+/// On-off properties of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches of the protocol")]
+pub struct ClientFlags {
+    pub no_evict: bool,
+    pub no_touch: bool,
+    pub unix_socket: bool,
+    /// Reads everybody's commands (MONITOR).
+    pub monitor: bool,
+    pub readonly: bool,
+    /// To be closed once its output is sent.
+    pub close_after_reply: bool,
+    /// CLIENT PAUSE, UNPAUSE and the like come from scripts and the log too: no socket behind.
+    pub internal: bool,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command's reply is not sent.
+    SkipNext,
+    /// This command's reply is not sent.
+    Skip,
+}
+
+/// What a reply to this client means (P2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Whatever `appendfsync` says.
+    #[default]
+    Default,
+    Always,
+    Everysec,
+    No,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(address: String, local_address: String, now: UnixMillis) -> Self {
+        Self {
+            id: ClientId(0),
+            address,
+            local_address,
+            reactor: 0,
+            fd: -1,
+            name: Vec::new(),
+            library_name: Vec::new(),
+            library_version: Vec::new(),
+            user: None,
+            db: 0,
+            resp3: false,
+            flags: ClientFlags::default(),
+            reply_mode: ReplyMode::On,
+            durability: Durability::Default,
+            transaction: None,
+            watched: Vec::new(),
+            watch_broken: false,
+            last_write: 0,
+            blocked: false,
+            connected_at: now,
+            last_active_at: now,
+            last_command: "NULL",
+            last_subcommand: "",
+            subscriptions: 0,
+            pattern_subscriptions: 0,
+            shard_subscriptions: 0,
+            query_buffer_bytes: 0,
+            output_buffer_bytes: 0,
+            input_bytes: 0,
+            output_bytes: 0,
+            commands: 0,
+        }
+    }
+
+    /// Seconds since it connected, and since it last sent something.
+    pub fn age_and_idle(&self, now: UnixMillis) -> (u64, u64) {
+        let seconds = |since: UnixMillis| {
+            Duration::from_millis(now.saturating_sub(since).max(0).unsigned_abs()).as_secs()
+        };
+        (seconds(self.connected_at), seconds(self.last_active_at))
+    }
+
+    /// Bytes of the requests that MULTI queued.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.queue.iter().map(OwnedArgs::memory_bytes).sum())
+    }
+
+    /// Memory that the client holds.
+    pub fn memory_bytes(&self) -> usize {
+        let queued = self.queued_bytes();
+        let watched = self.watched.iter().map(|watch| watch.key.capacity()).sum::<usize>();
+        let texts = self.address.capacity() + self.local_address.capacity() + self.name.capacity();
+        size_of::<Self>()
+            + queued
+            + watched
+            + texts
+            + self.query_buffer_bytes
+            + self.output_buffer_bytes
+    }
+
+    /// Whether RESP2's restricted mode holds: only (P)(S)SUBSCRIBE and a few others are allowed.
+    pub fn in_pubsub_mode(&self) -> bool {
+        !self.resp3
+            && self.subscriptions + self.pattern_subscriptions + self.shard_subscriptions > 0
+    }
+}

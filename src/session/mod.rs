@@ -1,0 +1,148 @@
+//! What the server knows of each client: plain state, no sockets, no logic of commands.
+//!
+//! All of it lives behind the engine's lock, so CLIENT LIST, KILL, WATCH and waiting for keys are simply
+//! reads and writes of these structures. The connection (socket, buffers) belongs to a reactor; the two
+//! know each other by [`ClientId`].
+
+pub mod client;
+pub mod wait;
+
+pub use client::{Client, ClientFlags, Durability, ReplyMode, Transaction};
+pub use wait::{Wait, WaitKind, Waiters};
+
+use std::collections::{BTreeMap, HashMap};
+
+/// The unique, increasing number of a connection since the server started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// Something the engine asks the connection of a client to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mail {
+    /// Send these bytes (a message, an invalidation, a reply to a waiting client) once the log has
+    /// reached `need`.
+    Send { to: ClientId, bytes: Vec<u8>, need: u64 },
+    /// The client waits no longer: send its reply and go on with its input.
+    Resume { to: ClientId, bytes: Vec<u8>, need: u64 },
+    /// Close the connection, after sending what is there if `flush`.
+    Close { to: ClientId, flush: bool },
+}
+
+impl Mail {
+    /// The client it is for.
+    pub fn to(&self) -> ClientId {
+        match self {
+            Self::Send { to, .. } | Self::Resume { to, .. } | Self::Close { to, .. } => *to,
+        }
+    }
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    clients: BTreeMap<ClientId, Box<Client>>,
+    last_id: u64,
+    /// Keys that clients WATCH, with who watches them.
+    watched: HashMap<(usize, Vec<u8>), Vec<ClientId>>,
+    /// Clients that wait for keys or for the log.
+    pub waiters: Waiters,
+    /// Mail for connections, delivered by the reactor that ran the engine at the end of its turn.
+    pub outgoing: Vec<Mail>,
+}
+
+impl Sessions {
+    /// Enters a new client and returns its id.
+    pub fn add(&mut self, mut client: Client) -> ClientId {
+        self.last_id += 1;
+        let id = ClientId(self.last_id);
+        client.id = id;
+        self.clients.insert(id, Box::new(client));
+        id
+    }
+
+    /// Forgets a client: its watches and waits too.
+    pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.unwatch(id);
+        self.waiters.forget(id);
+        self.clients.remove(&id)
+    }
+
+    /// A client by its id.
+    pub fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(&id).map(AsRef::as_ref)
+    }
+
+    /// A client by its id, to change.
+    pub fn client_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(&id).map(AsMut::as_mut)
+    }
+
+    /// All clients in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values().map(AsRef::as_ref)
+    }
+
+    /// How many clients there are.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Makes `id` watch a key. `expired` tells that the key was there but its time was over: its
+    /// removal later is then no change.
+    pub fn watch(&mut self, id: ClientId, db: usize, key: &[u8], expired: bool) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.watched.iter().any(|watch| watch.db == db && watch.key == key) {
+            return;
+        }
+        client.watched.push(client::Watch { db, key: key.to_vec(), expired });
+        self.watched.entry((db, key.to_vec())).or_default().push(id);
+    }
+
+    /// Ends all watches of a client.
+    pub fn unwatch(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        for watch in std::mem::take(&mut client.watched) {
+            if let Some(watchers) = self.watched.get_mut(&(watch.db, watch.key.clone())) {
+                watchers.retain(|watcher| *watcher != id);
+                if watchers.is_empty() {
+                    self.watched.remove(&(watch.db, watch.key));
+                }
+            }
+        }
+    }
+
+    /// Whether anybody watches anything: the cheap question before each change is looked up.
+    pub fn has_watches(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// How many different keys are watched.
+    pub fn watched_key_count(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Memory that clients hold: buffers, queues, names.
+    pub fn memory_bytes(&self) -> usize {
+        self.clients.values().map(|client| client.memory_bytes()).sum()
+    }
+
+    /// A key changed: the next EXEC of whoever watches it fails.
+    pub fn key_changed(&mut self, db: usize, key: &[u8]) {
+        let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
+        for id in watchers {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.watch_broken = true;
+            }
+        }
+    }
+
+    /// The keys watched in a database (for FLUSHDB and SWAPDB, which touch those that exist).
+    pub fn watched_keys(&self, db: usize) -> Vec<Vec<u8>> {
+        self.watched.keys().filter(|(at, _)| *at == db).map(|(_, key)| key.clone()).collect()
+    }
+}
