@@ -1,6 +1,5 @@
 //! Fastness: a Redis-compatible store whose acknowledged writes survive.
 
-pub mod aof;
 pub mod clock;
 pub mod disk;
 pub mod memory;
