@@ -179,7 +179,7 @@ fn key(kind: char, rng: &mut Rng) -> Vec<u8> {
     const KINDS: [char; 6] = ['s', 'h', 'l', 't', 'z', 'k'];
     let kind = match rng.below(100) {
         _ if kind == 'k' => *rng.pick(&KINDS),
-        _ if kind == 'y' => 'y',
+        _ if kind == 'y' || kind == 'p' => kind,
         0..75 => kind,
         75..88 => 'k',
         _ => *rng.pick(&KINDS),
@@ -197,6 +197,8 @@ fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
         "score" if rng.chance(60) => (rng.below(7) as i64 - 1).to_string(),
         "score" => float(rng),
         "offset" => pick(rng, &["0", "1", "3", "7", "30", "-1", "536870912", "x", ""]),
+        "bit" => pick(rng, &["0", "1", "7", "8", "13", "31", "100", "#1", "-1", "x", "4294967296"]),
+        "flag" => pick(rng, &["0", "1", "0", "1", "0", "1", "2", "x"]),
         "index" => match rng.below(20) {
             0 => integer(rng),
             1 => pick(rng, &["x", "", "1.5", "100", "-100"]),

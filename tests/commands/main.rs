@@ -58,7 +58,15 @@ fn for_all_transcripts(check: impl Fn(&Transcript) -> Vec<String> + Sync) {
         }
     });
     let mut found = found.into_inner().unwrap();
-    found.sort();
+    // By file, then by line.
+    let place = |text: &String| -> (String, usize) {
+        let mut parts = text.splitn(3, ':');
+        let name = parts.next().unwrap_or_default().to_owned();
+        let digits = parts.next().unwrap_or_default();
+        let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+        (name, digits.parse().unwrap_or(0))
+    };
+    found.sort_by_cached_key(place);
     let count = found.len();
     let limit = support::number_from_env("SHOW").unwrap_or(40) as usize;
     found.truncate(limit);

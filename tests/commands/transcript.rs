@@ -25,9 +25,18 @@ pub(crate) struct Step {
     pub(crate) action: Action,
     /// `>>`: the reply is read by a later step.
     pub(crate) sent_only: bool,
-    /// Real servers that do not know what follows: the lowest version that does.
-    pub(crate) needs: Option<String>,
+    /// Who does not know what follows.
+    pub(crate) needs: Needs,
     pub(crate) expected: Vec<Expected>,
+}
+
+/// Servers that a part of a transcript is not for.
+#[derive(Clone, Default)]
+pub(crate) struct Needs {
+    /// The lowest version of a real server that knows it.
+    pub(crate) version: Option<String>,
+    /// Fastness does not have it yet.
+    pub(crate) missing: bool,
 }
 
 pub(crate) enum Action {
@@ -85,7 +94,7 @@ impl Transcript {
             options: Vec::new(),
             resp2_only: false,
         };
-        let mut needs = None;
+        let mut needs = Needs::default();
         for (number, line) in text.lines().enumerate() {
             if let Err(why) = transcript.line(number, line.trim_end(), &mut needs) {
                 panic!("{}:{}: {why}: {line}", path.display(), number + 1);
@@ -98,14 +107,9 @@ impl Transcript {
         self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
-    fn line(
-        &mut self,
-        number: usize,
-        line: &str,
-        needs: &mut Option<String>,
-    ) -> Result<(), String> {
+    fn line(&mut self, number: usize, line: &str, needs: &mut Needs) -> Result<(), String> {
         if line.is_empty() {
-            *needs = None;
+            *needs = Needs::default();
             return Ok(());
         }
         if line.starts_with('#') {
@@ -146,17 +150,13 @@ impl Transcript {
         Ok(())
     }
 
-    fn directive(
-        &mut self,
-        number: usize,
-        text: &str,
-        needs: &mut Option<String>,
-    ) -> Result<(), String> {
+    fn directive(&mut self, number: usize, text: &str, needs: &mut Needs) -> Result<(), String> {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         match word {
             "server" => self.options.push(rest.into()),
             "only" if rest == "resp2" => self.resp2_only = true,
-            "needs" => *needs = Some(rest.into()),
+            "needs" => needs.version = Some(rest.into()),
+            "missing" => needs.missing = true,
             "sleep" => {
                 let millis = rest.parse().map_err(|_| "sleep MILLISECONDS")?;
                 self.step(number, "", Action::Sleep(millis), needs);
@@ -177,7 +177,7 @@ impl Transcript {
         Ok(())
     }
 
-    fn step(&mut self, line: usize, connection: &str, action: Action, needs: &Option<String>) {
+    fn step(&mut self, line: usize, connection: &str, action: Action, needs: &Needs) {
         let (connection, needs) = (connection.to_owned(), needs.clone());
         self.steps.push(Step {
             line,

@@ -20,9 +20,10 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
-/// The server that this crate builds.
+/// The server that this crate builds, or the one that `FASTNESS_BINARY` names.
 pub(crate) fn fastness() -> Program {
-    let path = PathBuf::from(env!("CARGO_BIN_EXE_fastness"));
+    let named = std::env::var_os("FASTNESS_BINARY");
+    let path = PathBuf::from(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_fastness").into()));
     Program { name: "fastness", kind: Kind::Fastness, path }
 }
 
