@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::aof::filename::FileNames;
 use crate::aof::log::{Log, Recovered};
+use crate::aof::record::Position;
 use crate::command::state::{Persistence, ServerState, Stats};
 use crate::keyspace::ExpireMode;
 use crate::rng::{Rng as _, SeededRng};
@@ -87,7 +88,9 @@ impl Engine {
                 let config = &self.server.config;
                 let names = FileNames::new(&config.appenddirname, &config.appendfilename);
                 let manifest = existing_manifest(self, &names);
-                let recovered = Recovered { manifest, gated: true, ..Recovered::default() };
+                // Positions never go back: replies may still wait for older ones.
+                let position = Position(self.server.persistence.appended);
+                let recovered = Recovered { manifest, position, gated: true, ..Recovered::default() };
                 self.start_log(names, recovered)?;
                 let written = self.rewrite_now();
                 if written.is_err() {
