@@ -28,8 +28,6 @@ pub mod recovery;
 
 pub mod server;
 
-pub mod metrics;
-
 pub mod cli;
 
 /// The Redis version whose behaviour is offered, as INFO and HELLO report it.

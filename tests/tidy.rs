@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["clock", "disk", "glob", "memory", "number", "resp", "rng", "types"],
     &["keyspace", "session"],
-    &["acl", "command", "config", "logger"],
-    &["aof", "snapshot"],
+    &["config", "logger", "aof", "snapshot"],
+    &["acl", "command"],
     &["engine"],
     &["backup", "recovery"],
     &["metrics", "server"],

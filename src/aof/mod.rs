@@ -15,4 +15,3 @@ pub mod manifest;
 pub mod reader;
 pub mod record;
 pub mod syntax;
-pub mod unit;

@@ -149,7 +149,7 @@ fn serve(
     let shared = Shared::new(engine, reactors);
     let running = server::run::start(&shared, listeners, &clock, keepalive_s)
         .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
-    logger.notice(&format!(
+    logger.notice(format!(
         "Fastness {} (Redis {} compatible), pid {}, port {port}",
         env!("CARGO_PKG_VERSION"),
         crate::REDIS_VERSION,
@@ -176,7 +176,7 @@ fn recover(shared: &Arc<Shared>, logger: &Logger) -> Result<(), StartError> {
             Ok(())
         }
         Err(error) => {
-            logger.warning(&format!("Cannot load the data set: {error}"));
+            logger.warning(format!("Cannot load the data set: {error}"));
             Err(StartError::new(error.to_string(), error.next_step(&dir)))
         }
     }

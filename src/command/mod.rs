@@ -58,7 +58,7 @@ pub struct Command {
     /// What runs.
     pub handler: Handler,
     /// For a container: its subcommands.
-    pub subcommands: &'static [Command],
+    pub subcommands: &'static [Self],
 }
 
 impl Command {

@@ -28,6 +28,7 @@ impl Engine {
     pub fn cron(&mut self) {
         self.begin_batch();
         self.refresh_log_facts();
+        self.sample_memory();
         self.sample_rates();
         self.close_idle_clients();
         self.expire_waiters();
@@ -69,6 +70,18 @@ impl Engine {
             persistence.log_current_bytes = stats.base_bytes + stats.incr_bytes;
             persistence.log_base_bytes = stats.base_bytes;
             persistence.log_delayed_syncs = stats.delayed;
+        }
+    }
+
+    /// Asks the allocator how much is in use.
+    pub fn sample_memory(&mut self) {
+        let used = crate::memory::allocated_bytes();
+        let server = &mut self.server;
+        server.used_memory = used;
+        server.used_memory_peak = server.used_memory_peak.max(used);
+        if server.memory_at_start == 0 {
+            server.memory_at_start = used;
+            server.memory_overhead = used;
         }
     }
 

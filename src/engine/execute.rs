@@ -175,17 +175,17 @@ impl Engine {
             stats.rejected += 1;
         }
         let mut text = error.to_string();
-        if let Some(client) = self.sessions.client_mut(id) {
-            if let Some(transaction) = client.transaction.as_mut() {
-                transaction.failed = true;
-                if row.is_some_and(|row| row.command.name == "EXEC") {
-                    // EXEC itself refused: the transaction ends here.
-                    client.transaction = None;
-                    client.watch_broken = false;
-                    self.sessions.unwatch(id);
-                    let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
-                    text = format!("EXECABORT Transaction discarded because of: {reason}");
-                }
+        if let Some(client) = self.sessions.client_mut(id)
+            && let Some(transaction) = client.transaction.as_mut()
+        {
+            transaction.failed = true;
+            if row.is_some_and(|row| row.command.name == "EXEC") {
+                // EXEC itself refused: the transaction ends here.
+                client.transaction = None;
+                client.watch_broken = false;
+                self.sessions.unwatch(id);
+                let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
+                text = format!("EXECABORT Transaction discarded because of: {reason}");
             }
         }
         self.count_error(error);
@@ -229,10 +229,29 @@ impl Engine {
                 row.full_name
             )));
         }
+        let wants_memory = flags.has(Flags::DENYOOM)
+            || (row.command.name == "EXEC"
+                && self.sessions.client(id).is_some_and(|client| {
+                    client.transaction.as_ref().is_some_and(|queued| queued.denied_when_full)
+                }));
+        if wants_memory && self.is_out_of_memory() {
+            return Err(CommandError::OutOfMemory);
+        }
         if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
             return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
         }
         Ok(())
+    }
+
+    /// Whether memory is above `maxmemory` and nothing may be given up for it.
+    fn is_out_of_memory(&mut self) -> bool {
+        let limit = self.server.config.maxmemory;
+        if limit == 0 || self.server.used_memory <= limit {
+            return false;
+        }
+        // The sample is up to a tenth of a second old: refuse on a fresh one only.
+        self.sample_memory();
+        self.server.used_memory > limit
     }
 
     /// Why writes are refused at the moment, if they are.

@@ -11,6 +11,7 @@
 pub mod commit;
 pub mod cron;
 pub mod execute;
+pub mod info;
 pub mod persist;
 pub mod replay;
 pub mod settings;

@@ -312,7 +312,7 @@ impl Engine {
                 self.logger.notice("Background AOF rewrite finished successfully");
             }
             (Err(cause), PersistRequest::Save) => {
-                self.logger.warning(&format!("Background saving error: {cause}"));
+                self.logger.warning(format!("Background saving error: {cause}"));
             }
             (Err(cause), PersistRequest::Rewrite) => {
                 persistence.rewrite_failures += 1;
@@ -322,7 +322,7 @@ impl Engine {
                     if persistence.rewrite_failures < 3 { 0 } else { (1u64 << over).min(60) };
                 let wait = Duration::from_secs(minutes * 60);
                 persistence.rewrite_not_before = Some(self.monotonic + wait);
-                self.logger.warning(&format!("Background AOF rewrite failed: {cause}"));
+                self.logger.warning(format!("Background AOF rewrite failed: {cause}"));
             }
         }
     }
@@ -333,7 +333,7 @@ impl Engine {
         persistence.last_save_ok = true;
         persistence.last_save_at = self.ks.now;
         persistence.dirty = persistence.dirty.saturating_sub(job.dirty_at_start);
-        self.logger.notice(&format!("DB saved on disk: {} keys", job.keys));
+        self.logger.notice(format!("DB saved on disk: {} keys", job.keys));
     }
 
     /// SAVE: the whole job under the lock.
@@ -352,7 +352,7 @@ impl Engine {
                 job.abandon();
                 self.ks.snapshot_end();
                 self.server.persistence.last_save_ok = false;
-                self.logger.warning(&format!("Saving failed: {cause}"));
+                self.logger.warning(format!("Saving failed: {cause}"));
                 Err(format!("ERR {cause}"))
             }
         }

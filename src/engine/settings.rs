@@ -83,7 +83,7 @@ impl Engine {
         let temp = format!("{path}.rewrite-temp");
         durable::replace_file(self.disk.as_ref(), &temp, &path, &text)
             .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
-        self.logger.notice(&format!("CONFIG REWRITE wrote {path}."));
+        self.logger.notice(format!("CONFIG REWRITE wrote {path}."));
         Ok(true)
     }
 }

@@ -90,7 +90,8 @@ impl Engine {
                 let manifest = existing_manifest(self, &names);
                 // Positions never go back: replies may still wait for older ones.
                 let position = Position(self.server.persistence.appended);
-                let recovered = Recovered { manifest, position, gated: true, ..Recovered::default() };
+                let recovered =
+                    Recovered { manifest, position, gated: true, ..Recovered::default() };
                 self.start_log(names, recovered)?;
                 let written = self.rewrite_now();
                 if written.is_err() {

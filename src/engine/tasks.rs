@@ -25,7 +25,7 @@ impl Engine {
             Task::Shutdown { save, now: _, force } => self.shut_down(save, force, reply),
             Task::Info { sections } => {
                 self.refresh_log_facts();
-                let text = crate::metrics::info::render(self, &sections);
+                let text = super::info::render(self, &sections);
                 reply.verbatim("txt", text.as_bytes());
                 return false;
             }
@@ -208,7 +208,7 @@ impl Engine {
         self.cancel_persist();
         let wants_save = save.unwrap_or(!self.server.config.save.is_empty());
         if wants_save && let Err(cause) = self.save_now() {
-            self.logger.warning(&format!("Saving before exit failed: {cause}"));
+            self.logger.warning(format!("Saving before exit failed: {cause}"));
             if !force {
                 return Err(refused);
             }
@@ -216,7 +216,7 @@ impl Engine {
         if let Some(log) = &self.log
             && let Err(cause) = log.close()
         {
-            self.logger.warning(&format!("Syncing the log before exit failed: {cause}"));
+            self.logger.warning(format!("Syncing the log before exit failed: {cause}"));
             if !force {
                 return Err(refused);
             }

@@ -4,8 +4,8 @@
 //! the database they apply to, the keys that changed (for reply holding, WATCH, tracking, waiters) and
 //! the keyspace events. The buffers are reused from unit to unit.
 
-use crate::aof::unit::UnitBuffer;
 use crate::resp::Args;
+use crate::resp::unit::UnitBuffer;
 
 /// Event classes of `notify-keyspace-events`, one bit each.
 pub mod event {

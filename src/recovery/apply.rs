@@ -194,16 +194,28 @@ fn load_files(
     let commands = replayer.commands;
     replayer.finish();
     let mut outcome = Outcome { commands, notes: replayer_notes, ..Outcome::default() };
-    let bases = usize::from(segments.len() > facts.manifest.incrs.len());
-    outcome.incrs_kept = end.content_end.saturating_sub(bases);
-    if live.is_none() {
-        // A running log is whole, and its writer's business.
-        outcome.end = Some(end);
-        return Ok(outcome);
-    }
     let names: Vec<String> = segments.iter().map(|segment| segment.name.to_owned()).collect();
     drop(segments);
     drop(views);
+    if live.is_some() {
+        make_end_durable(disk.as_ref(), facts, files, &names, &end, &mut outcome)?;
+    }
+    outcome.end = Some(end);
+    Ok(outcome)
+}
+
+/// Keeps a torn tail beside its file, cuts it, and makes the last file's end durable.
+/// `names` are the files of `end`, in its order. A running log is whole, and its writer's business.
+fn make_end_durable(
+    disk: &dyn Disk,
+    facts: &Facts,
+    files: &[(Entry, String)],
+    names: &[String],
+    end: &LogEnd,
+    outcome: &mut Outcome,
+) -> Result<(), LoadError> {
+    let bases = usize::from(names.len() > facts.manifest.incrs.len());
+    outcome.incrs_kept = end.content_end.saturating_sub(bases);
     let path_of = |index: usize| {
         let name = names.get(index)?;
         files.iter().find(|(entry, _)| entry.name == *name).map(|(_, path)| path.clone())
@@ -212,15 +224,14 @@ fn load_files(
         && let Some(path) = path_of(*index)
     {
         let from = end.files.get(*index).map_or(0, |file| file.offset);
-        outcome.notes.push(keep_torn_tail(disk.as_ref(), &path, from, error)?);
+        outcome.notes.push(keep_torn_tail(disk, &path, from, error)?);
     }
     if let Some(last) = end.content_end.checked_sub(1)
         && let (Some(path), Some(file)) = (path_of(last), end.files.get(last))
     {
-        aof_settle(disk.as_ref(), &path, file.synced_offset, file.offset)?;
+        aof_settle(disk, &path, file.synced_offset, file.offset)?;
     }
-    outcome.end = Some(end);
-    Ok(outcome)
+    Ok(())
 }
 
 /// Copies what is about to be cut off a file into a file beside it, durably (P6).

@@ -8,6 +8,7 @@ pub mod args;
 pub mod decode;
 pub mod encode;
 pub mod inline;
+pub mod unit;
 
 pub use args::{Args, OwnedArgs};
 pub use decode::{Batch, Decoder, ProtocolError};

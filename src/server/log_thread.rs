@@ -75,7 +75,7 @@ fn report(shared: &Arc<Shared>, failure: Option<String>) {
     let mut engine = shared.lock();
     match &failure {
         Some(cause) => {
-            engine.logger.warning(&format!(
+            engine.logger.warning(format!(
                 "Writing the append-only log failed: {cause}. Writes are refused, reads go on."
             ));
         }

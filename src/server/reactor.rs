@@ -230,6 +230,8 @@ impl Reactor {
         let mut reply = Reply::new(false);
         reply.buffer = std::mem::take(&mut connection.outbox.bytes);
         let mut index = 0;
+        let mut before = reply.buffer.len();
+        let mut input_bytes = input.len() as u64;
         while index < batch.len() && !connection.waits && !connection.closing {
             let progress = self.progress();
             let mut engine = self.shared.lock();
@@ -250,12 +252,19 @@ impl Reactor {
                 connection.authenticated = client.user.is_some();
                 client.query_buffer_bytes = connection.carry.len();
                 client.output_buffer_bytes = reply.buffer.len();
-                client.input_bytes += input.len() as u64;
+                client.input_bytes += input_bytes;
+                client.output_bytes += (reply.buffer.len() - before) as u64;
             }
+            engine.server.stats.reads_processed += 1;
+            engine.server.stats.writes_processed += 1;
+            engine.server.stats.net_input_bytes += input_bytes;
+            engine.server.stats.net_output_bytes += (reply.buffer.len() - before) as u64;
             if connection.waits {
                 self.shared.deadlines.notify_one();
             }
             self.shared.unlock(engine);
+            before = reply.buffer.len();
+            input_bytes = 0;
         }
         connection.outbox.bytes = reply.buffer;
         if connection.closing { batch.len() } else { index }

@@ -100,48 +100,63 @@ fn run_reactor(index: usize, shared: &Arc<Shared>, listeners: Vec<Listener>, kee
 /// The periodic work, `hz` times a second.
 async fn cron(shared: Arc<Shared>) {
     loop {
-        let mut engine = shared.lock();
-        engine.cron();
-        let hz = engine.server.config.hz.clamp(1, 500);
-        let garbage = std::mem::take(&mut engine.server.garbage);
-        shared.unlock(engine);
-        if !garbage.is_empty() {
-            // Dropping millions of keys is nobody's turn.
-            let _ = std::thread::Builder::new().name("reclaim".to_owned()).spawn(|| drop(garbage));
-        }
-        shared.persist_signal.raise();
-        tokio::time::sleep(Duration::from_secs(1) / hz).await;
+        let pause = cron_once(&shared);
+        tokio::time::sleep(pause).await;
     }
+}
+
+fn cron_once(shared: &Shared) -> Duration {
+    let mut engine = shared.lock();
+    engine.cron();
+    let hz = engine.server.config.hz.clamp(1, 500);
+    let garbage = std::mem::take(&mut engine.server.garbage);
+    shared.unlock(engine);
+    if !garbage.is_empty() {
+        // Dropping millions of keys is nobody's turn.
+        let _ = std::thread::Builder::new().name("reclaim".to_owned()).spawn(|| drop(garbage));
+    }
+    shared.persist_signal.raise();
+    Duration::from_secs(1) / hz
 }
 
 /// Active expiry: one slice, then whoever is ready, then the next slice.
 async fn expire(shared: Arc<Shared>) {
     loop {
-        let mut engine = shared.lock();
-        let more = engine.expire_cycle();
-        shared.unlock(engine);
-        shared.log_signal_if_pending();
+        let more = expire_once(&shared);
         let pause = if more { Duration::from_millis(1) } else { EXPIRE_EVERY };
         tokio::time::sleep(pause).await;
     }
 }
 
+fn expire_once(shared: &Shared) -> bool {
+    let mut engine = shared.lock();
+    let more = engine.expire_cycle();
+    shared.unlock(engine);
+    shared.log_signal_if_pending();
+    more
+}
+
 /// Ends waits whose time is over, as soon as it is.
 async fn deadlines(shared: Arc<Shared>) {
     loop {
-        let mut engine = shared.lock();
-        engine.begin_batch();
-        engine.expire_waiters();
-        let now = engine.monotonic();
-        let next = engine.sessions.waiters.next_deadline();
-        shared.unlock(engine);
-        let pause = next.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
-        let pause = pause.unwrap_or(Duration::from_secs(3600));
+        let pause = end_overdue_waits(&shared);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = shared.deadlines.notified() => {}
         }
     }
+}
+
+/// Returns how long the next deadline is away.
+fn end_overdue_waits(shared: &Shared) -> Duration {
+    let mut engine = shared.lock();
+    engine.begin_batch();
+    engine.expire_waiters();
+    let now = engine.monotonic();
+    let next = engine.sessions.waiters.next_deadline();
+    shared.unlock(engine);
+    let pause = next.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
+    pause.unwrap_or(Duration::from_secs(3600))
 }
 
 /// SIGTERM and SIGINT shut the server down as SHUTDOWN does; a second SIGINT ends it at once.
@@ -157,17 +172,21 @@ async fn signals(shared: Arc<Shared>) {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        let mut engine = shared.lock();
-        engine.begin_batch();
-        let mut reply = Reply::new(false);
-        // A failure to save keeps the server running, as with SHUTDOWN; the log says why.
-        let outcome = engine.shut_down(None, false, &mut reply);
-        let done = engine.shutdown != ShutdownState::Running;
-        shared.unlock(engine);
-        if outcome.is_ok() && done {
-            shared.stop();
-        }
+        shut_down(&shared);
     }
+}
+
+fn shut_down(shared: &Shared) {
+    let mut engine = shared.lock();
+    engine.begin_batch();
+    let mut reply = Reply::new(false);
+    // A failure to save keeps the server running, as with SHUTDOWN; the log says why.
+    let outcome = engine.shut_down(None, false, &mut reply);
+    if let Err(text) = outcome {
+        engine.logger.warning(text);
+    }
+    // Letting go of an engine that is shut down stops the threads.
+    shared.unlock(engine);
 }
 
 impl Shared {

@@ -2,7 +2,7 @@
 //!
 //! Kept in the plain form that snapshots have, so that a stream survives load and save.
 
-use crate::snapshot::stream::StreamImage;
+use super::stream_image::StreamImage;
 
 /// A stream.
 #[derive(Clone, Debug, Default)]

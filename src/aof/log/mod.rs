@@ -37,9 +37,9 @@ use parking_lot::Mutex;
 use super::filename::{BaseFormat, FileNames};
 use super::manifest::Manifest;
 use super::record::{FRAME_LINE_LEN_MAX, Position, Salt};
-use super::unit::{UnitBuffer, put_select};
 use crate::clock::Clock;
 use crate::disk::{DiskError, DiskFile, SharedDisk};
+use crate::resp::unit::{UnitBuffer, put_select};
 use names::Names;
 
 pub use rotate::{BaseInstalled, CutPoint, NewBase};

@@ -81,7 +81,7 @@ impl UnitBuffer {
     }
 
     /// The database of the only record, when there is only one.
-    pub(super) fn only_db(&self) -> Option<u32> {
+    pub(crate) fn only_db(&self) -> Option<u32> {
         match self.records.as_slice() {
             [(db, _)] => Some(*db),
             _ => None,
@@ -90,7 +90,7 @@ impl UnitBuffer {
 }
 
 /// Appends the record that selects `db`.
-pub(super) fn put_select(out: &mut Vec<u8>, db: u32) {
+pub(crate) fn put_select(out: &mut Vec<u8>, db: u32) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(db);
     out.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n");
