@@ -10,11 +10,15 @@
 //! returns a [`CommandError`], must have changed nothing, and must have written nothing to the reply.
 
 pub mod args_tree;
+pub mod bitmap;
 pub mod connection;
 pub mod ctx;
 pub mod error;
+pub mod generic;
 pub mod help;
+pub mod hyperloglog;
 pub mod keyspec;
+pub mod scan_args;
 pub mod server;
 pub mod state;
 pub mod string;

@@ -8,7 +8,10 @@ use crate::resp::Args;
 
 /// The lists of all families. A new family file is added here and nowhere else.
 const FAMILIES: &[&[Command]] = &[
+    super::bitmap::COMMANDS,
     super::connection::COMMANDS,
+    super::generic::COMMANDS,
+    super::hyperloglog::COMMANDS,
     super::server::COMMANDS,
     super::string::COMMANDS,
     super::transactions::COMMANDS,

@@ -1,0 +1,86 @@
+//! Reading the text of a string and changing it in place.
+
+use super::super::{CommandError, Ctx};
+use crate::keyspace::{Entry, StrRef, ValueMut, ValueRef};
+
+/// The bytes of a string; an integer is written into `buffer`.
+pub(in crate::command) fn text<'v>(value: StrRef<'v>, buffer: &'v mut itoa::Buffer) -> &'v [u8] {
+    value.text(buffer)
+}
+
+/// The number of bytes in a string.
+pub(in crate::command) fn len(value: StrRef) -> usize {
+    value.len()
+}
+
+/// Writes a string, or null.
+pub(in crate::command) fn reply(reply: &mut crate::resp::Reply, value: Option<StrRef>) {
+    match value {
+        None => reply.null(),
+        Some(StrRef::Int(number)) => reply.bulk_int(number),
+        Some(StrRef::Bytes(bytes)) => reply.bulk(bytes),
+    }
+}
+
+/// The length of the string at a key that is about to be changed; zero for a missing key.
+pub(in crate::command) fn len_to_change(
+    ctx: &mut Ctx,
+    key: &[u8],
+) -> Result<Option<usize>, CommandError> {
+    match ctx.ks.peek(ctx.db, key).map(|entry| entry.value()) {
+        None => Ok(None),
+        Some(ValueRef::Str(value)) => Ok(Some(len(value))),
+        Some(_) => Err(CommandError::WrongType),
+    }
+}
+
+/// Refuses a string longer than `proto-max-bulk-len`.
+pub(in crate::command) fn check_len(ctx: &Ctx, len: usize) -> Result<(), CommandError> {
+    if ctx.origin != super::super::ctx::Origin::Log && len > ctx.limits().string_max_bytes {
+        return Err(CommandError::text(
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        ));
+    }
+    Ok(())
+}
+
+/// Changes the bytes of a string in place, which is first made `len` bytes long if it is shorter
+/// (zeros are added, a missing key is made). The caller has checked the type and the length.
+pub(in crate::command) fn edit<R>(
+    ctx: &mut Ctx,
+    key: &[u8],
+    len: usize,
+    change: impl FnOnce(&mut [u8]) -> R,
+) -> Result<R, CommandError> {
+    if !ctx.ks.contains(ctx.db, key) {
+        ctx.ks.set_string(ctx.db, key, b"", None);
+    }
+    let bytes = buffer(ctx, key)?;
+    if bytes.len() < len {
+        bytes.resize(len, 0);
+    }
+    Ok(change(bytes))
+}
+
+/// Puts bytes into the string at a key, which is made if it is missing; an expiry stays. Not even
+/// digits become an integer: Redis calls such strings `raw`.
+pub(in crate::command) fn replace_bytes(
+    ctx: &mut Ctx,
+    key: &[u8],
+    bytes: &[u8],
+) -> Result<(), CommandError> {
+    if !ctx.ks.contains(ctx.db, key) {
+        ctx.ks.set_string(ctx.db, key, b"", None);
+    }
+    let buffer = buffer(ctx, key)?;
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn buffer<'c>(ctx: &'c mut Ctx, key: &[u8]) -> Result<&'c mut Vec<u8>, CommandError> {
+    match ctx.ks.lookup_mut(ctx.db, key).map(Entry::value_mut) {
+        Some(ValueMut::Str(entry)) => Ok(entry.string_buf()),
+        _ => Err(CommandError::WrongType),
+    }
+}
