@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Writes the configuration in force back to its file.
-    pub(super) fn config_rewrite(&mut self) -> Result<bool, String> {
+    pub(super) fn config_rewrite(&self) -> Result<bool, String> {
         let path = self.server.config_file.clone();
         if path.is_empty() {
             return Err("ERR The server is running without a config file".to_owned());

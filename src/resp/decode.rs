@@ -173,7 +173,7 @@ impl Decoder {
     }
 
     fn inline(
-        &mut self,
+        &self,
         rest: &[u8],
         offset: usize,
         batch: &mut Batch,
