@@ -12,6 +12,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use super::crc64::Crc64;
+pub use super::entry::encoded_len;
 use super::primitives::{StringWriter, put_length};
 use super::record::{
     AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,

@@ -9,6 +9,7 @@
 pub mod crc64;
 pub mod dump;
 pub mod encode;
+pub mod entry;
 mod error;
 pub mod inspect;
 pub mod load;

@@ -17,8 +17,9 @@ use crate::types::limits::Limits;
 use crate::types::list::{List, Node};
 use crate::types::listpack::{self, BYTES_MAX, Element, Listpack};
 use crate::types::set::Set;
+use crate::types::thin::ThinScored;
 use crate::types::ziplist::{Ziplist, Zipmap};
-use crate::types::zset::{Change, ZSet};
+use crate::types::zset::ZSet;
 
 /// A value out of a file. Collections are never empty, except streams.
 pub enum Loaded<'a> {
@@ -186,18 +187,18 @@ impl ValueReader {
 
     fn plain_zset(&self, reader: &mut Reader<'_>, text_scores: bool) -> Parsed<Option<ZSet>> {
         let count = reader.count(if text_scores { 2 } else { 9 })?;
-        let mut set = None;
+        let offset = reader.position();
+        let mut items = Vec::new();
         for _ in 0..count {
-            let offset = reader.position();
             let member = reader.string()?;
             let score = if text_scores { reader.text_score()? } else { reader.score()? };
-            let set =
-                set.get_or_insert_with(|| ZSet::with_expected(count, member.len(), &self.limits));
-            if set.insert(&member, score, &self.limits) != Change::Added {
-                return Err(duplicate(offset, "member"));
-            }
+            items.push(ThinScored::new(score, &member));
         }
-        Ok(set)
+        if items.is_empty() {
+            return Ok(None);
+        }
+        let set = ZSet::from_items(items, &self.limits).map_err(|_| duplicate(offset, "member"))?;
+        Ok(Some(set))
     }
 
     fn packed_zset(&self, reader: &mut Reader<'_>, old: bool) -> Parsed<Option<ZSet>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use fastness::snapshot::dump::{dump, restore};
 use fastness::snapshot::encode::Encoder;
+use fastness::snapshot::entry::{dump_entry, encoded_len};
 use fastness::snapshot::inspect::inspect;
 use fastness::snapshot::load::Checksum;
 use fastness::snapshot::{LoadOptions, LoadReport, load};
@@ -166,4 +167,33 @@ fn a_restored_stream_has_its_entry() {
     );
     let text = text_of(restore(&payload, &Limits::default()).unwrap());
     assert!(text.ends_with("  entry 1-1 \"f\" \"v\"\n"), "{text}");
+}
+
+#[test]
+fn entries_of_the_keyspace_go_through_a_file() {
+    for (name, bytes, _) in vectors() {
+        let (image, _) = image(&bytes);
+        let (mut direct, mut through) = (Vec::new(), Vec::new());
+        let (mut first, mut second) = (Encoder::new(true), Encoder::new(true));
+        for ((_, key), (kept, attributes)) in image.keys {
+            let Kept::Stream(_) = kept else {
+                first.key(&mut direct, &key, kept.view(), attributes);
+                let dumped = {
+                    let mut out = Vec::new();
+                    dump(&mut out, kept.view());
+                    out
+                };
+                let value = restore(&dumped, &Limits::default()).unwrap();
+                let entry = value.into_entry(&key, attributes.expire_at_ms).unwrap();
+                let (idle, frequency) = (attributes.idle_seconds, attributes.frequency);
+                second.entry(&mut through, &entry, idle, frequency);
+                let mut again = Vec::new();
+                dump_entry(&mut again, &entry);
+                assert_eq!(again, dumped, "{name}");
+                assert_eq!(encoded_len(&entry), dumped.len() - 11, "{name}");
+                continue;
+            };
+        }
+        assert_eq!(direct, through, "{name}");
+    }
 }

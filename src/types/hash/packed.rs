@@ -214,19 +214,5 @@ pub(super) fn is_sound(list: ListpackRef<'_>, shape: Shape) -> bool {
             sound && ascends
         })
     };
-    let (mut texts, mut integers) = (Vec::new(), Vec::new());
-    for (field, _, _) in entries(list, shape) {
-        match (field.as_int(), field) {
-            (Some(value), _) | (None, Element::Int(value)) => integers.push(value),
-            (None, Element::Str(text)) => texts.push(text),
-        }
-    }
-    all_differ(&mut texts)
-        && all_differ(&mut integers)
-        && (shape == Shape::Pairs || times_are_sound())
-}
-
-fn all_differ<T: Ord>(items: &mut [T]) -> bool {
-    items.sort_unstable();
-    items.windows(2).all(|two| two[0] != two[1])
+    list.is_unique(shape.width()) && (shape == Shape::Pairs || times_are_sound())
 }

@@ -19,6 +19,7 @@
 mod element;
 mod entry;
 mod owned;
+mod unique;
 mod validate;
 mod view;
 

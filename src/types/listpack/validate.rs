@@ -1,8 +1,7 @@
 //! Checking bytes that claim to be a listpack, before anything else reads them.
 
-use std::collections::HashSet;
-
 use super::entry::{backlen_size, body_size, decode, read_backlen};
+use super::unique;
 use super::view::ListpackRef;
 use super::{COUNT_UNKNOWN, END, HEADER_BYTES};
 
@@ -91,10 +90,6 @@ impl ListpackRef<'_> {
     pub fn is_unique(&self, width: usize) -> bool {
         let width = width.max(1);
         let count = self.len();
-        if !count.is_multiple_of(width) {
-            return false;
-        }
-        let mut seen = HashSet::with_capacity(count / width);
-        self.iter().step_by(width).all(|element| seen.insert(element.to_cow()))
+        count.is_multiple_of(width) && unique::all_differ(*self, count / width, width)
     }
 }

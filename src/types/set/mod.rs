@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::types::hash64::hash64;
 use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
-use crate::types::listpack::{self, Element, IntText, Listpack};
+use crate::types::listpack::{self, Element, Listpack};
 use crate::types::sample;
 use crate::types::table::Table;
 use crate::types::thin::ThinBytes;
@@ -95,11 +95,7 @@ impl Set {
             }
             return Ok(Self { form: Form::Full(Box::new(full)) });
         }
-        let mut buffers: Vec<IntText> = (0..view.len()).map(|_| IntText::new()).collect();
-        let texts = view.iter().zip(&mut buffers).map(|(member, buffer)| member.text(buffer));
-        let mut texts: Vec<&[u8]> = texts.collect();
-        texts.sort_unstable();
-        if texts.windows(2).any(|two| two[0] == two[1]) {
+        if !view.is_unique(1) {
             return Err(NotASet);
         }
         Ok(Self { form: Form::Packed(list) })

@@ -39,6 +39,21 @@ impl Full {
         full
     }
 
+    /// The set of these members, which are in order; `None` if one occurs twice.
+    pub(super) fn from_sorted(items: Vec<ThinScored>) -> Option<Self> {
+        let mut full = Self::with_expected(items.len());
+        for item in &items {
+            let hash = hash64(item.member());
+            if full.table.find(hash, item.member()).is_some() {
+                return None;
+            }
+            full.block_bytes += item.memory_bytes();
+            full.table.insert_new(hash, item.clone());
+        }
+        full.tree = Tree::from_sorted(items);
+        Some(full)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tree.len()
     }

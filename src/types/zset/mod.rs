@@ -100,6 +100,21 @@ impl ZSet {
         Ok(set)
     }
 
+    /// The set of these members, in any order, none with a score that is no number: built from the
+    /// order at once, which is what a large set in a file gets. Files have the highest score first.
+    pub fn from_items(mut items: Vec<ThinScored>, limits: &Limits) -> Result<Self, NotAZSet> {
+        if items.len() <= limits.zset_max_listpack_entries {
+            let pairs = items.iter().map(|item| (item.member(), item.score()));
+            return Self::from_pairs(pairs, limits);
+        }
+        items.reverse();
+        if !items.is_sorted_by(|one, two| one.order(two).is_lt()) {
+            items.sort_unstable_by(ThinScored::order);
+        }
+        let full = Full::from_sorted(items).ok_or(NotAZSet)?;
+        Ok(Self { form: Form::Full(Box::new(full)) })
+    }
+
     /// The set that a (validated) listpack of a file holds. Stays as it is where it is in order and
     /// within the limits.
     pub fn from_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotAZSet> {

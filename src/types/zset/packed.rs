@@ -145,7 +145,6 @@ pub(super) fn rank_where(
 pub(super) fn is_sound(list: ListpackRef<'_>) -> bool {
     let mut elements = list.iter();
     let mut last: Option<(Element<'_>, f64)> = None;
-    let (mut texts, mut integers) = (Vec::new(), Vec::new());
     while let Some(member) = elements.next() {
         let Some(score) = elements.next().and_then(score_of) else { return false };
         let ascends = last.is_none_or(|(below, low)| {
@@ -155,17 +154,8 @@ pub(super) fn is_sound(list: ListpackRef<'_>) -> bool {
             return false;
         }
         last = Some((member, score));
-        match (member.as_int(), member) {
-            (Some(value), _) | (None, Element::Int(value)) => integers.push(value),
-            (None, Element::Str(text)) => texts.push(text),
-        }
     }
-    all_differ(&mut texts) && all_differ(&mut integers)
-}
-
-fn all_differ<T: Ord>(items: &mut [T]) -> bool {
-    items.sort_unstable();
-    items.windows(2).all(|two| two[0] != two[1])
+    list.is_unique(2)
 }
 
 fn compare_text(one: Element<'_>, two: Element<'_>) -> Ordering {

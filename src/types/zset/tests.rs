@@ -375,3 +375,37 @@ fn a_shared_order_may_go_to_another_thread() {
     assert_send::<ZSet>();
     assert_send::<Tree<ThinScored>>();
 }
+
+#[test]
+fn a_set_built_at_once_is_the_one_built_member_by_member() {
+    let limits = Limits::default();
+    let score = |index: u32| f64::from(index.wrapping_mul(2_654_435_761) >> 20);
+    for count in [0, 1, 5, 128, 129, 1000, 5000] {
+        let pairs: Vec<(String, f64)> =
+            (0..count).map(|index| (format!("member {index}"), score(index))).collect();
+        let expected = ZSet::from_pairs(pairs.iter().map(|(m, s)| (m, *s)), &limits).unwrap();
+        let sorted: Vec<(Vec<u8>, f64)> =
+            expected.iter().map(|(member, score)| (member.to_vec(), score)).collect();
+        let items = |pairs: &mut dyn Iterator<Item = (Vec<u8>, f64)>| -> Vec<ThinScored> {
+            pairs.map(|(member, score)| ThinScored::new(score, &member)).collect()
+        };
+        let orders = [
+            items(&mut pairs.iter().map(|(member, score)| (member.clone().into_bytes(), *score))),
+            items(&mut sorted.iter().cloned()),
+            items(&mut sorted.iter().rev().cloned()),
+        ];
+        for order in orders {
+            let set = ZSet::from_items(order.clone(), &limits).unwrap();
+            assert_eq!(set.encoding_name(), expected.encoding_name());
+            let found = set.iter().map(|(member, score)| (member.to_vec(), score));
+            assert!(found.eq(sorted.iter().cloned()), "{count}");
+            let all_found = sorted.iter().all(|(member, score)| set.score(member) == Some(*score));
+            assert!(all_found, "{count}");
+            if let Some(first) = order.first() {
+                let twice = ThinScored::new(first.score() + 1.0, first.member());
+                let order = order.iter().cloned().chain([twice]).collect();
+                assert!(ZSet::from_items(order, &limits).is_err(), "{count}");
+            }
+        }
+    }
+}
