@@ -71,12 +71,27 @@ fn files_and_lines_stay_short() {
             found.push(format!("{}: {count} lines, at most {LINES_MAX}", shown(&path)));
         }
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > COLUMNS_MAX {
+            if without_texts(line).chars().count() > COLUMNS_MAX {
                 found.push(format!("{}:{}: over {COLUMNS_MAX} columns", shown(&path), number + 1));
             }
         }
     }
     assert_none(&found);
+}
+
+/// The line with its string literals emptied: a sentence in quotes may be as long as it is.
+fn without_texts(line: &str) -> String {
+    let mut code = String::new();
+    let (mut inside, mut escaped) = (false, false);
+    for next in line.chars() {
+        match next {
+            '"' if !escaped => inside = !inside,
+            _ if !inside => code.push(next),
+            _ => {}
+        }
+        escaped = next == '\\' && !escaped;
+    }
+    code
 }
 
 #[test]
@@ -235,5 +250,6 @@ fn the_checks_see_what_they_look_for() {
         modules_used("let x = crate::server::run(crate::clock::now());"),
         ["server", "clock"]
     );
+    assert_eq!(without_texts(r#"a("b \" c", d)"#), "a(, d)");
     assert!(modules_used("// crate::server is not used").is_empty());
 }
