@@ -1,4 +1,4 @@
-//! Fastness: a Redis-compatible store whose acknowledged writes survive.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod clock;
 pub mod disk;
