@@ -386,6 +386,14 @@ impl Entry {
         self.replace(|key, expire| Self::new_string(key, value, expire));
     }
 
+    /// Makes the value a string that is kept as text even when it is that of an integer.
+    pub fn set_text(&mut self, value: &[u8]) {
+        match form_of(value) {
+            Form::Int => self.replace(|key, expire| Self::new_inline(key, value, expire)),
+            _ => self.set_string(value),
+        }
+    }
+
     /// Makes the value a string that is the text of an integer.
     pub fn set_int(&mut self, value: i64) {
         let shape = self.shape();

@@ -93,16 +93,16 @@ impl Pair {
                 if let Some(text) = sessions.step(command)? {
                     return Ok(Some(text));
                 }
-                if sent % COMMANDS_PER_LOOK == 0 {
-                    if let Some(text) = sessions.compare_data()? {
-                        return Ok(Some(text));
-                    }
+                if sent % COMMANDS_PER_LOOK == 0
+                    && let Some(text) = sessions.compare_data()?
+                {
+                    return Ok(Some(text));
                 }
             }
             if let Some(text) = sessions.compare_data()? {
                 return Ok(Some(text));
             }
-            if seed % 4 == 0 {
+            if seed.is_multiple_of(4) {
                 sessions.reload()?;
                 return sessions.compare_data();
             }
@@ -279,7 +279,7 @@ fn sorted(reply: &Reply) -> Option<Vec<Reply>> {
 fn pairs(reply: &Reply) -> Option<Vec<(Reply, Reply)>> {
     let mut pairs: Vec<(Reply, Reply)> = match reply {
         Reply::Map(pairs) => pairs.clone(),
-        Reply::Array(items) if items.len() % 2 == 0 => {
+        Reply::Array(items) if items.len().is_multiple_of(2) => {
             items.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
         }
         _ => return None,

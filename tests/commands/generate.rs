@@ -31,10 +31,10 @@ enum Node {
     Word(Vec<String>),
     Key(char),
     Argument(String),
-    Perhaps(Vec<Node>),
-    Repeat(Vec<Node>),
-    Counted(Vec<Node>),
-    Either(Vec<Vec<Node>>),
+    Perhaps(Vec<Self>),
+    Repeat(Vec<Self>),
+    Counted(Vec<Self>),
+    Either(Vec<Vec<Self>>),
 }
 
 pub(crate) struct Form {

@@ -8,6 +8,7 @@
 //! `differential.rs` then compares us with the real server on random commands.
 
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]

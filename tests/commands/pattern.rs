@@ -11,7 +11,7 @@ pub(crate) enum Pattern {
     Str,
     /// A string, or an error when the flag is set, that matches a glob.
     Glob(bool, Vec<u8>),
-    OneOf(Vec<Pattern>),
+    OneOf(Vec<Self>),
     Array(List),
     Set(List),
     Push(List),
@@ -89,7 +89,7 @@ impl List {
     }
 
     fn matches_pairs(&self, replies: &[Reply]) -> bool {
-        if replies.len() % 2 != 0
+        if !replies.len().is_multiple_of(2)
             || replies.len() < self.items.len()
             || (replies.len() > self.items.len() && !self.open)
         {

@@ -14,6 +14,7 @@
 //! often each directory is killed, `KILL=redis8` shows the test against the real server.
 
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]

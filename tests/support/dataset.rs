@@ -98,7 +98,7 @@ fn dump_chunk(
         if kind == "none" {
             continue; // It expired between SCAN and here.
         }
-        let mut text = format!("{kind}");
+        let mut text = kind.clone();
         match replies[0].int() {
             Some(time) if time > 0 && detail.expiry_times => {
                 text.push_str(&format!(" expires at {time}"));

@@ -174,10 +174,10 @@ pub const BITCOUNT: Command = Command {
 };
 
 fn bitcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let range = RangeArgument::parse(args, 2)?;
-    if args.len() == 3 {
+    if args.len() == 3 || args.len() > 5 {
         return Err(CommandError::Syntax);
     }
+    let range = RangeArgument::parse(args, 2)?;
     let mut buffer = itoa::Buffer::new();
     let string = ctx.ks.read_string(ctx.db, args.at(1))?;
     let bytes = string.map(|string| value::text(string, &mut buffer)).unwrap_or_default();

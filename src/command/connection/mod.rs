@@ -64,8 +64,12 @@ pub const SELECT: Command = Command {
 };
 
 fn select(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let index = number::parse_i64(args.at(1)).filter(|index| i32::try_from(*index).is_ok());
-    let index = index.ok_or(CommandError::text("ERR value is not an integer or out of range"))?;
+    let index = number::parse_i64(args.at(1)).ok_or(CommandError::NotInteger)?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let index = usize::try_from(index).ok().filter(|index| *index < ctx.ks.databases());
     let index = index.ok_or(CommandError::text("ERR DB index is out of range"))?;
     ctx.session()?.db = index;

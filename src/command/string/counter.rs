@@ -133,9 +133,11 @@ fn incrbyfloat(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Err(CommandError::NanOrInfinity);
     }
     let text = sum.to_text();
-    match ctx.ks.lookup_mut(ctx.db, key) {
-        Some(entry) => entry.set_string(text.as_bytes()),
-        None => ctx.ks.set_string(ctx.db, key, text.as_bytes(), None),
+    if !ctx.ks.contains(ctx.db, key) {
+        ctx.ks.set_string(ctx.db, key, text.as_bytes(), None);
+    }
+    if let Some(entry) = ctx.ks.lookup_mut(ctx.db, key) {
+        entry.set_text(text.as_bytes()); // A sum is text, as in Redis.
     }
     ctx.effect(&[b"SET", key, text.as_bytes(), b"KEEPTTL"]);
     ctx.changed(key, event::STRING, "incrbyfloat");
