@@ -210,7 +210,7 @@ fn syslog_datagram(facility: u8, level: LogLevel, ident: &str, pid: u32, message
 }
 
 /// `22 Nov 2026 10:00:00.000`.
-struct Timestamp(UnixMillis);
+pub(crate) struct Timestamp(pub(crate) UnixMillis);
 
 impl Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

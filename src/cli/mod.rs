@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 what was looked at is not sound or the server failed, 2 the command line
 //! or a path is wrong.
 
+pub mod check;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -27,11 +28,23 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Show what a data directory or file holds and whether every byte is sound; changes nothing.
+    ///
+    /// Exit code: 0 sound, 1 torn or damaged, 2 it could not be looked at or holds no data.
+    Check {
+        /// A data directory, an append-only file, a manifest or an RDB file, of Fastness, Redis or Valkey.
+        #[arg(default_value = "./data")]
+        path: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the subcommand that the command line asks for.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { args } => serve::run(&args),
+        Command::Check { path, json } => check::run(&path, json),
     }
 }
