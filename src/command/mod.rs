@@ -17,6 +17,7 @@ pub mod error;
 pub mod generic;
 pub mod help;
 pub mod hyperloglog;
+pub mod introspect;
 pub mod keyspec;
 pub mod scan_args;
 pub mod server;

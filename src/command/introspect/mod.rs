@@ -1,0 +1,252 @@
+//! COMMAND and its subcommands: the table as clients ask for it.
+
+pub mod categories;
+mod docs;
+mod info;
+
+use super::help::reply_help;
+use super::table::{Row, table};
+use super::{Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc};
+use crate::glob;
+
+pub const COMMANDS: &[Command] = &[COMMAND];
+
+/// All of them may run while the data set is loaded: clients ask when they connect.
+const SUB: Command = Command {
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::SENTINEL),
+    group: Group::Server,
+    categories: &["connection"],
+    ..Command::BASE
+};
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+const ALL: &str = "O(N) where N is the total number of Redis commands";
+const SOME: &str = "O(N) where N is the number of commands to look up";
+const ARGUMENTS: &str = "O(N) where N is the number of arguments to the command";
+
+pub const COMMAND: Command = Command {
+    name: "COMMAND",
+    arity: -1,
+    tips: ANY_ORDER,
+    doc: doc("2.8.13", ALL, "Returns detailed information about all commands."),
+    handler: Handler::Plain(all),
+    subcommands: &[
+        Command {
+            name: "COUNT",
+            arity: 2,
+            doc: doc("2.8.13", "O(1)", "Returns a count of commands."),
+            handler: Handler::Plain(|ctx, _| {
+                ctx.reply.count(table().commands().count());
+                Ok(())
+            }),
+            ..SUB
+        },
+        Command {
+            name: "DOCS",
+            arity: -2,
+            args: "[command-name ...]",
+            tips: ANY_ORDER,
+            doc: doc(
+                "7.0.0",
+                SOME,
+                "Returns documentary information about one, multiple or all commands.",
+            ),
+            handler: Handler::Plain(documentation),
+            ..SUB
+        },
+        Command {
+            name: "GETKEYS",
+            arity: -3,
+            args: "command [arg ...]",
+            doc: doc("2.8.13", ARGUMENTS, "Extracts the key names from an arbitrary command."),
+            handler: Handler::Plain(|ctx, args| keys(ctx, args, false)),
+            ..SUB
+        },
+        Command {
+            name: "GETKEYSANDFLAGS",
+            arity: -3,
+            args: "command [arg ...]",
+            doc: doc(
+                "7.0.0",
+                ARGUMENTS,
+                "Extracts the key names and access flags for an arbitrary command.",
+            ),
+            handler: Handler::Plain(|ctx, args| keys(ctx, args, true)),
+            ..SUB
+        },
+        Command {
+            name: "HELP",
+            arity: 2,
+            doc: doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands."),
+            handler: Handler::Plain(help),
+            ..SUB
+        },
+        Command {
+            name: "INFO",
+            arity: -2,
+            args: "[command-name ...]",
+            tips: ANY_ORDER,
+            doc: Doc {
+                history: &[(
+                    "7.0.0",
+                    "Allowed to be called with no argument to get info on all commands.",
+                )],
+                ..doc("2.8.13", SOME, "Returns information about one, multiple or all commands.")
+            },
+            handler: Handler::Plain(information),
+            ..SUB
+        },
+        Command {
+            name: "LIST",
+            arity: -2,
+            args: "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern:pattern>]",
+            tips: ANY_ORDER,
+            doc: doc("7.0.0", ALL, "Returns a list of command names."),
+            handler: Handler::Plain(list),
+            ..SUB
+        },
+    ],
+    ..SUB
+};
+
+fn all(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    ctx.reply.array(table().commands().count());
+    for row in table().commands() {
+        info::write(ctx.reply, row);
+    }
+    Ok(())
+}
+
+fn information(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    if args.len() == 2 {
+        return all(ctx, args);
+    }
+    ctx.reply.array(args.len() - 2);
+    for name in args.iter().skip(2) {
+        match table().by_full_name(name) {
+            Some(row) => info::write(ctx.reply, row),
+            None => ctx.reply.null_array(),
+        }
+    }
+    Ok(())
+}
+
+fn documentation(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let rows: Vec<&Row> = match args.len() {
+        2 => table().commands().collect(),
+        _ => args.iter().skip(2).filter_map(|name| table().by_full_name(name)).collect(),
+    };
+    ctx.reply.map(rows.len());
+    for row in rows {
+        ctx.reply.bulk(row.full_name.as_bytes());
+        docs::write(ctx.reply, row);
+    }
+    Ok(())
+}
+
+fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let names: Vec<&str> = match args.len() {
+        2 => table().commands().map(|row| row.full_name.as_str()).collect(),
+        5 if args.is(2, "FILTERBY") => {
+            let wanted = args.at(4);
+            let keep: Box<dyn Fn(&Row) -> bool> = if args.is(3, "MODULE") {
+                // There are no modules.
+                Box::new(|_| false)
+            } else if args.is(3, "ACLCAT") {
+                let wanted = String::from_utf8_lossy(wanted).to_lowercase();
+                Box::new(move |row| categories::belongs(row, &wanted))
+            } else if args.is(3, "PATTERN") {
+                Box::new(|row| glob::matches(wanted, row.full_name.as_bytes(), true))
+            } else {
+                return Err(CommandError::Syntax);
+            };
+            table()
+                .rows()
+                .iter()
+                .filter(|row| keep(row))
+                .map(|row| row.full_name.as_str())
+                .collect()
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    ctx.reply.array(names.len());
+    for name in names {
+        ctx.reply.bulk(name.as_bytes());
+    }
+    Ok(())
+}
+
+/// GETKEYS and, with flags, GETKEYSANDFLAGS.
+fn keys(ctx: &mut Ctx, args: &Args, with_flags: bool) -> CommandResult {
+    let request = args.tail(2);
+    let row =
+        table().find(&request).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
+    let command = row.command;
+    if command.keys.is_empty() && command.key_finder.is_none() {
+        return Err(CommandError::text("ERR The command has no key arguments"));
+    }
+    if !command.accepts(request.len()) {
+        return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
+    }
+    let found = key_positions(command, &request);
+    if found.is_empty() && !command.flags.has(Flags::NO_MANDATORY_KEYS) {
+        return Err(CommandError::text("ERR Invalid arguments specified for command"));
+    }
+    ctx.reply.array(found.len());
+    for (at, flags) in found {
+        if !with_flags {
+            ctx.reply.bulk(request.at(at));
+            continue;
+        }
+        ctx.reply.array(2);
+        ctx.reply.bulk(request.at(at));
+        ctx.reply.set(flags.len());
+        for flag in flags {
+            ctx.reply.simple(flag);
+        }
+    }
+    Ok(())
+}
+
+/// Where the keys of a request are, and what is done to each.
+fn key_positions(command: &Command, request: &Args) -> Vec<(usize, Vec<&'static str>)> {
+    let mut found = Vec::new();
+    for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
+        for at in spec.positions(request) {
+            found.push((at, info::spec_flags(spec)));
+        }
+    }
+    let Some(finder) = command.key_finder else { return found };
+    let of = |at: usize| {
+        let known = found.iter().find(|(other, _)| *other == at).map(|(_, flags)| flags.clone());
+        // A key that no specification can express belongs to the last one, which says so.
+        known.unwrap_or_else(|| command.keys.last().map(info::spec_flags).unwrap_or_default())
+    };
+    finder(request).into_iter().map(|at| (at, of(at))).collect()
+}
+
+fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    reply_help(
+        ctx,
+        "COMMAND",
+        &[
+            "(no subcommand)",
+            "    Return details about all Redis commands.",
+            "COUNT",
+            "    Return the total number of commands in this Redis server.",
+            "LIST",
+            "    Return a list of all commands in this Redis server.",
+            "INFO [<command-name> ...]",
+            "    Return details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "DOCS [<command-name> ...]",
+            "    Return documentation details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "GETKEYS <full-command>",
+            "    Return the keys from a full Redis command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    Return the keys and the access flags from a full Redis command.",
+        ],
+    )
+}
