@@ -173,6 +173,8 @@ fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
         let by = options.by.is_some();
         items.sort_by(|a, b| {
             let order = compare(a, b, options.alpha, by);
+            // What lies in a set in no order must not be stored in one that depends on chance.
+            let order = if is_set { order.then_with(|| a.element.cmp(&b.element)) } else { order };
             if options.descending { order.reverse() } else { order }
         });
     }
