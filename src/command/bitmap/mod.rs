@@ -140,9 +140,6 @@ impl RangeArgument {
     fn resolve(&self, bytes: usize) -> Option<BitRange> {
         let len = i64::try_from(bytes).ok()?;
         let units = if self.in_bits { len.checked_mul(8)? } else { len };
-        if self.start < 0 && self.end < 0 && self.start > self.end {
-            return None;
-        }
         let absolute =
             |index: i64| if index < 0 { (units + index.max(-units)).max(0) } else { index };
         let (start, end) = (absolute(self.start), absolute(self.end).min(units - 1));
@@ -181,7 +178,10 @@ fn bitcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let mut buffer = itoa::Buffer::new();
     let string = ctx.ks.read_string(ctx.db, args.at(1))?;
     let bytes = string.map(|string| value::text(string, &mut buffer)).unwrap_or_default();
-    let count = range.resolve(bytes.len()).map_or(0, |range| bits::count(bytes, range));
+    // Both from the end and the wrong way round: nothing, even where cutting would leave a byte.
+    let reversed = range.start < 0 && range.end < 0 && range.start > range.end;
+    let range = range.resolve(bytes.len()).filter(|_| !reversed);
+    let count = range.map_or(0, |range| bits::count(bytes, range));
     ctx.reply.int(i64::try_from(count).unwrap_or(i64::MAX));
     Ok(())
 }

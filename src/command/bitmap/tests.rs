@@ -37,6 +37,7 @@ fn ranges_count_from_the_end_too() {
     assert_eq!(resolve(1, 100, false), Some((8, 31)));
     assert_eq!(resolve(-100, -100, false), Some((0, 7)));
     assert_eq!(resolve(-1, -2, false), None);
+    assert_eq!(resolve(-5, -20, false), Some((0, 7)), "BITPOS cuts first");
     assert_eq!(resolve(4, 5, false), None);
     assert_eq!(RangeArgument::WHOLE.resolve(0), None);
     assert_eq!(resolve(i64::MIN, i64::MAX, true), Some((0, 31)));

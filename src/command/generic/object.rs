@@ -5,7 +5,7 @@ use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
 };
 use super::inspect;
-use crate::keyspace::Entry;
+use crate::keyspace::{Entry, StrRef, ValueRef};
 
 pub(super) const TYPE: Command = Command {
     name: "TYPE",
@@ -99,16 +99,17 @@ fn idletime(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 const REFCOUNT: Command = Command {
     name: "REFCOUNT",
-    doc: doc("2.2.3", "O(1)", "Returns the reference count of a value: always 1."),
+    doc: doc("2.2.3", "O(1)", "Returns the reference count of a value: 1, but for small integers."),
     handler: Handler::Plain(refcount),
     ..SUBCOMMAND
 };
 
 fn refcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    if ctx.ks.contains(ctx.db, args.at(2)) {
-        ctx.reply.int(1)
-    } else {
-        ctx.reply.null()
+    match ctx.ks.peek(ctx.db, args.at(2)).map(Entry::value) {
+        None => ctx.reply.null(),
+        // Redis shares one object among all keys with the same small number, and counts no more.
+        Some(ValueRef::Str(StrRef::Int(0..10_000))) => ctx.reply.int(i64::from(i32::MAX)),
+        Some(_) => ctx.reply.int(1),
     }
     Ok(())
 }

@@ -91,16 +91,34 @@ enum Change<'a> {
     Set(Time<'a>),
 }
 
+impl<'a> Change<'a> {
+    /// Reads the options; one may be given twice, two may not.
+    fn parse(args: &Args<'a>) -> Result<Self, CommandError> {
+        let mut change = Self::None;
+        let mut at = 2;
+        while let Some(word) = args.get(at) {
+            if args.is(at, "PERSIST") && !matches!(change, Self::Set(_)) {
+                change = Self::Persist;
+                at += 1;
+                continue;
+            }
+            let text = args.get(at + 1).ok_or(CommandError::Syntax)?;
+            let time = options::time(word, text).ok_or(CommandError::Syntax)?;
+            match &change {
+                Self::None => {}
+                Self::Set(old) if old.is_given_as(&time) => {}
+                _ => return Err(CommandError::Syntax),
+            }
+            change = Self::Set(time);
+            at += 2;
+        }
+        Ok(change)
+    }
+}
+
 fn getex(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
-    let change = match (args.len(), args.get(2), args.get(3)) {
-        (2, _, _) => Change::None,
-        (3, Some(_), _) if args.is(2, "PERSIST") => Change::Persist,
-        (4, Some(word), Some(text)) => {
-            Change::Set(options::time(word, text).ok_or(CommandError::Syntax)?)
-        }
-        _ => return Err(CommandError::Syntax),
-    };
+    let change = Change::parse(args)?;
     // A missing key or a wrong type is found before a bad time.
     let Some(found) = ctx.ks.read_string(ctx.db, key)? else {
         ctx.reply.null();

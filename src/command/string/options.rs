@@ -34,6 +34,11 @@ impl Time<'_> {
         self.add_up(number, ctx)
     }
 
+    /// Whether both come from the same option.
+    pub(in crate::command) fn is_given_as(&self, other: &Self) -> bool {
+        (self.in_seconds, self.is_absolute) == (other.in_seconds, other.is_absolute)
+    }
+
     fn add_up(&self, number: i64, ctx: &Ctx) -> Result<UnixMillis, CommandError> {
         let factor = if self.in_seconds { 1000 } else { 1 };
         let base = if self.is_absolute { 0 } else { ctx.now };
@@ -50,6 +55,17 @@ pub(in crate::command) enum Expiry<'a> {
     /// KEEPTTL: as it was.
     Keep,
     At(Time<'a>),
+}
+
+impl Expiry<'_> {
+    /// Whether an option may follow: only the same one again, never another.
+    fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Clear, _) | (Self::Keep, Self::Keep) => true,
+            (Self::At(old), Self::At(new)) => old.is_given_as(&new),
+            _ => false,
+        }
+    }
 }
 
 /// When a command is to do its work.
@@ -139,7 +155,7 @@ impl<'a> SetOptions<'a> {
     pub(in crate::command) const PLAIN: Self =
         Self { condition: Condition::Always, returns_old: false, expiry: Expiry::Clear };
 
-    /// Reads the arguments from `at` on. `is_single`: SET's own words, GET and comparisons, are known.
+    /// Reads the arguments from `at` on; of an option given twice the last counts. `is_single`: SET's own words, GET and comparisons, are known.
     pub(in crate::command) fn parse(
         args: &Args<'a>,
         mut at: usize,
@@ -147,23 +163,27 @@ impl<'a> SetOptions<'a> {
     ) -> Result<Self, CommandError> {
         let mut options = Self::PLAIN;
         while let Some(word) = args.get(at) {
-            let condition_free = options.condition == Condition::Always;
-            let expiry_free = options.expiry == Expiry::Clear;
-            if args.is(at, "NX") && condition_free {
+            let free = |other| [Condition::Always, other].contains(&options.condition);
+            if args.is(at, "NX") && free(Condition::Absent) {
                 options.condition = Condition::Absent;
-            } else if args.is(at, "XX") && condition_free {
+            } else if args.is(at, "XX") && free(Condition::Present) {
                 options.condition = Condition::Present;
             } else if args.is(at, "GET") && is_single {
                 options.returns_old = true;
-            } else if args.is(at, "KEEPTTL") && expiry_free {
+            } else if args.is(at, "KEEPTTL") && options.expiry.may_become(Expiry::Keep) {
                 options.expiry = Expiry::Keep;
             } else {
                 let operand = args.get(at + 1).ok_or(CommandError::Syntax)?;
                 let comparison =
                     if is_single { Condition::comparison(word, operand) } else { None };
-                match (comparison, time(word, operand)) {
-                    (Some(condition), _) if condition_free => options.condition = condition?,
-                    (None, Some(time)) if expiry_free => options.expiry = Expiry::At(time),
+                let expiry = time(word, operand).map(Expiry::At);
+                match (comparison, expiry) {
+                    (Some(condition), _) if options.condition == Condition::Always => {
+                        options.condition = condition?;
+                    }
+                    (None, Some(expiry)) if options.expiry.may_become(expiry) => {
+                        options.expiry = expiry;
+                    }
                     _ => return Err(CommandError::Syntax),
                 }
                 at += 1;

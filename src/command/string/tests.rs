@@ -31,6 +31,9 @@ fn options_of_set_exclude_one_another() {
     }
     let (returns_old, _) = parse(&["get", "nx", "ex", "10"]).unwrap();
     assert!(returns_old);
+    let (_, text) = parse(&["EX", "1", "NX", "EX", "2", "NX"]).unwrap();
+    assert!(text.contains("[50]"), "the last one counts: {text}");
+    assert!(parse(&["KEEPTTL", "KEEPTTL"]).is_ok());
     assert!(parse(&["IFDEQ", "0123456789abcdef"]).is_ok());
     assert!(matches!(parse(&["IFDEQ", "0123"]), Err(CommandError::Text(_))));
     assert!(matches!(parse(&["IFDEQ", "+123456789abcdef"]), Err(CommandError::Text(_))));
