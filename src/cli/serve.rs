@@ -215,6 +215,7 @@ fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> 
         memory_overhead: 0,
         memory_at_start: 0,
         garbage: Vec::new(),
+        slow_log: Default::default(),
     }
 }
 

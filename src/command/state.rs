@@ -41,6 +41,8 @@ pub struct ServerState {
     pub memory_at_start: u64,
     /// Tables taken away by FLUSHALL ASYNC, for the reclaim thread.
     pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+    /// Commands that took long.
+    pub slow_log: super::server::slowlog::SlowLog,
     /// The port in use.
     pub tcp_port: u16,
 }

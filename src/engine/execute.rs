@@ -149,6 +149,7 @@ impl Engine {
             self.ks.effects.record_as_sent(db, args);
         }
         let elapsed_us = self.lap_us();
+        self.note_slow(id, row, args, elapsed_us, origin);
         self.server.stats.commands_processed += 1;
         if let Some(stats) = self.server.command_stats.get_mut(row.index) {
             stats.calls += 1;

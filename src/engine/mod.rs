@@ -15,6 +15,7 @@ pub mod info;
 pub mod persist;
 pub mod replay;
 pub mod settings;
+mod slow;
 pub mod start;
 pub mod tasks;
 pub mod waiting;

@@ -27,6 +27,7 @@ impl Engine {
             config_file: String::new(),
             executable: String::new(),
             garbage: Vec::new(),
+            slow_log: Default::default(),
             ..*server
         };
         let mut loader = Self::new(

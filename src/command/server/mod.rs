@@ -4,7 +4,9 @@ pub mod config;
 pub mod debug;
 pub mod flush;
 pub mod info;
+pub mod memory;
 pub mod save;
+pub mod slowlog;
 
 use super::Command;
 
@@ -19,9 +21,11 @@ pub const COMMANDS: &[Command] = &[
     info::INFO,
     save::LASTSAVE,
     info::LOLWUT,
+    memory::MEMORY,
     info::ROLE,
     save::SAVE,
     save::SHUTDOWN,
+    slowlog::SLOWLOG,
     flush::SWAPDB,
     info::TIME,
 ];
