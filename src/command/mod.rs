@@ -21,10 +21,13 @@ pub mod introspect;
 pub mod keyspec;
 pub mod scan_args;
 pub mod server;
+pub mod set;
 pub mod state;
+pub mod store;
 pub mod string;
 pub mod table;
 pub mod transactions;
+pub mod zset;
 
 pub use ctx::{Ctx, Task};
 pub use error::CommandError;

@@ -14,8 +14,10 @@ const FAMILIES: &[&[Command]] = &[
     super::hyperloglog::COMMANDS,
     super::introspect::COMMANDS,
     super::server::COMMANDS,
+    super::set::COMMANDS,
     super::string::COMMANDS,
     super::transactions::COMMANDS,
+    super::zset::COMMANDS,
 ];
 
 /// Longest name that is looked up; longer ones cannot be commands.

@@ -299,6 +299,13 @@ impl Keyspace {
         void
     }
 
+    /// The entry of a key that this unit has looked up before, without any bookkeeping and by shared
+    /// reference, so that several keys can be read at the same time. The lookup before it removed
+    /// the key if its time was over.
+    pub fn again(&self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.dbs.get(db)?.table.find(hash64(key), key)
+    }
+
     fn read_quiet<T: Typed>(&self, db: usize, key: &[u8]) -> Option<&T> {
         T::of(self.dbs.get(db)?.table.find(hash64(key), key)?.value())
     }
