@@ -124,7 +124,7 @@ fn information(ctx: &mut Ctx, args: &Args) -> CommandResult {
     for name in args.iter().skip(2) {
         match table().by_full_name(name) {
             Some(row) => info::write(ctx.reply, row),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Ok(())
@@ -145,7 +145,7 @@ fn documentation(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let names: Vec<&str> = match args.len() {
-        2 => table().commands().map(|row| row.full_name.as_str()).collect(),
+        2 => table().rows().iter().map(|row| row.full_name.as_str()).collect(),
         5 if args.is(2, "FILTERBY") => {
             let wanted = args.at(4);
             let keep: Box<dyn Fn(&Row) -> bool> = if args.is(3, "MODULE") {

@@ -170,9 +170,10 @@ pub const SLOWLOG: Command = Command {
 fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let count = match args.get(2) {
         _ if args.len() > 3 => {
-            return Err(CommandError::text(
-                "ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.",
-            ));
+            return Err(CommandError::owned(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
+                String::from_utf8_lossy(args.at(1))
+            )));
         }
         None => 10,
         Some(count) => match number::parse_i64(count) {
