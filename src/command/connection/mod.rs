@@ -5,7 +5,6 @@ pub mod client_list;
 pub mod hello;
 
 use super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
-use crate::number;
 use crate::session::{ClientFlags, ReplyMode};
 
 pub const COMMANDS: &[Command] =
@@ -64,14 +63,7 @@ pub const SELECT: Command = Command {
 };
 
 fn select(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let index = number::parse_i64(args.at(1)).ok_or(CommandError::NotInteger)?;
-    if i32::try_from(index).is_err() {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between -2147483648 and 2147483647",
-        ));
-    }
-    let index = usize::try_from(index).ok().filter(|index| *index < ctx.ks.databases());
-    let index = index.ok_or(CommandError::text("ERR DB index is out of range"))?;
+    let index = crate::command::generic::database(ctx, args.at(1))?;
     ctx.session()?.db = index;
     ctx.reply.ok();
     Ok(())

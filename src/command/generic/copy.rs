@@ -69,8 +69,14 @@ fn put(ctx: &mut Ctx, db: usize, entry: Entry) {
     }
 }
 
-fn database(ctx: &Ctx, text: &[u8]) -> Result<usize, CommandError> {
+/// The database that an argument names.
+pub(in crate::command) fn database(ctx: &Ctx, text: &[u8]) -> Result<usize, CommandError> {
     let number = number::parse_i64(text).ok_or(CommandError::NotInteger)?;
+    if i32::try_from(number).is_err() {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let db = usize::try_from(number).ok().filter(|db| *db < ctx.ks.databases());
     db.ok_or(CommandError::text("ERR DB index is out of range"))
 }

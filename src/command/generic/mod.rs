@@ -16,6 +16,8 @@ mod wait;
 mod tests;
 
 use super::{Command, Ctx};
+pub(in crate::command) use copy::database;
+
 use crate::keyspace::{Entry, event};
 
 pub const COMMANDS: &[Command] = &[
