@@ -80,7 +80,7 @@ fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn set(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     if !args.len().is_multiple_of(2) {
-        return Err(CommandError::Arity("config|set".to_owned()));
+        return Err(CommandError::Syntax);
     }
     let pairs = (2..args.len())
         .step_by(2)
