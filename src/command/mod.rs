@@ -19,6 +19,7 @@ pub mod help;
 pub mod hyperloglog;
 pub mod introspect;
 pub mod keyspec;
+pub mod list;
 pub mod scan_args;
 pub mod server;
 pub mod set;

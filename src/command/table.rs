@@ -13,6 +13,7 @@ const FAMILIES: &[&[Command]] = &[
     super::generic::COMMANDS,
     super::hyperloglog::COMMANDS,
     super::introspect::COMMANDS,
+    super::list::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
     super::string::COMMANDS,
