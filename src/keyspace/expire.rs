@@ -4,7 +4,7 @@
 //! tracking, an `expired` event. The active cycle walks segments in hash order and opens only those
 //! whose earliest expiry has passed, so keys without expiry cost it nothing.
 
-use super::{Entry, ExpireMode, Keyspace, event};
+use super::{Entry, ExpireMode, Keyspace, ValueMut, ValueRef, event};
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
 
@@ -39,6 +39,32 @@ impl Keyspace {
             self.stats.expired += 1;
             self.effects.record(db, &[b"DEL", key]);
             self.changed(db, key, event::EXPIRED, "expired");
+        }
+    }
+
+    /// Removes the fields of a hash whose time is over, and the hash if none is left.
+    pub(super) fn expire_fields(&mut self, db: usize, key: &[u8], hash: u64) {
+        let now = u64::try_from(self.now).unwrap_or(0);
+        let entry = self.dbs.get(db).and_then(|db| db.table.find(hash, key));
+        let earliest = match entry.map(Entry::value) {
+            Some(ValueRef::Hash(fields)) => fields.earliest_expire(),
+            _ => None,
+        };
+        if earliest.is_none_or(|at| at >= now) {
+            return;
+        }
+        self.before_write(db, hash);
+        let effects = &mut self.effects;
+        let entry = self.dbs.get_mut(db).and_then(|db| db.table.find_mut(hash, key));
+        let Some(ValueMut::Hash(fields)) = entry.map(Entry::value_mut) else { return };
+        fields.take_expired(now, usize::MAX, &mut |field, _| {
+            field.with_bytes(|field| effects.record(db, &[b"HDEL", key, field]));
+        });
+        let now_empty = fields.is_empty();
+        self.changed(db, key, event::HASH, "hexpired");
+        if now_empty {
+            self.remove(db, key);
+            self.changed(db, key, event::GENERIC, "del");
         }
     }
 

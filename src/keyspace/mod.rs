@@ -455,6 +455,9 @@ impl Keyspace {
 
     /// Puts in a key that was loaded; what was there before comes back.
     pub fn load(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+        if let ValueRef::Hash(hash) = entry.value() {
+            self.field_expiry |= hash.earliest_expire().is_some();
+        }
         self.insert(db, entry)
     }
 
@@ -487,6 +490,9 @@ impl Keyspace {
             .and_then(|db| db.table.find(hash, key).and_then(Entry::expire_at));
         if at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active {
             self.expire_now(db, key);
+        }
+        if self.field_expiry && self.expire_mode == ExpireMode::Active {
+            self.expire_fields(db, key, hash);
         }
         hash
     }

@@ -31,7 +31,7 @@ const POP: Command = Command {
     ..Command::BASE
 };
 
-pub const BLPOP: Command = Command {
+pub(super) const BLPOP: Command = Command {
     name: "BLPOP",
     doc: Doc {
         since: "2.0.0",
@@ -48,7 +48,7 @@ fn blpop(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     pop_or_wait(ctx, args, End::Left)
 }
 
-pub const BRPOP: Command = Command {
+pub(super) const BRPOP: Command = Command {
     name: "BRPOP",
     doc: Doc {
         since: "2.0.0",
@@ -83,7 +83,7 @@ fn pop_or_wait(ctx: &mut Ctx, args: &Args, end: End) -> Result<Outcome, CommandE
     wait(ctx, &keys, deadline)
 }
 
-pub const BLMPOP: Command = Command {
+pub(super) const BLMPOP: Command = Command {
     name: "BLMPOP",
     arity: -5,
     flags: Flags::WRITE.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS),
@@ -109,7 +109,7 @@ fn blmpop(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     wait(ctx, &request.keys, deadline)
 }
 
-pub const BLMOVE: Command = Command {
+pub(super) const BLMOVE: Command = Command {
     name: "BLMOVE",
     arity: 6,
     flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::BLOCKING),
@@ -133,7 +133,7 @@ fn blmove(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     move_or_wait(ctx, args, (from, to), deadline, &record)
 }
 
-pub const BRPOPLPUSH: Command = Command {
+pub(super) const BRPOPLPUSH: Command = Command {
     name: "BRPOPLPUSH",
     arity: 4,
     flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::BLOCKING),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::types::List;
 
-pub const LINSERT: Command = Command {
+pub(super) const LINSERT: Command = Command {
     name: "LINSERT",
     arity: 5,
     flags: Flags::WRITE.or(Flags::DENYOOM),
@@ -44,7 +44,7 @@ fn linsert(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LREM: Command = Command {
+pub(super) const LREM: Command = Command {
     name: "LREM",
     arity: 4,
     flags: Flags::WRITE,
@@ -80,7 +80,7 @@ fn lrem(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LSET: Command = Command {
+pub(super) const LSET: Command = Command {
     name: "LSET",
     arity: 4,
     flags: Flags::WRITE.or(Flags::DENYOOM),
@@ -110,7 +110,7 @@ fn lset(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LTRIM: Command = Command {
+pub(super) const LTRIM: Command = Command {
     name: "LTRIM",
     arity: 4,
     flags: Flags::WRITE,

@@ -27,7 +27,7 @@ const fn pop_doc(summary: &'static str) -> Doc {
     }
 }
 
-pub const LPOP: Command = Command {
+pub(super) const LPOP: Command = Command {
     name: "LPOP",
     doc: pop_doc("Removes and returns the first elements of a list, and an empty list with them."),
     handler: Handler::Plain(lpop),
@@ -38,7 +38,7 @@ fn lpop(ctx: &mut Ctx, args: &Args) -> CommandResult {
     pop(ctx, args, End::Left)
 }
 
-pub const RPOP: Command = Command {
+pub(super) const RPOP: Command = Command {
     name: "RPOP",
     doc: pop_doc("Removes and returns the last elements of a list, and an empty list with them."),
     handler: Handler::Plain(rpop),
@@ -121,7 +121,7 @@ pub(super) fn pop_many(
     Ok(count)
 }
 
-pub const LMPOP: Command = Command {
+pub(super) const LMPOP: Command = Command {
     name: "LMPOP",
     arity: -4,
     flags: Flags::WRITE.or(Flags::MOVABLE_KEYS),

@@ -27,7 +27,7 @@ const fn push_doc(
     Doc { since, complexity: COMPLEXITY, summary, history, deprecated: None }
 }
 
-pub const LPUSH: Command = Command {
+pub(super) const LPUSH: Command = Command {
     name: "LPUSH",
     doc: push_doc(
         "1.0.0",
@@ -42,7 +42,7 @@ fn lpush(ctx: &mut Ctx, args: &Args) -> CommandResult {
     push(ctx, args, End::Left)
 }
 
-pub const RPUSH: Command = Command {
+pub(super) const RPUSH: Command = Command {
     name: "RPUSH",
     doc: push_doc(
         "1.0.0",
@@ -57,7 +57,7 @@ fn rpush(ctx: &mut Ctx, args: &Args) -> CommandResult {
     push(ctx, args, End::Right)
 }
 
-pub const LPUSHX: Command = Command {
+pub(super) const LPUSHX: Command = Command {
     name: "LPUSHX",
     doc: push_doc(
         "2.2.0",
@@ -72,7 +72,7 @@ fn lpushx(ctx: &mut Ctx, args: &Args) -> CommandResult {
     push_existing(ctx, args, End::Left)
 }
 
-pub const RPUSHX: Command = Command {
+pub(super) const RPUSHX: Command = Command {
     name: "RPUSHX",
     doc: push_doc(
         "2.2.0",

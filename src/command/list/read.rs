@@ -7,7 +7,7 @@ use super::{
 };
 use crate::types::List;
 
-pub const LINDEX: Command = Command {
+pub(super) const LINDEX: Command = Command {
     name: "LINDEX",
     arity: 3,
     flags: Flags::READONLY,
@@ -36,7 +36,7 @@ fn lindex(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LLEN: Command = Command {
+pub(super) const LLEN: Command = Command {
     name: "LLEN",
     arity: 2,
     flags: Flags::READONLY.or(Flags::FAST),
@@ -54,7 +54,7 @@ fn llen(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LRANGE: Command = Command {
+pub(super) const LRANGE: Command = Command {
     name: "LRANGE",
     arity: 4,
     flags: Flags::READONLY,
@@ -86,7 +86,7 @@ fn lrange(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const LPOS: Command = Command {
+pub(super) const LPOS: Command = Command {
     name: "LPOS",
     arity: -3,
     flags: Flags::READONLY,

@@ -12,7 +12,7 @@ pub(super) const KEYS: &[KeySpec] = &[
     KeySpec::at(2, Access::ReadWrite, &["insert"]),
 ];
 
-pub const LMOVE: Command = Command {
+pub(super) const LMOVE: Command = Command {
     name: "LMOVE",
     arity: 5,
     flags: Flags::WRITE.or(Flags::DENYOOM),
@@ -32,7 +32,7 @@ fn lmove(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub const RPOPLPUSH: Command = Command {
+pub(super) const RPOPLPUSH: Command = Command {
     name: "RPOPLPUSH",
     arity: 3,
     flags: Flags::WRITE.or(Flags::DENYOOM),
