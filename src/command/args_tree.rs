@@ -202,7 +202,7 @@ fn oneof_name(children: &[Argument]) -> &'static str {
     if has(&"NX") && has(&"XX") {
         return "condition";
     }
-    NAMES.iter().find(|(words, _)| words.iter().any(|word| has(word))).map_or("option", |row| row.1)
+    NAMES.iter().find(|(words, _)| words.iter().any(&has)).map_or("option", |row| row.1)
 }
 
 #[cfg(test)]

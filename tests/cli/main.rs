@@ -1,5 +1,6 @@
 //! `fastness check` from the outside: what it prints, what it answers, and that it changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
 
 use std::collections::BTreeMap;

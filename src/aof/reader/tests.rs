@@ -198,7 +198,7 @@ fn every_flipped_bit_is_found_and_is_damage_where_a_later_frame_proves_it() {
                 std::iter::from_fn(|| reader.next_unit().transpose().map(|u| u.map(|_| ())))
                     .find_map(Result::err)
             });
-            let error = found.map_or_else(Some, |error| error).unwrap();
+            let error = found.unwrap_or_else(Some).unwrap();
             assert!(!error.torn, "bit {bit}");
             let expected = Expected { salt: Some(SALT), ..Expected::default() };
             assert!(FileReader::open("f", &bytes, expected).is_err());

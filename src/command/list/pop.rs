@@ -155,7 +155,7 @@ pub(super) struct MultiPop<'a> {
 
 impl<'a> MultiPop<'a> {
     /// Reads the request, whose number of keys is argument `at`.
-    pub fn parse(args: &Args<'a>, at: usize) -> Result<Self, CommandError> {
+    pub(super) fn parse(args: &Args<'a>, at: usize) -> Result<Self, CommandError> {
         let positive = |text: &[u8]| {
             let number = number::parse_i64(text).and_then(|number| usize::try_from(number).ok());
             number.filter(|number| *number > 0)
@@ -174,7 +174,7 @@ impl<'a> MultiPop<'a> {
     }
 
     /// Pops from the first list there is and writes the reply; false without any.
-    pub fn run(&self, ctx: &mut Ctx) -> Result<bool, CommandError> {
+    pub(super) fn run(&self, ctx: &mut Ctx) -> Result<bool, CommandError> {
         for key in self.keys.iter() {
             if ctx.ks.read::<List>(ctx.db, key)?.is_none() {
                 continue;

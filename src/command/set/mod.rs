@@ -44,7 +44,13 @@ pub const SADD: Command = Command {
     keys: &[KeySpec::at(1, Access::ReadWrite, &["insert"])],
     args: "key member ...",
     propagate: Propagate::AsSent,
-    doc: Doc { since: "1.0.0", complexity: "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.", summary: "Puts members into a set, which is created if it is not there.", history: &[("2.4.0", "Accepts multiple `member` arguments.")], deprecated: None },
+    doc: Doc {
+        since: "1.0.0",
+        complexity: "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.",
+        summary: "Puts members into a set, which is created if it is not there.",
+        history: &[("2.4.0", "Accepts multiple `member` arguments.")],
+        deprecated: None,
+    },
     handler: Handler::Plain(sadd),
     ..Command::BASE
 };
@@ -72,7 +78,13 @@ pub const SREM: Command = Command {
     keys: &[KeySpec::at(1, Access::ReadWrite, &["delete"])],
     args: "key member ...",
     propagate: Propagate::AsSent,
-    doc: Doc { since: "1.0.0", complexity: "O(N) where N is the number of members to be removed.", summary: "Takes members out of a set. The set goes with its last member.", history: &[("2.4.0", "Accepts multiple `member` arguments.")], deprecated: None },
+    doc: Doc {
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of members to be removed.",
+        summary: "Takes members out of a set. The set goes with its last member.",
+        history: &[("2.4.0", "Accepts multiple `member` arguments.")],
+        deprecated: None,
+    },
     handler: Handler::Plain(srem),
     ..Command::BASE
 };
@@ -96,7 +108,10 @@ pub const SMOVE: Command = Command {
     arity: 4,
     flags: Flags::WRITE.or(Flags::FAST),
     group: Group::Set,
-    keys: &[KeySpec::at(1, Access::ReadWrite, &["access", "delete"]), KeySpec::at(2, Access::ReadWrite, &["insert"])],
+    keys: &[
+        KeySpec::at(1, Access::ReadWrite, &["access", "delete"]),
+        KeySpec::at(2, Access::ReadWrite, &["insert"]),
+    ],
     args: "source:key destination:key member",
     propagate: Propagate::AsSent,
     doc: doc("1.0.0", "O(1)", "Moves a member from one set to another."),
@@ -174,7 +189,11 @@ pub const SMISMEMBER: Command = Command {
     group: Group::Set,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key member ...",
-    doc: doc("6.2.0", "O(N) where N is the number of elements being checked for membership", "Tells of several members whether a set has them."),
+    doc: doc(
+        "6.2.0",
+        "O(N) where N is the number of elements being checked for membership",
+        "Tells of several members whether a set has them.",
+    ),
     handler: Handler::Plain(smismember),
     ..Command::BASE
 };
@@ -220,7 +239,11 @@ pub const SSCAN: Command = Command {
     group: Group::Set,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
-    doc: doc("2.8.0", "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.", "Walks over the members of a set in steps."),
+    doc: doc(
+        "2.8.0",
+        "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+        "Walks over the members of a set in steps.",
+    ),
     tips: &["nondeterministic_output"],
     handler: Handler::Plain(sscan),
     ..Command::BASE

@@ -60,7 +60,7 @@ impl Conditions {
         if self.nx && self.xx {
             return refuse("ERR XX and NX options at the same time are not compatible");
         }
-        if (self.gt && self.nx) || (self.lt && self.nx) || (self.gt && self.lt) {
+        if (self.nx && (self.gt || self.lt)) || (self.gt && self.lt) {
             return refuse("ERR GT, LT, and/or NX options at the same time are not compatible");
         }
         if self.incr && pairs > 1 {
@@ -104,7 +104,7 @@ pub(super) const ZADD: Command = Command {
 fn zadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (conditions, at) = Conditions::parse(args);
     let rest = args.tail(at);
-    if rest.is_empty() || rest.len() % 2 != 0 {
+    if rest.is_empty() || !rest.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     conditions.check(rest.len() / 2)?;

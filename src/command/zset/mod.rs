@@ -107,7 +107,11 @@ pub const ZMSCORE: Command = Command {
     group: Group::SortedSet,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key member ...",
-    doc: doc("6.2.0", "O(N) where N is the number of members being requested.", "Returns the scores of several members."),
+    doc: doc(
+        "6.2.0",
+        "O(N) where N is the number of members being requested.",
+        "Returns the scores of several members.",
+    ),
     handler: Handler::Plain(zmscore),
     ..Command::BASE
 };
@@ -129,7 +133,13 @@ pub const ZRANK: Command = Command {
     group: Group::SortedSet,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key member [WITHSCORE]",
-    doc: Doc { since: "2.0.0", complexity: "O(log(N))", summary: "Returns the rank of a member, counted from the lowest score.", history: &[("7.2.0", "Added the optional `WITHSCORE` argument.")], deprecated: None },
+    doc: Doc {
+        since: "2.0.0",
+        complexity: "O(log(N))",
+        summary: "Returns the rank of a member, counted from the lowest score.",
+        history: &[("7.2.0", "Added the optional `WITHSCORE` argument.")],
+        deprecated: None,
+    },
     handler: Handler::Plain(zrank),
     ..Command::BASE
 };
@@ -145,7 +155,13 @@ pub const ZREVRANK: Command = Command {
     group: Group::SortedSet,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key member [WITHSCORE]",
-    doc: Doc { since: "2.0.0", complexity: "O(log(N))", summary: "Returns the rank of a member, counted from the highest score.", history: &[("7.2.0", "Added the optional `WITHSCORE` argument.")], deprecated: None },
+    doc: Doc {
+        since: "2.0.0",
+        complexity: "O(log(N))",
+        summary: "Returns the rank of a member, counted from the highest score.",
+        history: &[("7.2.0", "Added the optional `WITHSCORE` argument.")],
+        deprecated: None,
+    },
     handler: Handler::Plain(zrevrank),
     ..Command::BASE
 };
@@ -154,11 +170,10 @@ fn zrevrank(ctx: &mut Ctx, args: &Args) -> CommandResult {
     rank(ctx, args, ZSet::rev_rank)
 }
 
-fn rank(
-    ctx: &mut Ctx,
-    args: &Args,
-    find: fn(&ZSet, &[u8]) -> Option<(usize, f64)>,
-) -> CommandResult {
+/// Finds a member's rank and score, from either end.
+type FindRank = fn(&ZSet, &[u8]) -> Option<(usize, f64)>;
+
+fn rank(ctx: &mut Ctx, args: &Args, find: FindRank) -> CommandResult {
     if args.len() > 4 {
         return Err(CommandError::Arity(ctx.command.to_lowercase()));
     }
@@ -190,7 +205,11 @@ pub const ZSCAN: Command = Command {
     group: Group::SortedSet,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
     args: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
-    doc: doc("2.8.0", "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.", "Walks over the members and scores of a sorted set in steps."),
+    doc: doc(
+        "2.8.0",
+        "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+        "Walks over the members and scores of a sorted set in steps.",
+    ),
     tips: &["nondeterministic_output"],
     handler: Handler::Plain(zscan),
     ..Command::BASE
