@@ -15,7 +15,7 @@ pub(super) struct TimeForm {
 
 impl TimeForm {
     /// The form that an option names: EX, PX, EXAT or PXAT.
-    pub fn of_option(args: &Args, at: usize) -> Option<Self> {
+    pub(super) fn of_option(args: &Args, at: usize) -> Option<Self> {
         let forms = [
             ("EX", true, false),
             ("PX", false, false),
@@ -27,7 +27,7 @@ impl TimeForm {
     }
 
     /// Reads a time as unix ms.
-    pub fn parse(self, ctx: &Ctx, text: &[u8]) -> Result<i64, CommandError> {
+    pub(super) fn parse(self, ctx: &Ctx, text: &[u8]) -> Result<i64, CommandError> {
         let time = number::parse_i64(text).ok_or(CommandError::NotInteger)?;
         if time < 0 {
             return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
