@@ -15,3 +15,6 @@ pub mod manifest;
 pub mod reader;
 pub mod record;
 pub mod syntax;
+
+#[cfg(test)]
+mod vector_tests;
