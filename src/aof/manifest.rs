@@ -373,6 +373,17 @@ fn nibble(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
+/// For the fuzzer: a manifest is refused, or says the same after it was written again (where its lines do
+/// not become too long by that).
+#[doc(hidden)]
+pub fn fuzz_manifest(bytes: &[u8]) {
+    let Ok(parsed) = Manifest::parse(bytes) else { return };
+    let written = parsed.manifest.encode();
+    if written.split_inclusive(|byte| *byte == b'\n').all(|line| line.len() <= LINE_LEN_MAX) {
+        assert_eq!(Manifest::parse(&written).map(|again| again.manifest), Ok(parsed.manifest));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::ManifestErrorKind as Kind;

@@ -557,5 +557,28 @@ fn starts_foreign_tail(rest: &[u8]) -> bool {
     starts(b"*2\r\n$6\r\nSELECT\r\n") || starts(b"*1\r\n$5\r\nMULTI\r\n")
 }
 
+/// For the fuzzer: whatever a file holds, reading it ends, and what was believed of a file is all that is
+/// found once the file is cut there.
+#[doc(hidden)]
+pub fn fuzz_aof_reader(bytes: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let mut reader = FileReader::open("fuzz", bytes, Expected::default()).ok()?;
+        let whole = loop {
+            match reader.next_unit() {
+                Ok(Some(unit)) => assert!(unit.commands().all(|command| !command.is_empty())),
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        Some((reader.end(), whole))
+    };
+    let Some((end, false)) = read(bytes) else { return };
+    let cut = usize::try_from(end.offset).ok().and_then(|offset| bytes.get(..offset));
+    let Some(cut) = cut else { panic!("the end is behind the file's") };
+    if let Some((again, whole)) = read(cut) {
+        assert!(whole && again.units == end.units, "{again:?} instead of {end:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -279,3 +279,13 @@ impl LoadSink for Nowhere {
         Ok(())
     }
 }
+
+/// For the fuzzer: whatever a file holds, it loads or is refused, and what loads is found sound.
+#[doc(hidden)]
+pub fn fuzz_rdb(bytes: &[u8]) {
+    // Without the checksum, or hardly any input would get further than to it.
+    let options = LoadOptions { verify: false, ..LoadOptions::default() };
+    let loaded = load(bytes, &options, &mut Nowhere).is_ok();
+    let found = super::inspect::inspect(bytes, &options);
+    assert!(!loaded || found.damage.is_none(), "loads, but: {:?}", found.damage);
+}
