@@ -182,8 +182,9 @@ impl SaveJob {
     /// Creates the temporary file. Outside the lock.
     pub fn open(&mut self) -> Result<(), String> {
         if let (Some(log), Some(cut)) = (&self.log, self.cut) {
-            // What lies before the cut must be in the old segment before the base replaces it.
-            log.write().map_err(|error| error.to_string())?;
+            // When this fails the base takes the place of what could not be written: installing it
+            // is what ends a full disk or a failed sync (P3, P4).
+            let _ = log.write();
             let base = log.new_base(cut, BaseFormat::Rdb);
             self.temp.clone_from(&base.temp_path);
             self.base = Some(base);
