@@ -1,7 +1,7 @@
 //! What SCAN, HSCAN, SSCAN and ZSCAN have in common: cursor, options, shape of the reply.
 //!
-//! The order matters: a bad cursor is reported before the key is looked up, a bad option only when the
-//! key is there. So a handler reads the cursor, looks the key up, then reads the options.
+//! The order matters: a bad cursor is reported before the key is looked up, a bad option only when
+//! the key is there. So a handler reads the cursor, looks the key up, then reads the options.
 
 use super::{Args, CommandError};
 use crate::glob;

@@ -1,7 +1,7 @@
 //! BITFIELD: integers of any width inside a string.
 //!
-//! All operations are read before the first runs, so an error changes nothing. The string is made as
-//! long as the farthest write needs, also when that write then fails on overflow: the reply of a
+//! All operations are read before the first runs, so an error changes nothing. The string is made
+//! as long as the farthest write needs, also when that write then fails on overflow: the reply of a
 //! later STRLEN depends on it, and so the growth counts as a change.
 
 use super::super::string::value;

@@ -1,6 +1,7 @@
 //! Bitmap commands: strings seen as bits, bit 0 being the highest of the first byte.
 //!
-//! `bits` counts and searches and knows nothing of commands; `field` is BITFIELD, `operation` BITOP.
+//! `bits` counts and searches and knows nothing of commands; `field` is BITFIELD, `operation`
+//! BITOP.
 
 mod bits;
 mod field;

@@ -1,7 +1,8 @@
 //! Commands on keys of any type.
 //!
-//! Times are absolute in the log; a key whose time is set to the past is deleted (format-spec/aof.md).
-//! Looking at a key with TYPE, TTL, EXISTS and the like does not count as a use of it.
+//! Times are absolute in the log; a key whose time is set to the past is deleted
+//! (format-spec/aof.md). Looking at a key with TYPE, TTL, EXISTS and the like does not count as a
+//! use of it.
 
 mod copy;
 mod delete;

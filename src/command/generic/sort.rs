@@ -241,7 +241,8 @@ fn compare(a: &Item, b: &Item, alpha: bool, by: bool) -> Ordering {
     }
 }
 
-/// The value that a pattern names for an element: the element itself, a string, or a field of a hash.
+/// The value that a pattern names for an element: the element itself, a string, or a field of a
+/// hash.
 fn look_up(ctx: &mut Ctx, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
         return Some(element.to_vec());

@@ -1,8 +1,8 @@
 //! HyperLogLog commands: counting distinct elements in 12 KiB at most.
 //!
 //! The value is a string in Redis' own format (`registers`), so that it can be read with GET, moved
-//! with RESTORE and loaded by Redis. PFCOUNT of one key stores the cardinality in it, which is a change
-//! like any other (it is logged), but not while writes are refused.
+//! with RESTORE and loaded by Redis. PFCOUNT of one key stores the cardinality in it, which is a
+//! change like any other (it is logged), but not while writes are refused.
 
 mod debug;
 mod estimate;

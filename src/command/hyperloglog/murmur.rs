@@ -1,5 +1,5 @@
-//! MurmurHash64A, the hash of HyperLogLog elements: it decides which register an element counts in, so
-//! it is part of the stored format.
+//! MurmurHash64A, the hash of HyperLogLog elements: it decides which register an element counts in,
+//! so it is part of the stored format.
 
 const MULTIPLIER: u64 = 0xC6A4_A793_5BD1_E995;
 /// The seed that Redis uses.

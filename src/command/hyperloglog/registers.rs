@@ -1,16 +1,16 @@
 //! The stored form of a HyperLogLog, byte for byte as Redis has it.
 //!
-//! A header of 16 bytes: "HYLL", the encoding (0 dense, 1 sparse), three zeros, and the cached cardinality
-//! as eight little-endian bytes whose highest bit says that it is stale. Then 16384 registers of six
-//! bits: either packed, low bits first (dense), or as runs (sparse):
+//! A header of 16 bytes: "HYLL", the encoding (0 dense, 1 sparse), three zeros, and the cached
+//! cardinality as eight little-endian bytes whose highest bit says that it is stale. Then 16384
+//! registers of six bits: either packed, low bits first (dense), or as runs (sparse):
 //!
 //!     00xxxxxx           x+1 (1..=64) registers are zero
 //!     01xxxxxx yyyyyyyy  xy+1 (1..=16384) registers are zero
 //!     1vvvvvxx           x+1 (1..=4) registers are v+1 (1..=32)
 //!
-//! How runs are split and joined when a register is set is part of the format too: two servers that saw
-//! the same elements must hold the same bytes. Bytes may come from clients (SET, RESTORE), so nothing
-//! here trusts them: runs that do not add up are `Corrupt`.
+//! How runs are split and joined when a register is set is part of the format too: two servers that
+//! saw the same elements must hold the same bytes. Bytes may come from clients (SET, RESTORE), so
+//! nothing here trusts them: runs that do not add up are `Corrupt`.
 
 /// Bits of the hash that choose the register.
 const INDEX_BITS: u32 = 14;
@@ -225,8 +225,8 @@ pub(super) fn dense_from(bytes: &[u8], values: &Values) -> Vec<u8> {
     dense
 }
 
-/// Raises a register to `value`. True if it was lower. The sparse form becomes dense when it would grow
-/// beyond `sparse_bytes_max` or cannot hold the value.
+/// Raises a register to `value`. True if it was lower. The sparse form becomes dense when it would
+/// grow beyond `sparse_bytes_max` or cannot hold the value.
 pub(super) fn raise(
     bytes: &mut Vec<u8>,
     index: usize,
@@ -305,7 +305,8 @@ fn raise_sparse(
     Ok(Some(true))
 }
 
-/// Joins runs of the same value from `at` on, where setting a register may have made neighbours alike.
+/// Joins runs of the same value from `at` on, where setting a register may have made neighbours
+/// alike.
 fn join_neighbours(bytes: &mut Vec<u8>, mut at: usize) {
     for _ in 0..JOIN_SCAN {
         let Some(run) = Run::read(bytes, at) else { return };

@@ -1,4 +1,5 @@
-//! Comparing before deleting: DELEX (Redis), DELIFEQ (Valkey), and DIGEST, which is cheap to compare.
+//! Comparing before deleting: DELEX (Redis), DELIFEQ (Valkey), and DIGEST, which is cheap to
+//! compare.
 
 use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec,

@@ -1,7 +1,7 @@
 //! LCS: the longest common subsequence of two strings.
 //!
-//! The table of lengths takes the product of both lengths in 32-bit numbers. It may not be larger than
-//! a string may (`proto-max-bulk-len`), so a request cannot ask for more than that.
+//! The table of lengths takes the product of both lengths in 32-bit numbers. It may not be larger
+//! than a string may (`proto-max-bulk-len`), so a request cannot ask for more than that.
 
 use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
@@ -152,8 +152,8 @@ impl Lengths {
         self.at(self.height - 1, self.width - 1) as usize
     }
 
-    /// The runs of the subsequence, the last one first. Among equals the walk goes back in the second
-    /// string, as Redis does.
+    /// The runs of the subsequence, the last one first. Among equals the walk goes back in the
+    /// second string, as Redis does.
     pub(super) fn matches(&self, first: &[u8], second: &[u8]) -> Vec<Match> {
         let mut matches: Vec<Match> = Vec::new();
         let (mut row, mut column) = (first.len(), second.len());

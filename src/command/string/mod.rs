@@ -1,9 +1,9 @@
 //! String commands.
 //!
-//! A string is an integer or bytes (`StrRef`); clients see bytes either way. `set` holds the one way in
-//! which a string is stored under conditions and with an expiry; `value` the ways to read its text and
-//! to change it in place, which the bitmap and HyperLogLog families use too. Relative times reach the
-//! log as absolute ones (format-spec/aof.md).
+//! A string is an integer or bytes (`StrRef`); clients see bytes either way. `set` holds the one
+//! way in which a string is stored under conditions and with an expiry; `value` the ways to read
+//! its text and to change it in place, which the bitmap and HyperLogLog families use too. Relative
+//! times reach the log as absolute ones (format-spec/aof.md).
 
 mod conditional;
 mod counter;

@@ -1,7 +1,7 @@
 //! The options that SET, GETEX and MSETEX share: conditions and times.
 //!
-//! Times are only resolved once all options are read, so that a syntax error wins over a bad number,
-//! as in Redis.
+//! Times are only resolved once all options are read, so that a syntax error wins over a bad
+//! number, as in Redis.
 
 use super::super::{Args, CommandError, Ctx};
 use super::value;
@@ -155,7 +155,8 @@ impl<'a> SetOptions<'a> {
     pub(in crate::command) const PLAIN: Self =
         Self { condition: Condition::Always, returns_old: false, expiry: Expiry::Clear };
 
-    /// Reads the arguments from `at` on; of an option given twice the last counts. `is_single`: SET's own words, GET and comparisons, are known.
+    /// Reads the arguments from `at` on; of an option given twice the last counts. `is_single`:
+    /// SET's own words, GET and comparisons, are known.
     pub(in crate::command) fn parse(
         args: &Args<'a>,
         mut at: usize,

@@ -1,6 +1,7 @@
 //! SET and its older forms.
 //!
-//! The log gets `SET key value [PXAT ms | KEEPTTL]`: conditions and GET are gone, times are absolute.
+//! The log gets `SET key value [PXAT ms | KEEPTTL]`: conditions and GET are gone, times are
+//! absolute.
 
 use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
@@ -62,7 +63,8 @@ pub(super) fn resolve(options: &SetOptions, ctx: &Ctx) -> Result<Option<UnixMill
     }
 }
 
-/// Sets the key if the condition holds, and says whether it did. With `returns_old` the reply is written.
+/// Sets the key if the condition holds, and says whether it did. With `returns_old` the reply is
+/// written.
 fn set_if(
     ctx: &mut Ctx,
     key: &[u8],
