@@ -67,7 +67,7 @@ fn ours() -> Option<Program> {
 }
 
 /// Every type, with small and large values, binary ones, expiries and several databases.
-fn fill(client: &mut Client, fields_expire: bool) {
+fn fill(client: &mut Client, features: Features) {
     let mut ask = |line: &str| {
         client.must(line);
     };
@@ -88,21 +88,13 @@ fn fill(client: &mut Client, fields_expire: bool) {
     ask(&format!("ZADD zset:large {}", series(1..=2000, |n| format!("{n}.25 m{n}"))));
     ask("EXPIREAT zset:large 9999999999");
     ask("PEXPIREAT list:small 9999999999001");
-    if fields_expire {
+    if features.field_expiry {
         ask("HSET hash:expiring a 1 b 2 c 3");
         ask("HPEXPIREAT hash:expiring 9999999999123 FIELDS 2 a c");
     }
-    for id in 1..=150 {
-        ask(&format!("XADD stream {id}-1 field {id} other value"));
+    if features.streams {
+        fill_stream(&mut ask);
     }
-    ask("XDEL stream 3-1 77-1");
-    ask("XGROUP CREATE stream readers 0");
-    ask("XGROUP CREATE stream late 100-0");
-    ask("XREADGROUP GROUP readers alice COUNT 5 STREAMS stream >");
-    ask("XREADGROUP GROUP readers bob COUNT 3 STREAMS stream >");
-    ask("XACK stream readers 1-1");
-    ask("XADD stream:empty 5-5 a b");
-    ask("XDEL stream:empty 5-5");
     ask("PFADD counted a b c d e");
     ask("SETBIT bits 100000 1");
     ask("SELECT 7");
@@ -113,6 +105,25 @@ fn fill(client: &mut Client, fields_expire: bool) {
     let binary: Vec<u8> = (0..=255).collect();
     let request: [&[u8]; 3] = [b"SET", b"binary \x00\xff\r\n", &binary];
     assert_eq!(client.call(&request).unwrap(), Reply::Simple(b"OK".to_vec()));
+}
+
+fn fill_stream(ask: &mut dyn FnMut(&str)) {
+    for id in 1..=150 {
+        ask(&format!("XADD stream {id}-1 field {id} other value"));
+    }
+    for line in [
+        "XDEL stream 3-1 77-1",
+        "XGROUP CREATE stream readers 0",
+        "XGROUP CREATE stream late 100-0",
+        "XREADGROUP GROUP readers alice COUNT 5 STREAMS stream >",
+        "XREADGROUP GROUP readers bob COUNT 3 STREAMS stream >",
+        "XACK stream readers 1-1",
+        "XADD stream:empty 5-5 a b",
+        "XDEL stream:empty 5-5",
+        "XADD stream 1000-1 last entry",
+    ] {
+        ask(line);
+    }
 }
 
 fn series(range: std::ops::RangeInclusive<i64>, word: impl Fn(i64) -> String) -> String {
@@ -140,7 +151,6 @@ fn add(client: &mut Client) {
         "SET in-transaction 1",
         "INCR in-transaction",
         "EXEC",
-        "XADD stream 1000-1 last entry",
         "SELECT 3",
         "SET in-another-database 1",
         "SELECT 0",
@@ -169,11 +179,11 @@ fn write_directory(
     place: &Place,
     layout: Layout,
     options: &[&str],
-    fields_expire: bool,
+    features: Features,
 ) -> Dataset {
     let mut server = Server::start_on(program, place, options);
     let mut client = server.client();
-    fill(&mut client, fields_expire);
+    fill(&mut client, features);
     match layout {
         Layout::Snapshot => {
             add(&mut client);
@@ -204,22 +214,46 @@ fn write_directory(
     held
 }
 
-/// Redis from 7.4 and Valkey from 9.0 let fields of a hash expire, in RDB types of their own.
-fn fields_expire(program: &Program) -> bool {
-    program.name == "redis8" || program.kind == peers::Kind::Fastness
+/// What not every server has; the data has it when both servers of a test do.
+#[derive(Clone, Copy)]
+struct Features {
+    streams: bool,
+    field_expiry: bool,
+}
+
+impl Features {
+    fn of(program: &Program) -> Self {
+        let server = Server::start(program, &["save "]);
+        let mut client = server.client();
+        let mut knows = |command: &str| {
+            let info = client.must(&format!("COMMAND INFO {command}"));
+            info.items().iter().any(|item| !item.is_nil())
+        };
+        // Valkey has fields that expire in an RDB type of its own.
+        let field_expiry = program.kind != peers::Kind::Valkey && knows("HPEXPIREAT");
+        Self { streams: knows("XADD"), field_expiry }
+    }
+
+    fn of_both(one: &Program, other: &Program) -> Self {
+        let (one, other) = (Self::of(one), Self::of(other));
+        Self {
+            streams: one.streams && other.streams,
+            field_expiry: one.field_expiry && other.field_expiry,
+        }
+    }
 }
 
 /// Our server on a directory that `writer` made: the same data at once, after a restart, and
 /// after a rewrite of our own.
 fn takes_over(writer: &Program) {
     let Some(ours) = ours() else { return };
+    let features = Features::of_both(writer, &ours);
     for layout in LAYOUTS {
         let what = format!("{} on {layout:?} of {}", ours.name, writer.name);
         eprintln!("interop: {what}");
         let place = Place::new();
         let options = layout.options();
-        let fields = fields_expire(writer) && fields_expire(&ours);
-        let held = write_directory(writer, &place, layout, &options, fields);
+        let held = write_directory(writer, &place, layout, &options, features);
         let mut server = Server::start_on(&ours, &place, &options);
         assert_same(&what, &held, &dump(&server));
         let mut client = server.client();
@@ -241,6 +275,7 @@ fn takes_over(writer: &Program) {
 /// `reader` on a directory that our server made.
 fn is_taken_over_by(reader: &Program) {
     let Some(ours) = ours() else { return };
+    let features = Features::of_both(reader, &ours);
     for layout in LAYOUTS {
         let what = format!("{} on {layout:?} of {}", reader.name, ours.name);
         eprintln!("interop: {what}");
@@ -248,8 +283,7 @@ fn is_taken_over_by(reader: &Program) {
         let mut options = layout.options();
         // The default compresses snapshots with zstd, which only we read.
         options.push("rdbcompression yes");
-        let fields = fields_expire(reader) && fields_expire(&ours);
-        let held = write_directory(&ours, &place, layout, &options, fields);
+        let held = write_directory(&ours, &place, layout, &options, features);
         let mut server = Server::start_on(reader, &place, &options);
         assert_same(&what, &held, &dump(&server));
         if layout != Layout::Snapshot {
