@@ -140,7 +140,7 @@ fn a_torn_tail_is_told_apart_from_damage() {
     assert_eq!(report["damage"][0]["offset"], RECORDS.len());
     assert!(report["damage"][0]["behind"].as_str().unwrap().contains("SET"), "{report}");
 
-    let damaged = [b"*1\r\n$3\r\nSEX\rX".as_slice(), RECORDS].concat();
+    let damaged = [b"*1\r\n:3\r\nSET\r\n".as_slice(), RECORDS].concat();
     let (code, report) = check(redis_directory(&damaged).path());
     assert_eq!((code, &report["verdict"]), (1, &"damaged".into()), "{report}");
     assert_eq!(report["damage"][0]["file"], SEGMENT);

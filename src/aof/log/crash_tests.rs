@@ -16,6 +16,7 @@ const SEEDS: u64 = 6;
 /// The life of a log: commits, unsynced writes, two rewrites with writes in between, a rotation without a base, a
 /// close. Errors end a step, not the life.
 fn live(world: &mut World, until_error: bool) {
+    #[allow(clippy::type_complexity, reason = "a table of scenarios reads best in one place")]
     let mut steps: Vec<&dyn Fn(&mut World) -> Result<(), LogError>> = Vec::new();
     let commit = |world: &mut World| {
         world.append_many(2);
