@@ -206,6 +206,8 @@ fn time_of(ctx: &mut Ctx, args: &Args, in_seconds: bool, is_absolute: bool) -> C
         Some(Some(at)) if is_absolute => at,
         Some(Some(at)) => (at - ctx.now).max(0),
     };
-    ctx.reply.int(if in_seconds { millis.saturating_add(500) / 1000 } else { millis });
+    // To the nearest second, without leaving 64 bits.
+    let seconds = millis / 1000 + (millis % 1000 + 500) / 1000;
+    ctx.reply.int(if in_seconds { seconds } else { millis });
     Ok(())
 }

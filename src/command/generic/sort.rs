@@ -195,7 +195,13 @@ fn load(
 ) -> Result<(Vec<Vec<u8>>, bool), CommandError> {
     let Some(entry) = ctx.ks.lookup(ctx.db, key) else { return Ok((Vec::new(), false)) };
     Ok(match entry.value() {
-        ValueRef::List(list) => (list.iter().map(|element| element.to_vec()).collect(), false),
+        ValueRef::List(list) => {
+            let mut elements: Vec<_> = list.iter().map(|element| element.to_vec()).collect();
+            if options.unsorted && options.descending {
+                elements.reverse();
+            }
+            (elements, false)
+        }
         ValueRef::Set(set) => (set.iter().map(|element| element.to_vec()).collect(), true),
         ValueRef::ZSet(zset) => {
             let backwards = options.unsorted && options.descending;
