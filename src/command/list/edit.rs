@@ -101,7 +101,9 @@ pub(super) const LSET: Command = Command {
 fn lset(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let limit = node_limit(ctx);
     let list = ctx.ks.write::<List>(ctx.db, args.at(1))?.ok_or(CommandError::NoSuchKey)?;
-    let index = integer(args, 2)?;
+    // Redis keeps 32 bits of this index: 9223372036854775807 is the last element.
+    let [low @ .., _, _, _, _] = integer(args, 2)?.to_le_bytes();
+    let index = i64::from(i32::from_le_bytes(low));
     if !list.set(index, args.at(3), limit) {
         return Err(CommandError::IndexOutOfRange);
     }
