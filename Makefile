@@ -2,6 +2,8 @@
 # runs, and nothing else. `SEED`, `COMMANDS`, `ROUNDS`, `TRANSCRIPT` and `BLESS` are passed on.
 
 CARGO ?= cargo
+# The tests that start the server of this crate ask for it by name.
+export FASTNESS_SELF ?= 1
 # One set of features for every step, so that nothing is compiled twice.
 FEATURES := --all-features
 FUZZ_SECONDS ?= 30

@@ -7,6 +7,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::{Entry, Keyspace, StrRef, ValueRef};
+use crate::number::DoubleText;
 use crate::types::listpack::Element;
 
 /// 20 bytes; all zero for an empty data set or an absent key.
@@ -77,7 +78,7 @@ fn fold_value(digest: &mut Digest, entry: &Entry) {
             for (member, score) in zset.iter() {
                 let mut pair = Digest::default();
                 member.with_bytes(|bytes| mix(&mut pair, bytes));
-                mix(&mut pair, g17(score).as_bytes());
+                mix(&mut pair, DoubleText::shortest(score).as_bytes());
                 xor(digest, &pair);
             }
         }
@@ -105,33 +106,6 @@ fn fold_field(digest: &mut Digest, field: Element<'_>, content: Element<'_>, exp
 
 /// Streams are not there yet, so there is none to fold in.
 fn fold_stream(_digest: &mut Digest, _stream: &crate::types::Stream) {}
-
-/// What C's `%.17g` prints: 17 significant digits, trailing zeros removed.
-fn g17(value: f64) -> String {
-    if !value.is_finite() {
-        return if value.is_nan() {
-            "nan"
-        } else if value > 0.0 {
-            "inf"
-        } else {
-            "-inf"
-        }
-        .to_owned();
-    }
-    let scientific = format!("{value:.16e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if (-4..17).contains(&exponent) {
-        let decimals = usize::try_from(16 - exponent).unwrap_or(0);
-        return trim(&format!("{value:.decimals$}"));
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{}e{sign}{:02}", trim(digits), exponent.abs())
-}
 
 /// Folds in the SHA-1 of `bytes`, in any order.
 fn xor(digest: &mut Digest, bytes: &[u8]) {
