@@ -148,7 +148,7 @@ fn lmpop(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 /// What LMPOP and BLMPOP ask for.
 pub(super) struct MultiPop<'a> {
-    pub keys: Args<'a>,
+    pub(super) keys: Args<'a>,
     end: End,
     count: usize,
 }
