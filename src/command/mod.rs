@@ -15,6 +15,7 @@ pub mod connection;
 pub mod ctx;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod help;
 pub mod hyperloglog;

@@ -1,0 +1,567 @@
+//! Searches around a place: GEOSEARCH and the older GEORADIUS commands.
+//!
+//! Nine cells that cover the area are ranges of scores; their members are measured one by one.
+
+use super::cell::{self, Area, Cell, Position};
+use super::{
+    Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
+    Propagate, coordinates, parse_position, parse_unit,
+};
+use crate::command::keyspec::{Begin, Find};
+use crate::command::store::store;
+use crate::keyspace::event;
+use crate::number::{parse_double, parse_i64};
+use crate::types::ZSet;
+use crate::types::zset::{Direction, ScoreBound};
+
+/// What is searched, in metres.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Circle { radius: f64 },
+    Box { width: f64, height: f64 },
+}
+
+/// Which options a command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// GEOSEARCH: center and shape are options.
+    Search,
+    /// GEOSEARCHSTORE
+    SearchStore,
+    /// GEORADIUS: may store.
+    Radius,
+    /// GEORADIUS_RO
+    RadiusOnly,
+}
+
+/// A search as it was asked for.
+#[derive(Debug)]
+struct Search<'a> {
+    center: Option<Position>,
+    /// The member to search around, found or not.
+    from_member: bool,
+    shape: Option<Shape>,
+    /// Metres in the unit of distances.
+    unit: f64,
+    with_distance: bool,
+    with_score: bool,
+    with_position: bool,
+    /// 0: all.
+    count: usize,
+    any: bool,
+    ascending: Option<bool>,
+    store: Option<&'a [u8]>,
+    store_distance: bool,
+}
+
+/// A member that was found.
+struct Hit {
+    member: Vec<u8>,
+    score: f64,
+    distance: f64,
+}
+
+pub(super) const GEOSEARCH: Command = Command {
+    name: "GEOSEARCH",
+    arity: -7,
+    flags: Flags::READONLY,
+    group: Group::Geo,
+    keys: &[KeySpec::at(1, Access::Read, &["access"])],
+    args: "key <FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>> [ASC | DESC] [COUNT count:integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+    doc: Doc {
+        since: "6.2.0",
+        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area around the shape provided as the filter and M is the number of items inside the shape",
+        summary: "Returns the members within a circle or a box.",
+        history: &[("7.0.0", "Added support for uppercase unit names.")],
+        deprecated: None,
+    },
+    handler: Handler::Plain(geosearch),
+    ..Command::BASE
+};
+
+fn geosearch(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 1, 2, Form::Search)
+}
+
+pub(super) const GEOSEARCHSTORE: Command = Command {
+    name: "GEOSEARCHSTORE",
+    arity: -8,
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    group: Group::Geo,
+    keys: &[
+        KeySpec::at(1, Access::Overwrite, &["update"]),
+        KeySpec::at(2, Access::Read, &["access"]),
+    ],
+    args: "destination:key source:key <FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>> [ASC | DESC] [COUNT count:integer [ANY]] [STOREDIST]",
+    propagate: Propagate::AsSent,
+    doc: Doc {
+        since: "6.2.0",
+        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area around the shape provided as the filter and M is the number of items inside the shape",
+        summary: "Stores the members within a circle or a box.",
+        history: &[("7.0.0", "Added support for uppercase unit names.")],
+        deprecated: None,
+    },
+    handler: Handler::Plain(geosearchstore),
+    ..Command::BASE
+};
+
+fn geosearchstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 2, 3, Form::SearchStore)
+}
+
+pub(super) const GEORADIUS: Command = Command {
+    name: "GEORADIUS",
+    arity: -6,
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+    group: Group::Geo,
+    keys: &[
+        KeySpec::at(1, Access::Read, &["access"]),
+        KeySpec {
+            begin: Begin::Keyword("STORE", 6),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            access: Access::Overwrite,
+            notes: &["update"],
+        },
+        KeySpec {
+            begin: Begin::Keyword("STOREDIST", 6),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            access: Access::Overwrite,
+            notes: &["update"],
+        },
+    ],
+    args: "key longitude:double latitude:double radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
+    propagate: Propagate::AsSent,
+    doc: Doc {
+        since: "3.2.0",
+        complexity: "O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.",
+        summary: "Returns the members within a distance of a position, or stores them.",
+        history: &[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ],
+        deprecated: Some((
+            "6.2.0",
+            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
+        )),
+    },
+    handler: Handler::Plain(georadius),
+    ..Command::BASE
+};
+
+fn georadius(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 1, 6, Form::Radius)
+}
+
+pub(super) const GEORADIUS_RO: Command = Command {
+    name: "GEORADIUS_RO",
+    arity: -6,
+    flags: Flags::READONLY,
+    group: Group::Geo,
+    keys: &[KeySpec::at(1, Access::Read, &["access"])],
+    args: "key longitude:double latitude:double radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC]",
+    doc: Doc {
+        since: "3.2.10",
+        complexity: "O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.",
+        summary: "Returns the members within a distance of a position.",
+        history: &[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")),
+    },
+    handler: Handler::Plain(georadius_ro),
+    ..Command::BASE
+};
+
+fn georadius_ro(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 1, 6, Form::RadiusOnly)
+}
+
+pub(super) const GEORADIUSBYMEMBER: Command = Command {
+    name: "GEORADIUSBYMEMBER",
+    arity: -5,
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+    group: Group::Geo,
+    keys: &[
+        KeySpec::at(1, Access::Read, &["access"]),
+        KeySpec {
+            begin: Begin::Keyword("STORE", 5),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            access: Access::Overwrite,
+            notes: &["update"],
+        },
+        KeySpec {
+            begin: Begin::Keyword("STOREDIST", 5),
+            find: Find::Range { last: 0, step: 1, limit: 0 },
+            access: Access::Overwrite,
+            notes: &["update"],
+        },
+    ],
+    args: "key member radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
+    propagate: Propagate::AsSent,
+    doc: Doc {
+        since: "3.2.0",
+        complexity: "O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.",
+        summary: "Returns the members within a distance of a member, or stores them.",
+        history: &[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ],
+        deprecated: Some((
+            "6.2.0",
+            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
+        )),
+    },
+    handler: Handler::Plain(georadiusbymember),
+    ..Command::BASE
+};
+
+fn georadiusbymember(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 1, 5, Form::Radius)
+}
+
+pub(super) const GEORADIUSBYMEMBER_RO: Command = Command {
+    name: "GEORADIUSBYMEMBER_RO",
+    arity: -5,
+    flags: Flags::READONLY,
+    group: Group::Geo,
+    keys: &[KeySpec::at(1, Access::Read, &["access"])],
+    args: "key member radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC]",
+    doc: Doc {
+        since: "3.2.10",
+        complexity: "O(N+log(M)) where N is the number of elements inside the bounding box of the circular area delimited by center and radius and M is the number of items inside the index.",
+        summary: "Returns the members within a distance of a member.",
+        history: &[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ],
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")),
+    },
+    handler: Handler::Plain(georadiusbymember_ro),
+    ..Command::BASE
+};
+
+fn georadiusbymember_ro(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    search(ctx, args, 1, 5, Form::RadiusOnly)
+}
+
+/// Runs a search of the set at argument `key_at`, with its options from `options_at` on.
+fn search(
+    ctx: &mut Ctx,
+    args: &Args,
+    key_at: usize,
+    options_at: usize,
+    form: Form,
+) -> CommandResult {
+    let set = ctx.ks.read::<ZSet>(ctx.db, args.at(key_at))?;
+    let mut request = Search::new();
+    if form == Form::SearchStore {
+        request.store = args.get(1);
+    }
+    if matches!(form, Form::Radius | Form::RadiusOnly) {
+        let by_place = options_at == 6;
+        request.center = if by_place {
+            Some(parse_position(args, 2)?)
+        } else {
+            request.around(set, args.at(2))?
+        };
+        // Around a member of nothing there is nothing: not even the radius is looked at.
+        request.shape = Some(Shape::Circle { radius: 0.0 });
+        if by_place || set.is_some() {
+            request.circle(args, options_at - 2)?;
+        }
+    }
+    request.options(args, options_at, form, set)?;
+    request.check(args, form)?;
+    let hits = match (set, request.center, request.shape) {
+        (Some(set), Some(center), Some(shape)) => request.run(set, center, shape),
+        _ => Vec::new(),
+    };
+    match request.store {
+        Some(destination) => request.keep(ctx, destination, &hits),
+        None => request.reply(ctx, &hits),
+    }
+    Ok(())
+}
+
+fn number(text: &[u8], error: &'static str) -> Result<f64, CommandError> {
+    parse_double(text).ok_or(CommandError::text(error))
+}
+
+fn not_negative(value: f64, error: &'static str) -> CommandResult {
+    if value < 0.0 { Err(CommandError::text(error)) } else { Ok(()) }
+}
+
+impl<'a> Search<'a> {
+    fn new() -> Self {
+        Self {
+            center: None,
+            from_member: false,
+            shape: None,
+            unit: 1.0,
+            with_distance: false,
+            with_score: false,
+            with_position: false,
+            count: 0,
+            any: false,
+            ascending: None,
+            store: None,
+            store_distance: false,
+        }
+    }
+
+    /// The place of a member; without a set there is nothing to find, whatever the place.
+    fn around(
+        &mut self,
+        set: Option<&ZSet>,
+        member: &[u8],
+    ) -> Result<Option<Position>, CommandError> {
+        self.from_member = true;
+        let Some(set) = set else { return Ok(None) };
+        let score = set
+            .score(member)
+            .ok_or(CommandError::text("ERR could not decode requested zset member"))?;
+        Ok(Some(Position::of_score(score)))
+    }
+
+    /// Reads a radius and its unit.
+    fn circle(&mut self, args: &Args, at: usize) -> CommandResult {
+        let radius = number(args.at(at), "ERR need numeric radius")?;
+        not_negative(radius, "ERR radius cannot be negative")?;
+        self.unit = parse_unit(args.at(at + 1))?;
+        self.shape = Some(Shape::Circle { radius: radius * self.unit });
+        Ok(())
+    }
+
+    fn options(
+        &mut self,
+        args: &Args<'a>,
+        mut at: usize,
+        form: Form,
+        set: Option<&ZSet>,
+    ) -> CommandResult {
+        let searches = matches!(form, Form::Search | Form::SearchStore);
+        while at < args.len() {
+            let left = args.len() - at - 1;
+            let word = args.at(at).to_ascii_uppercase();
+            let centered = self.from_member || self.center.is_some();
+            at += 1;
+            match word.as_slice() {
+                b"WITHDIST" => self.with_distance = true,
+                b"WITHHASH" => self.with_score = true,
+                b"WITHCOORD" => self.with_position = true,
+                b"ANY" => self.any = true,
+                b"ASC" => self.ascending = Some(true),
+                b"DESC" => self.ascending = Some(false),
+                b"STOREDIST" if form == Form::SearchStore => self.store_distance = true,
+                b"COUNT" if left >= 1 => {
+                    let count = parse_i64(args.at(at)).ok_or(CommandError::NotInteger)?;
+                    self.count = usize::try_from(count)
+                        .ok()
+                        .filter(|count| *count > 0)
+                        .ok_or(CommandError::text("ERR COUNT must be > 0"))?;
+                    at += 1;
+                }
+                b"STORE" | b"STOREDIST" if left >= 1 && form == Form::Radius => {
+                    self.store = args.get(at);
+                    self.store_distance = word == b"STOREDIST";
+                    at += 1;
+                }
+                b"FROMMEMBER" if left >= 1 && searches && !centered => {
+                    self.center = self.around(set, args.at(at))?;
+                    at += 1;
+                }
+                b"FROMLONLAT" if left >= 2 && searches && !centered => {
+                    self.center = Some(parse_position(args, at)?);
+                    at += 2;
+                }
+                b"BYRADIUS" if left >= 2 && searches && self.shape.is_none() => {
+                    self.circle(args, at)?;
+                    at += 2;
+                }
+                b"BYBOX" if left >= 3 && searches && self.shape.is_none() => {
+                    let width = number(args.at(at), "ERR need numeric width")?;
+                    let height = number(args.at(at + 1), "ERR need numeric height")?;
+                    not_negative(width.min(height), "ERR height or width cannot be negative")?;
+                    self.unit = parse_unit(args.at(at + 2))?;
+                    let (width, height) = (width * self.unit, height * self.unit);
+                    self.shape = Some(Shape::Box { width, height });
+                    at += 3;
+                }
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the options go together.
+    fn check(&self, args: &Args, form: Form) -> CommandResult {
+        let refuse = |text: String| Err(CommandError::owned(text));
+        let name = String::from_utf8_lossy(args.at(0)).into_owned();
+        if self.store.is_some() && (self.with_distance || self.with_score || self.with_position) {
+            let who = if form == Form::SearchStore {
+                "GEOSEARCHSTORE"
+            } else {
+                "STORE option in GEORADIUS"
+            };
+            return refuse(format!(
+                "ERR {who} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
+            ));
+        }
+        if self.center.is_none() && !self.from_member {
+            return refuse(format!(
+                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {name}"
+            ));
+        }
+        if self.shape.is_none() {
+            return refuse(format!(
+                "ERR exactly one of BYRADIUS and BYBOX can be specified for {name}"
+            ));
+        }
+        if self.any && self.count == 0 {
+            return refuse("ERR the ANY argument requires COUNT argument".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The members within the shape, sorted and cut as asked for.
+    fn run(&self, set: &ZSet, center: Position, shape: Shape) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let mut last = None;
+        for cell in shape.cells(center) {
+            let enough = self.any && hits.len() >= self.count;
+            if enough {
+                break;
+            }
+            // With very large cells neighbours may be one and the same.
+            if last.replace(cell) == Some(cell) {
+                continue;
+            }
+            let (from, to) = cell.scores();
+            let ranks = set.ranks_by_score(ScoreBound::Inclusive(from), ScoreBound::Exclusive(to));
+            for (member, score) in set.range(ranks, Direction::Forward) {
+                if self.any && hits.len() >= self.count {
+                    break;
+                }
+                if let Some(distance) = shape.distance(center, Position::of_score(score)) {
+                    hits.push(Hit { member: member.to_vec(), score, distance });
+                }
+            }
+        }
+        // COUNT without ANY is the nearest ones.
+        let ascending = self.ascending.or((self.count > 0 && !self.any).then_some(true));
+        match ascending {
+            Some(true) => hits.sort_by(|a, b| a.distance.total_cmp(&b.distance)),
+            Some(false) => hits.sort_by(|a, b| b.distance.total_cmp(&a.distance)),
+            None => {}
+        }
+        if self.count > 0 {
+            hits.truncate(self.count);
+        }
+        hits
+    }
+
+    fn keep(&self, ctx: &mut Ctx, destination: &[u8], hits: &[Hit]) {
+        let limits = ctx.limits();
+        let mut result = ZSet::new();
+        for hit in hits {
+            let score = if self.store_distance { hit.distance / self.unit } else { hit.score };
+            result.insert(&hit.member, score, limits);
+        }
+        let name =
+            if ctx.command == "GEOSEARCHSTORE" { "geosearchstore" } else { "georadiusstore" };
+        store(ctx, destination, result, event::ZSET, name);
+        ctx.reply.count(hits.len());
+    }
+
+    fn reply(&self, ctx: &mut Ctx, hits: &[Hit]) {
+        let parts = 1
+            + usize::from(self.with_distance)
+            + usize::from(self.with_score)
+            + usize::from(self.with_position);
+        ctx.reply.array(hits.len());
+        for hit in hits {
+            if parts > 1 {
+                ctx.reply.array(parts);
+            }
+            ctx.reply.bulk(&hit.member);
+            if self.with_distance {
+                super::distance(ctx.reply, hit.distance / self.unit);
+            }
+            if self.with_score {
+                ctx.reply.int(hit.score as i64);
+            }
+            if self.with_position {
+                coordinates(ctx.reply, Position::of_score(hit.score));
+            }
+        }
+    }
+}
+
+impl Shape {
+    /// Metres from the center to a place within; `None`: it is outside.
+    fn distance(self, center: Position, place: Position) -> Option<f64> {
+        match self {
+            Self::Circle { radius } => {
+                Some(center.distance(place)).filter(|distance| *distance <= radius)
+            }
+            Self::Box { width, height } => {
+                if cell::latitude_distance(place.latitude, center.latitude) > height / 2.0 {
+                    return None;
+                }
+                let beside = Position { latitude: place.latitude, ..center };
+                if place.distance(beside) > width / 2.0 {
+                    return None;
+                }
+                Some(center.distance(place))
+            }
+        }
+    }
+
+    /// Nine cells at most that cover the shape: the center's and its neighbours.
+    fn cells(self, center: Position) -> Vec<Cell> {
+        let (half_width, half_height, radius) = match self {
+            Self::Circle { radius } => (radius, radius, radius),
+            Self::Box { width, height } => {
+                (width / 2.0, height / 2.0, (width / 2.0).hypot(height / 2.0))
+            }
+        };
+        let bounds = cell::bounding_box(center, half_width, half_height);
+        let mut steps = cell::steps_for(radius, center.latitude);
+        let middle = Cell::at(center, steps);
+        if steps > 1 && !reaches(middle, &bounds) {
+            steps -= 1;
+        }
+        let middle = Cell::at(center, steps);
+        let area = middle.area();
+        // Small cells: a side that the shape does not reach needs no neighbours.
+        let cuts = steps >= 2;
+        let north = !(cuts && area.north > bounds.north);
+        let south = !(cuts && area.south < bounds.south);
+        let east = !(cuts && area.east > bounds.east);
+        let west = !(cuts && area.west < bounds.west);
+        [
+            (true, 0, 0),
+            (north, 0, 1),
+            (south, 0, -1),
+            (east, 1, 0),
+            (west, -1, 0),
+            (north && east, 1, 1),
+            (north && west, -1, 1),
+            (south && east, 1, -1),
+            (south && west, -1, -1),
+        ]
+        .into_iter()
+        .filter(|(wanted, ..)| *wanted)
+        .map(|(_, columns, rows)| middle.moved(columns, rows))
+        .collect()
+    }
+}
+
+/// Whether the neighbours of a cell reach beyond the bounds on every side.
+fn reaches(middle: Cell, bounds: &Area) -> bool {
+    middle.moved(0, 1).area().north >= bounds.north
+        && middle.moved(0, -1).area().south <= bounds.south
+        && middle.moved(1, 0).area().east >= bounds.east
+        && middle.moved(-1, 0).area().west <= bounds.west
+}
