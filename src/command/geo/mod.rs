@@ -61,7 +61,7 @@ fn geoadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
         at += 1;
     }
     let rest = args.tail(at);
-    if rest.is_empty() || rest.len() % 3 != 0 || (conditions.nx && conditions.xx) {
+    if rest.is_empty() || !rest.len().is_multiple_of(3) || (conditions.nx && conditions.xx) {
         return Err(CommandError::Syntax);
     }
     let mut scores = Vec::with_capacity(rest.len() / 3);
