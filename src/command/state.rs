@@ -103,6 +103,11 @@ pub struct Persistence {
     pub rewrite_not_before: Option<Duration>,
     /// Why writes are refused; `None`: they are not.
     pub log_error: Option<String>,
+    /// The log's state as it was last reported: `ready`, `full`, `failed`.
+    pub log_state: &'static str,
+    /// Rewrites in a row that did not end a failure of the log, and when the next one may try.
+    pub heal_failures: u32,
+    pub heal_not_before: Option<Duration>,
     pub log_enabled: bool,
     /// Position behind the newest write, and how far the log is written and synced (I1).
     pub appended: u64,
@@ -138,6 +143,9 @@ impl Default for Persistence {
             rewrite_failures: 0,
             rewrite_not_before: None,
             log_error: None,
+            log_state: "ready",
+            heal_failures: 0,
+            heal_not_before: None,
             log_enabled: false,
             appended: 0,
             written: 0,

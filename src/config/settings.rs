@@ -99,6 +99,8 @@ pub struct Settings {
     pub dir: String,
     pub appendonly: bool,
     pub appendfsync: AppendFsync,
+    /// Milliseconds; 0 is no bound.
+    pub everysec_max_lag: i64,
     pub appendfilename: String,
     pub appenddirname: String,
     pub no_appendfsync_on_rewrite: bool,

@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// Whether replies to this client wait for the sync or only for the write (P1, P2).
-    pub(super) fn reply_needs_sync(&self, id: ClientId) -> bool {
+    pub fn reply_needs_sync(&self, id: ClientId) -> bool {
         let own = self.sessions.client(id).map(|client| client.durability).unwrap_or_default();
         match own {
             Durability::Always => true,

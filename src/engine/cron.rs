@@ -32,6 +32,7 @@ impl Engine {
         self.sample_rates();
         self.close_idle_clients();
         self.expire_waiters();
+        self.watch_log();
         self.save_if_due();
         self.rewrite_if_due();
     }

@@ -4,6 +4,7 @@
 //! is refused inside MULTI spoils the transaction.
 
 use super::{Engine, Executed};
+use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
 use crate::command::table::{Row, table};
 use crate::command::{CommandError, Flags, Handler, Outcome, Propagate};
@@ -37,7 +38,7 @@ impl Engine {
         self.ks.need = 0;
         let mut executed = self.dispatch(id, args, reply);
         executed.need = executed.need.max(self.ks.need);
-        executed.needs_sync = self.reply_needs_sync(id);
+        executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
         if let Some(client) = self.sessions.client_mut(id) {
             executed.closes |= client.flags.close_after_reply;
             match client.reply_mode {
@@ -258,7 +259,11 @@ impl Engine {
     /// Why writes are refused at the moment, if they are.
     fn write_refusal(&self) -> Option<CommandError> {
         let persistence = &self.server.persistence;
-        if let Some(cause) = &persistence.log_error {
+        let unwritable = self.log.as_ref().filter(|log| log.state() != LogState::Ready);
+        if let Some(log) = unwritable {
+            // The state comes first, its report by the log's driver a moment later.
+            let cause = persistence.log_error.clone();
+            let cause = cause.or_else(|| Some(log.cause()?.to_string())).unwrap_or_default();
             return Some(CommandError::owned(format!(
                 "MISCONF Errors writing to the AOF file: {cause}"
             )));

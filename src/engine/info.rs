@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use crate::aof::log::LogState;
 use crate::command::table::table;
 use crate::engine::Engine;
 use crate::memory::kernel_file;
@@ -214,7 +215,11 @@ fn persistence(engine: &Engine, out: &mut String) {
     line(out, "aof_last_bgrewrite_status", status(facts.last_rewrite_ok));
     line(out, "aof_rewrites", facts.rewrites);
     line(out, "aof_rewrites_consecutive_failures", facts.rewrite_failures);
-    line(out, "aof_last_write_status", status(facts.log_error.is_none()));
+    let writable = engine.log.as_ref().is_none_or(|log| log.state() == LogState::Ready);
+    line(out, "aof_last_write_status", status(writable));
+    line(out, "aof_state", log_state(engine));
+    line(out, "aof_last_error", facts.log_error.as_deref().unwrap_or_default());
+    line(out, "aof_unsynced_age_ms", engine.unsynced_age().as_millis());
     line(out, "aof_last_cow_size", 0);
     line(out, "module_fork_in_progress", 0);
     line(out, "module_fork_last_cow_size", 0);
@@ -240,6 +245,16 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "loading_loaded_bytes", loading.loaded_bytes);
         line(out, "loading_loaded_perc", format!("{done:.2}"));
         line(out, "loading_eta_seconds", left / rate.max(1));
+    }
+}
+
+/// What the log can do now: `off`, `ready`, `full` (waits for room), `failed` (waits for the next try to
+/// begin anew), `healing` (a new base is being written from memory).
+fn log_state(engine: &Engine) -> &'static str {
+    match engine.log.as_ref().map(|log| log.state()) {
+        None => "off",
+        Some(LogState::Failed) if engine.server.persistence.rewrite_running => "healing",
+        Some(state) => state.name(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod commit;
 pub mod cron;
 pub mod execute;
 pub mod info;
+pub mod log_work;
 pub mod persist;
 pub mod replay;
 pub mod settings;

@@ -287,6 +287,9 @@ impl Engine {
         self.begin_batch();
         self.persist.running = None;
         self.persist.cancel = false;
+        if job.request == PersistRequest::Rewrite {
+            self.note_heal();
+        }
         let seconds = self.monotonic.saturating_sub(job.started).as_secs();
         let seconds = i64::try_from(seconds).unwrap_or(0);
         let persistence = &mut self.server.persistence;

@@ -81,9 +81,14 @@ impl Engine {
                 log.close().map_err(|error| error.to_string())?;
                 self.log = None;
                 self.server.persistence.log_error = None;
+                self.server.persistence.log_state = "ready";
                 self.refresh_log_facts();
                 self.refresh_settings();
                 Ok(())
+            }
+            (None, true) if self.persist.running.is_some() => {
+                // It may still be on its way into the directory that the new log begins in.
+                Err("a save or rewrite is running, try again when it has ended".to_owned())
             }
             (None, true) => {
                 let config = &self.server.config;

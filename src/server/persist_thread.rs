@@ -28,6 +28,8 @@ pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
                 let mut engine = shared.lock();
                 engine.persist_finished(&job, outcome);
                 shared.unlock(engine);
+                // A new base may have moved the log's positions and ended its failure.
+                shared.log_signal.raise();
             }
             None => {
                 shared.persist_signal.wait(LOOK_EVERY);

@@ -17,8 +17,9 @@ use super::connection::Connection;
 use super::outbox::LogProgress;
 use super::shared::Shared;
 use super::stream::{Accepted, Stream};
-use crate::aof::log::Written;
+use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
+use crate::engine::Executed;
 use crate::resp::decode::DecodeLimits;
 use crate::resp::{Batch, Reply};
 use crate::session::{Client, ClientId, Mail};
@@ -40,6 +41,8 @@ pub struct Reactor {
     turn: RefCell<Vec<Handle>>,
     turn_armed: Cell<bool>,
     turn_end: Notify,
+    /// A reply of this turn waits for the write only, although the policy is to sync.
+    write_now: Cell<bool>,
     /// Connections whose replies wait for the log.
     holders: RefCell<Vec<Handle>>,
     scratch: RefCell<Scratch>,
@@ -61,6 +64,7 @@ impl Reactor {
             turn: RefCell::default(),
             turn_armed: Cell::new(false),
             turn_end: Notify::new(),
+            write_now: Cell::new(false),
             holders: RefCell::default(),
             scratch: RefCell::new(Scratch { buffer: vec![0; READ_BYTES], batch: Batch::default() }),
         })
@@ -85,8 +89,8 @@ impl Reactor {
             for accepted in self.shared.take_arrivals(self.index) {
                 self.accept(accepted);
             }
-            for mail in self.shared.take_mail(self.index) {
-                self.deliver(mail);
+            for (mail, needs_sync) in self.shared.take_mail(self.index) {
+                self.deliver(mail, needs_sync);
             }
             self.release_holders();
         }
@@ -243,7 +247,7 @@ impl Reactor {
                 let executed = engine.execute(connection.id, &args, &mut reply);
                 index += 1;
                 connection.outbox.bytes = std::mem::take(&mut reply.buffer);
-                connection.outbox.hold(start, executed, progress);
+                self.hold(connection, start, executed, progress);
                 reply.buffer = std::mem::take(&mut connection.outbox.bytes);
                 connection.waits |= executed.waits;
                 connection.closing |= executed.closes;
@@ -284,21 +288,32 @@ impl Reactor {
     /// The log gets this turn's records, the replies leave.
     fn end_turn(self: &Rc<Self>) {
         self.turn_armed.set(false);
-        if let Some(log) = self.shared.log()
-            && log.appended() > log.written()
-        {
-            // Under `always` the log thread writes and syncs; otherwise this thread writes, unless a
-            // sync is in the way: then the log thread does it and the replies wait.
-            let always = self.shared.policy() == AppendFsync::Always;
-            let by_log_thread = always || !matches!(log.try_write(), Ok(Written::Done));
-            if by_log_thread {
-                self.shared.log_signal.raise();
-            }
+        if let Some(log) = self.shared.log() {
+            self.write_log(&log);
         }
         let turn = std::mem::take(&mut *self.turn.borrow_mut());
         for handle in turn {
             handle.borrow_mut().in_turn = false;
             self.flush(&handle);
+        }
+    }
+
+    /// Under `always` the log thread writes and syncs. Otherwise, and when a connection waits for no
+    /// more than the write, this thread writes, unless a sync is in the way: then the log thread does
+    /// it and the replies wait.
+    fn write_log(&self, log: &Log) {
+        let always = self.shared.policy() == AppendFsync::Always;
+        let mut raise = self.shared.sync_wanted.load(Ordering::Acquire);
+        let write_now = self.write_now.take();
+        if log.appended() > log.written() {
+            let done = (write_now || !always) && matches!(log.try_write(), Ok(Written::Done));
+            if write_now && !done {
+                self.shared.write_wanted.store(true, Ordering::Release);
+            }
+            raise |= always || !done;
+        }
+        if raise {
+            self.shared.log_signal.raise();
         }
     }
 
@@ -374,13 +389,18 @@ impl Reactor {
         }
     }
 
-    fn deliver(self: &Rc<Self>, mail: Mail) {
+    fn deliver(self: &Rc<Self>, mail: Mail, needs_sync: bool) {
         let Some(handle) = self.connections.borrow().get(&mail.to()).cloned() else { return };
         let mut connection = handle.borrow_mut();
         match mail {
-            Mail::Send { bytes, need, .. } => self.enqueue(&mut connection, &bytes, need),
+            Mail::Send { bytes, need, .. } => {
+                let held = Executed { need, needs_sync, ..Executed::default() };
+                self.enqueue(&mut connection, &bytes, held);
+            }
             Mail::Resume { bytes, need, .. } => {
-                self.enqueue(&mut connection, &bytes, need);
+                // What served the client was a write of its own, most often.
+                let held = Executed { need, needs_sync, wrote: need > 0, ..Executed::default() };
+                self.enqueue(&mut connection, &bytes, held);
                 connection.waits = false;
                 if !connection.carry.is_empty() {
                     let mut scratch = self.scratch.borrow_mut();
@@ -397,12 +417,28 @@ impl Reactor {
         self.arm(&handle, &mut connection);
     }
 
-    fn enqueue(&self, connection: &mut Connection, bytes: &[u8], need: u64) {
+    fn enqueue(&self, connection: &mut Connection, bytes: &[u8], held: Executed) {
         let start = connection.outbox.bytes.len();
         connection.outbox.bytes.extend_from_slice(bytes);
-        let needs_sync = self.shared.policy() == AppendFsync::Always;
-        let executed = crate::engine::Executed { need, needs_sync, ..Default::default() };
-        connection.outbox.hold(start, executed, self.progress());
+        self.hold(connection, start, held, self.progress());
+    }
+
+    /// Makes a reply wait as long as it must, and says so when the policy alone would not end that.
+    fn hold(
+        &self,
+        connection: &mut Connection,
+        start: usize,
+        executed: Executed,
+        progress: LogProgress,
+    ) {
+        let always = self.shared.policy() == AppendFsync::Always;
+        if executed.needs_sync && !always && executed.need > progress.synced {
+            self.shared.sync_wanted.store(true, Ordering::Release);
+        }
+        if !executed.needs_sync && always && executed.need > progress.written {
+            self.write_now.set(true);
+        }
+        connection.outbox.hold(start, executed, progress);
     }
 
     fn progress(&self) -> LogProgress {

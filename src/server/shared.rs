@@ -20,6 +20,10 @@ pub struct Shared {
     /// One per reactor.
     pub reactors: Vec<ReactorHandle>,
     pub log_signal: Signal,
+    /// Somebody waits for a sync that the policy would not make now.
+    pub sync_wanted: AtomicBool,
+    /// Somebody waits for a write only, while the log thread syncs after every write.
+    pub write_wanted: AtomicBool,
     /// Wakes the snapshot worker.
     pub persist_signal: Signal,
     /// `appendfsync` as a number, for the threads that do not hold the lock.
@@ -43,13 +47,16 @@ impl std::fmt::Debug for Shared {
 /// How others reach a reactor.
 #[derive(Debug, Default)]
 pub struct ReactorHandle {
-    mail: Mutex<Vec<Mail>>,
+    mail: Mutex<Vec<AddressedMail>>,
     arrivals: Mutex<Vec<Accepted>>,
     /// The log moved on or failed, mail or a connection came.
     pub wake: Notify,
     /// Whether it holds replies for the log.
     pub holds: AtomicBool,
 }
+
+/// Mail, and whether its bytes wait for the sync or only for the write (P2).
+pub type AddressedMail = (Mail, bool);
 
 /// A flag that a thread sleeps on.
 #[derive(Debug, Default)]
@@ -90,6 +97,8 @@ impl Shared {
             engine: Mutex::new(engine),
             reactors: (0..reactors.max(1)).map(|_| ReactorHandle::default()).collect(),
             log_signal: Signal::default(),
+            sync_wanted: AtomicBool::new(false),
+            write_wanted: AtomicBool::new(false),
             persist_signal: Signal::default(),
             policy: AtomicU8::new(config_policy),
             stopping: AtomicBool::new(false),
@@ -146,9 +155,12 @@ impl Shared {
             return;
         }
         let mail = std::mem::take(&mut engine.sessions.outgoing);
-        let addressed: Vec<(usize, Mail)> = mail
+        let addressed: Vec<(usize, AddressedMail)> = mail
             .into_iter()
-            .filter_map(|mail| Some((engine.sessions.client(mail.to())?.reactor, mail)))
+            .filter_map(|mail| {
+                let needs_sync = engine.reply_needs_sync(mail.to());
+                Some((engine.sessions.client(mail.to())?.reactor, (mail, needs_sync)))
+            })
             .collect();
         drop(engine);
         for (reactor, mail) in addressed {
@@ -170,7 +182,7 @@ impl Shared {
     }
 
     /// Takes the mail of a reactor.
-    pub fn take_mail(&self, reactor: usize) -> Vec<Mail> {
+    pub fn take_mail(&self, reactor: usize) -> Vec<AddressedMail> {
         self.reactors
             .get(reactor)
             .map(|handle| std::mem::take(&mut *handle.mail.lock()))

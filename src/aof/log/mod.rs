@@ -73,6 +73,8 @@ pub struct Log {
     synced: AtomicU64,
     /// Whether a sync is running, for `try_write`.
     syncing: AtomicBool,
+    /// When the oldest frame that is not synced was written: monotonic microseconds and one; 0 for none.
+    unsynced_since: AtomicU64,
     /// A [`LogState`].
     state: AtomicU8,
     /// Why the state is not ready.
@@ -90,6 +92,17 @@ pub enum LogState {
     Full,
     /// A write or sync failed; only a new base ends it.
     Failed,
+}
+
+impl LogState {
+    /// As operators read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Why the log could not do what was asked.
@@ -192,6 +205,10 @@ struct Current {
     synced: Position,
     /// Nothing is published: there is no base yet that the segments could follow.
     gated: bool,
+    /// When the first frame was written that no sync has begun to cover, and the first one that the
+    /// running sync covers.
+    unsynced_since: Option<Duration>,
+    syncing_since: Option<Duration>,
 }
 
 /// What is appended and not taken for a frame yet.
@@ -244,6 +261,17 @@ impl Log {
     /// Everything before this position is durable.
     pub fn synced(&self) -> Position {
         Position(self.synced.load(Ordering::Acquire))
+    }
+
+    /// On the monotonic clock: since when something is handed to the kernel and not durable.
+    pub fn unsynced_since(&self) -> Option<Duration> {
+        let since = self.unsynced_since.load(Ordering::Acquire).checked_sub(1);
+        since.map(Duration::from_micros)
+    }
+
+    /// Bytes that are appended and not handed to the kernel.
+    pub fn pending_bytes(&self) -> u64 {
+        self.appended().since(self.written())
     }
 
     /// Whether the log can be written.
@@ -320,6 +348,20 @@ impl Log {
             *cause = None;
             self.state.store(LogState::Ready as u8, Ordering::Release);
         }
+    }
+}
+
+impl Current {
+    /// The oldest of both marks, as `Log::unsynced_since` holds it.
+    fn oldest_unsynced(&self) -> u64 {
+        let oldest = self.syncing_since.or(self.unsynced_since);
+        oldest.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX - 1) + 1)
+    }
+
+    /// Everything that was written is durable.
+    fn note_all_synced(&mut self) {
+        self.unsynced_since = None;
+        self.syncing_since = None;
     }
 }
 

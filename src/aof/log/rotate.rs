@@ -143,6 +143,8 @@ impl Log {
             current.file = Arc::clone(&segment.file);
             current.written = base.position;
             current.synced = base.position;
+            current.note_all_synced();
+            self.unsynced_since.store(0, Ordering::Release);
             io.segment = segment;
             let mut cause = self.cause.lock();
             *cause = None;

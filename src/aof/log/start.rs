@@ -83,7 +83,14 @@ impl Log {
             names: Mutex::new(names),
             io: Mutex::new(Io { segment, buffer: vec![0; HEADROOM], frame: None }),
             serial: Mutex::new(()),
-            current: Mutex::new(Current { file, written: position, synced: position, gated }),
+            current: Mutex::new(Current {
+                file,
+                written: position,
+                synced: position,
+                gated,
+                unsynced_since: None,
+                syncing_since: None,
+            }),
             pending: Mutex::new(Pending {
                 buffer: vec![0; HEADROOM],
                 position,
@@ -96,6 +103,7 @@ impl Log {
             written: AtomicU64::new(position.0),
             synced: AtomicU64::new(position.0),
             syncing: AtomicBool::new(false),
+            unsynced_since: AtomicU64::new(0),
             state: AtomicU8::new(LogState::Ready as u8),
             cause: Mutex::new(None),
             stats: Mutex::new(stats),

@@ -62,10 +62,12 @@ impl Log {
         self.must_not_have_failed()?;
         // File and position are of one instant: a switch of segments syncs the old one itself.
         let (file, written) = {
-            let current = self.current.lock();
+            let mut current = self.current.lock();
             if current.written == current.synced {
                 return Ok(());
             }
+            let since = current.unsynced_since.take();
+            current.syncing_since = current.syncing_since.or(since);
             (Arc::clone(&current.file), current.written)
         };
         self.syncing.store(true, Ordering::Release);
@@ -74,7 +76,7 @@ impl Log {
         let took = self.clock.monotonic().saturating_sub(started);
         self.syncing.store(false, Ordering::Release);
         result.map_err(|error| self.latch(error))?;
-        self.publish_synced(written);
+        self.publish_synced(written, false);
         drop(serial);
         let mut stats = self.stats.lock();
         stats.fsyncs += 1;
@@ -229,7 +231,7 @@ impl Log {
         let written = self.current.lock().written;
         // When this fails the cut stands: a base at it can still be installed, and ends the failure.
         io.segment.file.sync_data().map_err(|error| self.latch(error))?;
-        self.publish_synced(written);
+        self.publish_synced(written, true);
         // Unless the cut was moved on meanwhile.
         if let Some(cut) = self.pending.lock().cut.take_if(|cut| cut.at == 0) {
             let mut next = cut.segment;
@@ -250,14 +252,24 @@ impl Log {
     fn publish_written(&self, position: Position) {
         let mut current = self.current.lock();
         current.written = position;
+        if current.unsynced_since.is_none() && position > current.synced {
+            current.unsynced_since = Some(self.clock.monotonic());
+            self.unsynced_since.store(current.oldest_unsynced(), Ordering::Release);
+        }
         if !current.gated {
             self.written.store(position.0, Ordering::Release);
         }
     }
 
-    fn publish_synced(&self, position: Position) {
+    /// `all`: nothing was written since the sync began.
+    fn publish_synced(&self, position: Position, all: bool) {
         let mut current = self.current.lock();
         current.synced = current.synced.max(position);
+        current.syncing_since = None;
+        if all {
+            current.note_all_synced();
+        }
+        self.unsynced_since.store(current.oldest_unsynced(), Ordering::Release);
         if !current.gated {
             self.synced.store(current.synced.0, Ordering::Release);
         }

@@ -3,8 +3,9 @@
 use super::super::help::reply_help;
 use super::super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
 use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
+use crate::command::ctx::Origin;
 use crate::number;
-use crate::session::{Client, ClientId, Mail, ReplyMode};
+use crate::session::{Client, ClientId, Durability, Mail, ReplyMode};
 
 const COMMON: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::SENTINEL);
 const ADMIN: Flags = COMMON.or(Flags::ADMIN);
@@ -19,6 +20,18 @@ pub const CLIENT: Command = Command {
     doc: doc("2.4.0", "Depends on subcommand.", "A container for client connection commands."),
     handler: Handler::Container,
     subcommands: &[
+        Command {
+            name: "DURABILITY",
+            arity: -2,
+            args: "[ALWAYS | EVERYSEC | NO | DEFAULT]",
+            doc: doc(
+                "0.1.0",
+                "O(1)",
+                "Sets or returns what a reply to the connection means: synced to disk, or less.",
+            ),
+            handler: Handler::Plain(durability),
+            ..SUB
+        },
         Command {
             name: "GETNAME",
             arity: 2,
@@ -157,6 +170,41 @@ fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
     match word {
         word if word.eq_ignore_ascii_case(b"on") => Ok(true),
         word if word.eq_ignore_ascii_case(b"off") => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// Sets what this connection's replies mean from the next one on, or says what they mean (P2).
+fn durability(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    const WORDS: [(&str, Durability); 4] = [
+        ("always", Durability::Always),
+        ("everysec", Durability::Everysec),
+        ("no", Durability::No),
+        ("default", Durability::Default),
+    ];
+    match args.len() {
+        2 => {
+            let own = ctx.session()?.durability;
+            let word = WORDS.iter().find(|(_, value)| *value == own).map_or("", |(word, _)| word);
+            ctx.reply.bulk(word.as_bytes());
+            Ok(())
+        }
+        3 if ctx.origin != Origin::Client => {
+            // The reply of the whole transaction could not mean two things.
+            Err(CommandError::text("ERR CLIENT DURABILITY is not allowed in transactions"))
+        }
+        3 => {
+            let wanted =
+                WORDS.iter().find(|(word, _)| args.at(2).eq_ignore_ascii_case(word.as_bytes()));
+            let Some((_, wanted)) = wanted else {
+                return Err(CommandError::text(
+                    "ERR CLIENT DURABILITY must be always, everysec, no or default",
+                ));
+            };
+            ctx.session()?.durability = *wanted;
+            ctx.reply.ok();
+            Ok(())
+        }
         _ => Err(CommandError::Syntax),
     }
 }
@@ -301,6 +349,9 @@ fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         ctx,
         "CLIENT",
         &[
+            "DURABILITY [ALWAYS|EVERYSEC|NO|DEFAULT]",
+            "    Set or return what replies to the current connection mean: synced to disk (ALWAYS), or",
+            "    handed to the kernel (EVERYSEC, NO). DEFAULT is what appendfsync says.",
             "GETNAME",
             "    Return the name of the current connection.",
             "ID",

@@ -5,7 +5,7 @@ pub mod client_list;
 pub mod hello;
 
 use super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
-use crate::session::{ClientFlags, ReplyMode};
+use crate::session::{ClientFlags, Durability, ReplyMode};
 
 pub const COMMANDS: &[Command] =
     &[hello::AUTH, client::CLIENT, ECHO, hello::HELLO, PING, QUIT, RESET, SELECT];
@@ -118,6 +118,7 @@ fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     client.resp3 = false;
     client.name.clear();
     client.reply_mode = ReplyMode::On;
+    client.durability = Durability::Default;
     client.user = open.then(|| "default".to_owned());
     client.flags = ClientFlags { unix_socket: client.flags.unix_socket, ..ClientFlags::default() };
     ctx.reply.resp3 = false;

@@ -17,6 +17,14 @@ pub(super) const ROWS: &[Directive] = &[
         "When the log is forced to disk. `always`: before the reply; `everysec`: once a second; `no`: when \
          the kernel likes.",
     ),
+    integer(
+        "everysec-max-lag",
+        at!(everysec_max_lag),
+        U63,
+        "2000",
+        "Under `appendfsync everysec`: milliseconds that the oldest unsynced write may be old; when the disk is \
+         slower, writers wait for the sync, readers do not. 0 is no bound.",
+    ),
     text(
         "appendfilename",
         at!(appendfilename),
