@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::engine::Executed;
 
 /// How far the log is, as the outbox needs it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogProgress {
     pub written: u64,
     pub synced: u64,

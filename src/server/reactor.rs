@@ -343,14 +343,22 @@ impl Reactor {
             if !connection.in_holders {
                 connection.in_holders = true;
                 self.holders.borrow_mut().push(Rc::clone(handle));
-                if let Some(own) = self.shared.reactors.get(self.index) {
-                    own.holds.store(true, Ordering::Release);
-                    // The log may have moved between our look and the flag.
-                    own.wake.notify_one();
-                }
+                self.announce_hold(progress);
             }
         } else if connection.closing && connection.outbox.pending() == 0 {
             connection.stream.shut_down();
+        }
+    }
+
+    /// Asks the log thread to wake this reactor. The log may have moved or failed between the look that
+    /// found the reply held (`seen`) and the flag: then nobody else would.
+    fn announce_hold(&self, seen: LogProgress) {
+        let Some(own) = self.shared.reactors.get(self.index) else { return };
+        own.holds.store(true, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let failed = self.shared.log().is_some_and(|log| log.cause().is_some());
+        if failed || self.progress() != seen {
+            own.wake.notify_one();
         }
     }
 

@@ -207,8 +207,10 @@ impl Shared {
 
     /// The log moved on or failed: whoever holds replies looks again.
     pub fn wake_holders(&self) {
+        // Pairs with the fence of a reactor that announces a hold: one of the two sees the other.
+        std::sync::atomic::fence(Ordering::SeqCst);
         for handle in &self.reactors {
-            if handle.holds.load(Ordering::Acquire) {
+            if handle.holds.load(Ordering::SeqCst) {
                 handle.wake.notify_one();
             }
         }
