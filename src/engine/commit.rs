@@ -12,10 +12,13 @@ impl Engine {
             return false;
         }
         let wrote = self.finish_unit(id);
-        let woken = self.sessions.waiters.any_for_keys().then(|| self.changed_waited_keys());
+        let ready = self.ready_keys();
         self.ks.effects.clear();
-        if let Some(keys) = woken.filter(|keys| !keys.is_empty()) {
-            self.serve_waiters(keys);
+        if !ready.is_empty() {
+            // What serving others looks at is nothing that this reply depends on.
+            let need = self.ks.need;
+            self.serve_waiters(ready);
+            self.ks.need = need;
         }
         wrote
     }
@@ -55,14 +58,6 @@ impl Engine {
     fn publish_events(&mut self) {
         // Keyspace events are recorded only when somebody configured them.
         drop(self.ks.effects.take_events());
-    }
-
-    fn changed_waited_keys(&self) -> Vec<(usize, Vec<u8>)> {
-        if self.ks.effects.everything_changed {
-            return self.sessions.waiters.keys();
-        }
-        let keys = self.ks.effects.changes();
-        keys.map(|(change, key)| (change.db, key.to_vec())).collect()
     }
 
     /// Whether replies to this client wait for the sync or only for the write (P1, P2).

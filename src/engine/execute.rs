@@ -150,12 +150,15 @@ impl Engine {
             self.ks.effects.record_as_sent(db, args);
         }
         let elapsed_us = self.lap_us();
-        self.note_slow(id, row, args, elapsed_us, origin);
-        self.server.stats.commands_processed += 1;
-        if let Some(stats) = self.server.command_stats.get_mut(row.index) {
-            stats.calls += 1;
-            stats.microseconds += elapsed_us;
-            stats.failed += u64::from(outcome.is_err());
+        // A command that waits is counted when its wait ends.
+        if origin != Origin::Client || !matches!(outcome, Ok(Outcome::Wait(_))) {
+            self.note_slow(id, row, args, elapsed_us, origin);
+            self.server.stats.commands_processed += 1;
+            if let Some(stats) = self.server.command_stats.get_mut(row.index) {
+                stats.calls += 1;
+                stats.microseconds += elapsed_us;
+                stats.failed += u64::from(outcome.is_err());
+            }
         }
         if let Err(error) = &outcome {
             reply.buffer.truncate(reply_start);
@@ -166,7 +169,7 @@ impl Engine {
     }
 
     /// Refuses a request before it ran.
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         id: ClientId,
         row: Option<&Row>,
@@ -201,7 +204,12 @@ impl Engine {
     }
 
     /// All refusals that do not depend on the command's own logic, in Redis' order.
-    fn check(&mut self, id: ClientId, row: &Row, _args: &Args) -> Result<(), CommandError> {
+    pub(super) fn check(
+        &mut self,
+        id: ClientId,
+        row: &Row,
+        _args: &Args,
+    ) -> Result<(), CommandError> {
         let flags = row.command.flags;
         if flags.has(Flags::PROTECTED) && !self.permits_debug(id) {
             return Err(CommandError::owned(format!(

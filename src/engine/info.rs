@@ -116,10 +116,10 @@ fn clients(engine: &Engine, out: &mut String) {
             .count(),
     );
     line(out, "watching_clients", clients().filter(|client| !client.watched.is_empty()).count());
-    line(out, "clients_in_timeout_table", engine.sessions.waiters.len());
+    line(out, "clients_in_timeout_table", engine.sessions.waiters.deadline_count());
     line(out, "total_watched_keys", engine.sessions.watched_key_count());
     line(out, "total_blocking_keys", engine.sessions.waiters.key_count());
-    line(out, "total_blocking_keys_on_nokey", 0);
+    line(out, "total_blocking_keys_on_nokey", engine.sessions.waiters.removal_key_count());
 }
 
 fn memory(engine: &Engine, out: &mut String) {

@@ -31,7 +31,7 @@ use crate::disk::SharedDisk;
 use crate::keyspace::Keyspace;
 use crate::logger::Logger;
 use crate::rng::SeededRng;
-use crate::session::Sessions;
+use crate::session::{Release, Sessions};
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,13 @@ pub struct Executed {
     pub waits: bool,
     /// The connection is to be closed after the reply.
     pub closes: bool,
+}
+
+impl Executed {
+    /// When its reply may leave.
+    pub fn release(self) -> Release {
+        Release { need: self.need, needs_sync: self.needs_sync, wrote: self.wrote }
+    }
 }
 
 /// How far the server is on its way out.

@@ -112,9 +112,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> bool {
         let position = self.sessions.client(id).map_or(0, |client| client.last_write);
-        let synced = self.log.as_ref().map_or(0, |log| log.synced().0);
-        let enabled = self.log.is_some();
-        let reached = enabled && synced >= position;
+        let reached = self.is_synced_for(id);
         let done = (local == 0 || reached) && replicas == 0;
         let open = self.sessions.client(id).is_none_or(|client| client.flags.internal);
         if done || open {
@@ -128,25 +126,9 @@ impl Engine {
             (timeout_ms > 0).then(|| self.monotonic() + Duration::from_millis(timeout_ms));
         let on_timeout = TimeoutReply::Counts(i64::from(reached), Some(0));
         // Replicas that do not exist never answer: only the time can end that wait.
-        let position = if replicas > 0 { u64::MAX } else { position };
-        self.wait(id, Wait { kind: WaitKind::Synced(position), deadline, on_timeout }, args);
+        let kind = if replicas > 0 { WaitKind::Time } else { WaitKind::Synced(position) };
+        self.wait(id, Wait { kind, deadline, on_timeout }, args);
         true
-    }
-
-    /// The log was synced up to `synced`: answers who waited for it.
-    pub fn serve_log_waiters(&mut self, synced: u64) {
-        for (id, position) in self.sessions.waiters.for_log() {
-            if position <= synced {
-                let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
-                self.end_wait(id);
-                let mut reply = Reply::new(resp3);
-                reply.array(2);
-                reply.int(1);
-                reply.int(0);
-                let mail = crate::session::Mail::Resume { to: id, bytes: reply.buffer, need: 0 };
-                self.sessions.outgoing.push(mail);
-            }
-        }
     }
 
     /// Lets a client in, or says why not. The flag tells whether it needs no AUTH.

@@ -1,12 +1,23 @@
 //! Clients that wait: entering a wait, serving it, ending it by time or by hand.
+//!
+//! Keys are served in the order in which they changed, and at each key clients in the order in which they
+//! came. A key that serving changed comes behind those that were ready before. A client whose key has
+//! another type goes on waiting, and one that finds nothing keeps its place in the line and its deadline.
+//! What the log gets of a wait is what the command did when it was served.
+
+use std::collections::{HashSet, VecDeque};
 
 use super::Engine;
 use crate::command::Outcome;
 use crate::command::ctx::Origin;
-use crate::command::table::table;
-use crate::resp::{Args, Reply};
-use crate::session::wait::Waiter;
-use crate::session::{ClientId, Mail, Wait};
+use crate::command::table::{Row, table};
+use crate::keyspace::Entry;
+use crate::resp::{Args, OwnedArgs, Reply};
+use crate::session::wait::{TimeoutReply, Waiter};
+use crate::session::{ClientId, Mail, Release, Wait};
+
+/// Keys that changed and that somebody waits for, the first one first.
+pub(super) type ReadyKeys = VecDeque<(usize, Vec<u8>)>;
 
 impl Engine {
     /// Makes a client wait with its request.
@@ -17,37 +28,85 @@ impl Engine {
         self.sessions.waiters.add(id, Waiter { wait, db, request: args.to_owned_args() });
     }
 
-    /// Serves the waiters of keys that changed, first come first; serving may change further keys.
-    pub(super) fn serve_waiters(&mut self, mut keys: Vec<(usize, Vec<u8>)>) {
-        while let Some((db, key)) = keys.pop() {
-            for id in self.sessions.waiters.for_key(db, &key) {
-                keys.extend(self.serve(id));
+    /// The keys that the unit changed and that somebody waits for: each once, in order.
+    pub(super) fn ready_keys(&self) -> ReadyKeys {
+        if !self.sessions.waiters.any_for_keys() {
+            return ReadyKeys::new();
+        }
+        if self.ks.effects.everything_changed {
+            return self.sessions.waiters.keys().into();
+        }
+        let mut seen = HashSet::new();
+        let changes = self.ks.effects.changes();
+        let ready = changes.filter(|(change, key)| {
+            self.sessions.waiters.is_awaited(change.db, key) && seen.insert((change.db, *key))
+        });
+        ready.map(|(change, key)| (change.db, key.to_vec())).collect()
+    }
+
+    /// Serves the waiters of keys that changed; serving may change further keys.
+    pub(super) fn serve_waiters(&mut self, mut ready: ReadyKeys) {
+        while let Some((db, key)) = ready.pop_front() {
+            self.serve_line(db, &key, &mut ready);
+        }
+    }
+
+    /// Serves who waits for one key, as long as there is something for them.
+    fn serve_line(&mut self, db: usize, key: &[u8], ready: &mut ReadyKeys) {
+        let last = self.sessions.waiters.last_ticket();
+        let mut at = 0;
+        while let Some((ticket, id, awaited)) = self.sessions.waiters.next_in_line(db, key, at) {
+            if ticket > last {
+                break;
+            }
+            at = ticket;
+            let value = self.ks.again(db, key).map(Entry::value);
+            if value.is_none() && !self.sessions.waiters.removal_is_awaited(db, key) {
+                break;
+            }
+            if awaited.accepts(value) {
+                self.serve(id, ready);
             }
         }
     }
 
-    /// Runs a waiting client's request again. If it still has to wait nothing changes.
-    /// Returns the keys that serving it changed.
-    fn serve(&mut self, id: ClientId) -> Vec<(usize, Vec<u8>)> {
-        let Some(waiter) = self.sessions.waiters.waiter(id) else { return Vec::new() };
+    /// Runs a waiting client's request again. If it still has to wait, the wait goes on as it was.
+    fn serve(&mut self, id: ClientId, ready: &mut ReadyKeys) {
+        let Some(waiter) = self.sessions.waiters.waiter(id) else { return };
         let request = waiter.request.clone();
-        let Ok(row) = table().find(&request.as_args()) else { return Vec::new() };
+        let Ok(row) = table().find(&request.as_args()) else { return };
         let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
         self.ks.effects.clear();
         self.ks.need = 0;
-        let outcome = self.call(id, row, &request.as_args(), &mut reply, Origin::Client);
-        if matches!(outcome, Ok(Outcome::Wait(_))) {
-            self.ks.effects.clear();
-            return Vec::new();
+        let waits = self.run_again(id, row, &request, &mut reply);
+        ready.extend(self.ready_keys());
+        // The messages that it causes follow its reply.
+        let place = self.sessions.outgoing.len();
+        let wrote = !self.ks.effects.is_empty() && self.finish_unit(id);
+        self.ks.effects.clear();
+        if !waits {
+            self.end_wait(id);
+            let release = Release { need: self.ks.need, needs_sync: false, wrote };
+            let mail = Mail::Resume { to: id, bytes: reply.buffer, release };
+            self.sessions.outgoing.insert(place, mail);
         }
-        let changed = self.ks.effects.changes();
-        let changed = changed.map(|(change, key)| (change.db, key.to_vec())).collect();
-        self.end_wait(id);
-        // Its own changes are served by the caller's loop, in order.
-        self.commit_quietly(id);
-        let need = self.ks.need;
-        self.sessions.outgoing.push(Mail::Resume { to: id, bytes: reply.buffer, need });
-        changed
+    }
+
+    /// Whether the client still waits.
+    fn run_again(
+        &mut self,
+        id: ClientId,
+        row: &'static Row,
+        request: &OwnedArgs,
+        reply: &mut Reply,
+    ) -> bool {
+        let args = request.as_args();
+        if let Err(error) = self.check(id, row, &args) {
+            self.reject(id, Some(row), &error, reply);
+            return false;
+        }
+        let outcome = self.call(id, row, &args, reply, Origin::Client);
+        matches!(outcome, Ok(Outcome::Wait(_)))
     }
 
     /// Forgets a wait without a reply.
@@ -58,14 +117,6 @@ impl Engine {
         self.sessions.waiters.forget(id)
     }
 
-    /// Commits a unit whose changed keys are served by the caller.
-    fn commit_quietly(&mut self, id: ClientId) {
-        if !self.ks.effects.is_empty() {
-            self.finish_unit(id);
-            self.ks.effects.clear();
-        }
-    }
-
     /// Answers the waiters whose time is over.
     pub fn expire_waiters(&mut self) {
         let now = self.monotonic();
@@ -74,23 +125,52 @@ impl Engine {
         }
     }
 
+    /// The log was synced up to `synced`: answers who waited for it.
+    pub fn serve_log_waiters(&mut self, synced: u64) {
+        for id in self.sessions.waiters.served_by_log(synced) {
+            self.time_out(id);
+        }
+    }
+
     /// Ends a wait as if its time were over (also CLIENT UNBLOCK TIMEOUT).
     pub fn time_out(&mut self, id: ClientId) {
-        let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
-        if let Some(waiter) = self.end_wait(id) {
-            let mut reply = Reply::new(resp3);
-            waiter.wait.write_timeout_reply(&mut reply);
-            self.sessions.outgoing.push(Mail::Resume { to: id, bytes: reply.buffer, need: 0 });
+        let Some(mut waiter) = self.end_wait(id) else { return };
+        if let TimeoutReply::Counts(_, Some(replicas)) = waiter.wait.on_timeout {
+            let reached = i64::from(self.is_synced_for(id));
+            waiter.wait.on_timeout = TimeoutReply::Counts(reached, Some(replicas));
         }
+        self.resume(id, &waiter, false, |reply| waiter.wait.write_timeout_reply(reply));
     }
 
     /// Ends a wait with an error (CLIENT UNBLOCK ERROR, a deleted stream, a changed role).
     pub fn unblock_with_error(&mut self, id: ClientId, text: &str) {
-        let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
-        if self.end_wait(id).is_some() {
-            let mut reply = Reply::new(resp3);
-            reply.error(text);
-            self.sessions.outgoing.push(Mail::Resume { to: id, bytes: reply.buffer, need: 0 });
+        let Some(waiter) = self.end_wait(id) else { return };
+        self.resume(id, &waiter, true, |reply| reply.error(text));
+    }
+
+    /// Whether the newest write of a client is on disk.
+    pub(super) fn is_synced_for(&self, id: ClientId) -> bool {
+        let position = self.sessions.client(id).map_or(0, |client| client.last_write);
+        self.log.as_ref().is_some_and(|log| log.synced().0 >= position)
+    }
+
+    /// Sends a client that waits no longer a reply that touches no key.
+    fn resume(
+        &mut self,
+        id: ClientId,
+        waiter: &Waiter,
+        failed: bool,
+        write: impl FnOnce(&mut Reply),
+    ) {
+        if let Ok(row) = table().find(&waiter.request.as_args())
+            && let Some(stats) = self.server.command_stats.get_mut(row.index)
+        {
+            stats.calls += 1;
+            stats.failed += u64::from(failed);
         }
+        let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
+        write(&mut reply);
+        let release = Release::default();
+        self.sessions.outgoing.push(Mail::Resume { to: id, bytes: reply.buffer, release });
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! The bytes of all replies follow one another; a hold marks a range that must wait for a log position.
 //! What lies before the first hold that is not released may be sent. When the log fails, held replies are
-//! replaced by an error: they were not safe and must not be seen (P1, P3).
+//! replaced by an error: they were not safe and must not be seen (P1, P3). Held messages answer nothing and
+//! vanish: an error in their place would be taken for a reply.
 
 use std::collections::VecDeque;
 
-use crate::engine::Executed;
+use crate::session::Release;
 
 /// How far the log is, as the outbox needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,39 +29,51 @@ pub struct Outbox {
 struct Hold {
     start: usize,
     end: usize,
-    need: u64,
-    needs_sync: bool,
-    wrote: bool,
+    release: Release,
+    /// It answers nothing.
+    message: bool,
 }
 
 impl Hold {
     fn is_released(&self, progress: LogProgress) -> bool {
-        self.need <= if self.needs_sync { progress.synced } else { progress.written }
+        let reached = if self.release.needs_sync { progress.synced } else { progress.written };
+        self.release.need <= reached
     }
 }
 
 impl Outbox {
-    /// Holds the reply that begins at `start` and ends where the bytes end now, if it has to wait.
-    pub fn hold(&mut self, start: usize, executed: Executed, progress: LogProgress) {
+    /// Adds a reply.
+    pub fn reply(&mut self, bytes: &[u8], release: Release, progress: LogProgress) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.hold(start, release, progress);
+    }
+
+    /// Adds bytes that answer nothing.
+    pub fn message(&mut self, bytes: &[u8], release: Release, progress: LogProgress) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
-        let hold = Hold {
-            start,
-            end,
-            need: executed.need,
-            needs_sync: executed.needs_sync,
-            wrote: executed.wrote,
-        };
-        if start == end || hold.is_released(progress) {
+        self.enter(Hold { start, end, release, message: true }, progress);
+    }
+
+    /// Holds the reply that begins at `start` and ends where the bytes end now, if it has to wait.
+    pub fn hold(&mut self, start: usize, release: Release, progress: LogProgress) {
+        let end = self.bytes.len();
+        self.enter(Hold { start, end, release, message: false }, progress);
+    }
+
+    fn enter(&mut self, hold: Hold, progress: LogProgress) {
+        if hold.start == hold.end || hold.is_released(progress) {
             return;
         }
         match self.holds.back_mut() {
             Some(last)
-                if last.end == start
-                    && last.needs_sync == hold.needs_sync
-                    && last.wrote == hold.wrote
-                    && last.need == hold.need =>
+                if last.end == hold.start
+                    && last.release == hold.release
+                    && last.message == hold.message =>
             {
-                last.end = end;
+                last.end = hold.end;
             }
             _ => self.holds.push_back(hold),
         }
@@ -103,8 +116,13 @@ impl Outbox {
         for hold in self.holds.drain(..).filter(|hold| !hold.is_released(progress)) {
             bytes.extend_from_slice(self.bytes.get(from..hold.start).unwrap_or_default());
             let held = self.bytes.get(hold.start..hold.end).unwrap_or_default();
-            for _ in 0..count_replies(held) {
-                let what = if hold.wrote { "unknown outcome of this write" } else { "not durable" };
+            let replies = if hold.message { 0 } else { count_replies(held) };
+            for _ in 0..replies {
+                let what = if hold.release.wrote {
+                    "unknown outcome of this write"
+                } else {
+                    "not durable"
+                };
                 bytes.extend_from_slice(
                     format!("-MISCONF Errors writing to the AOF file: {cause} ({what})\r\n")
                         .as_bytes(),
@@ -171,10 +189,7 @@ mod tests {
     use super::*;
 
     fn reply(outbox: &mut Outbox, bytes: &[u8], need: u64, progress: LogProgress) {
-        let start = outbox.bytes.len();
-        outbox.bytes.extend_from_slice(bytes);
-        let executed = Executed { need, needs_sync: true, wrote: true, ..Executed::default() };
-        outbox.hold(start, executed, progress);
+        outbox.reply(bytes, Release { need, needs_sync: true, wrote: true }, progress);
     }
 
     #[test]
@@ -199,10 +214,13 @@ mod tests {
         let at = |synced| LogProgress { written: synced, synced };
         reply(&mut outbox, b"+A\r\n", 0, at(0));
         reply(&mut outbox, b"*2\r\n$1\r\nx\r\n:1\r\n+B\r\n", 5, at(0));
+        let release = Release { need: 5, needs_sync: true, wrote: false };
+        outbox.message(b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n", release, at(0));
         reply(&mut outbox, b"+C\r\n", 0, at(0));
         outbox.fail_held(at(0), "disk");
         let text = String::from_utf8(outbox.sendable(at(0)).to_vec()).unwrap();
         assert_eq!(text.matches("-MISCONF").count(), 2);
+        assert!(!text.contains("message"), "a message that is not safe is not sent");
         assert!(text.starts_with("+A\r\n-MISCONF") && text.ends_with("+C\r\n"));
     }
 }

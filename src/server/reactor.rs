@@ -19,10 +19,9 @@ use super::shared::Shared;
 use super::stream::{Accepted, Stream};
 use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
-use crate::engine::Executed;
 use crate::resp::decode::DecodeLimits;
 use crate::resp::{Batch, Reply};
-use crate::session::{Client, ClientId, Mail};
+use crate::session::{Client, ClientId, Mail, Release};
 
 /// Bytes read at once; most reads take far less.
 const READ_BYTES: usize = 64 * 1024;
@@ -89,8 +88,8 @@ impl Reactor {
             for accepted in self.shared.take_arrivals(self.index) {
                 self.accept(accepted);
             }
-            for (mail, needs_sync) in self.shared.take_mail(self.index) {
-                self.deliver(mail, needs_sync);
+            for mail in self.shared.take_mail(self.index) {
+                self.deliver(mail);
             }
             self.release_holders();
         }
@@ -247,7 +246,8 @@ impl Reactor {
                 let executed = engine.execute(connection.id, &args, &mut reply);
                 index += 1;
                 connection.outbox.bytes = std::mem::take(&mut reply.buffer);
-                self.hold(connection, start, executed, progress);
+                self.want(executed.release(), progress);
+                connection.outbox.hold(start, executed.release(), progress);
                 reply.buffer = std::mem::take(&mut connection.outbox.bytes);
                 connection.waits |= executed.waits;
                 connection.closing |= executed.closes;
@@ -397,18 +397,19 @@ impl Reactor {
         }
     }
 
-    fn deliver(self: &Rc<Self>, mail: Mail, needs_sync: bool) {
+    fn deliver(self: &Rc<Self>, mail: Mail) {
         let Some(handle) = self.connections.borrow().get(&mail.to()).cloned() else { return };
         let mut connection = handle.borrow_mut();
         match mail {
-            Mail::Send { bytes, need, .. } => {
-                let held = Executed { need, needs_sync, ..Executed::default() };
-                self.enqueue(&mut connection, &bytes, held);
+            Mail::Send { bytes, release, .. } => {
+                let progress = self.progress();
+                self.want(release, progress);
+                connection.outbox.message(&bytes, release, progress);
             }
-            Mail::Resume { bytes, need, .. } => {
-                // What served the client was a write of its own, most often.
-                let held = Executed { need, needs_sync, wrote: need > 0, ..Executed::default() };
-                self.enqueue(&mut connection, &bytes, held);
+            Mail::Resume { bytes, release, .. } => {
+                let progress = self.progress();
+                self.want(release, progress);
+                connection.outbox.reply(&bytes, release, progress);
                 connection.waits = false;
                 if !connection.carry.is_empty() {
                     let mut scratch = self.scratch.borrow_mut();
@@ -425,28 +426,15 @@ impl Reactor {
         self.arm(&handle, &mut connection);
     }
 
-    fn enqueue(&self, connection: &mut Connection, bytes: &[u8], held: Executed) {
-        let start = connection.outbox.bytes.len();
-        connection.outbox.bytes.extend_from_slice(bytes);
-        self.hold(connection, start, held, self.progress());
-    }
-
-    /// Makes a reply wait as long as it must, and says so when the policy alone would not end that.
-    fn hold(
-        &self,
-        connection: &mut Connection,
-        start: usize,
-        executed: Executed,
-        progress: LogProgress,
-    ) {
+    /// Says so when the policy alone would not end the wait of a reply.
+    fn want(&self, release: Release, progress: LogProgress) {
         let always = self.shared.policy() == AppendFsync::Always;
-        if executed.needs_sync && !always && executed.need > progress.synced {
+        if release.needs_sync && !always && release.need > progress.synced {
             self.shared.sync_wanted.store(true, Ordering::Release);
         }
-        if !executed.needs_sync && always && executed.need > progress.written {
+        if !release.needs_sync && always && release.need > progress.written {
             self.write_now.set(true);
         }
-        connection.outbox.hold(start, executed, progress);
     }
 
     fn progress(&self) -> LogProgress {

@@ -47,16 +47,13 @@ impl std::fmt::Debug for Shared {
 /// How others reach a reactor.
 #[derive(Debug, Default)]
 pub struct ReactorHandle {
-    mail: Mutex<Vec<AddressedMail>>,
+    mail: Mutex<Vec<Mail>>,
     arrivals: Mutex<Vec<Accepted>>,
     /// The log moved on or failed, mail or a connection came.
     pub wake: Notify,
     /// Whether it holds replies for the log.
     pub holds: AtomicBool,
 }
-
-/// Mail, and whether its bytes wait for the sync or only for the write (P2).
-pub type AddressedMail = (Mail, bool);
 
 /// A flag that a thread sleeps on.
 #[derive(Debug, Default)]
@@ -154,20 +151,27 @@ impl Shared {
         if engine.sessions.outgoing.is_empty() {
             return;
         }
-        let mail = std::mem::take(&mut engine.sessions.outgoing);
-        let addressed: Vec<(usize, AddressedMail)> = mail
-            .into_iter()
-            .filter_map(|mail| {
-                let needs_sync = engine.reply_needs_sync(mail.to());
-                Some((engine.sessions.client(mail.to())?.reactor, (mail, needs_sync)))
-            })
-            .collect();
-        drop(engine);
-        for (reactor, mail) in addressed {
-            if let Some(handle) = self.reactors.get(reactor) {
-                handle.mail.lock().push(mail);
-                handle.wake.notify_one();
+        // Posted before the lock is let go of: a client gets its mail in the order of execution.
+        let mut posted = std::mem::take(&mut engine.sessions.outgoing);
+        let mut woken = vec![false; self.reactors.len()];
+        for mut mail in posted.drain(..) {
+            let needs_sync = engine.reply_needs_sync(mail.to());
+            if let Some(release) = mail.release_mut() {
+                release.needs_sync = needs_sync;
             }
+            let Some(client) = engine.sessions.client(mail.to()) else { continue };
+            if let (Some(handle), Some(woken)) =
+                (self.reactors.get(client.reactor), woken.get_mut(client.reactor))
+            {
+                handle.mail.lock().push(mail);
+                *woken = true;
+            }
+        }
+        engine.sessions.outgoing = posted;
+        engine.sessions.outgoing.shrink_to(1024);
+        drop(engine);
+        for (handle, _) in self.reactors.iter().zip(woken).filter(|(_, woken)| *woken) {
+            handle.wake.notify_one();
         }
     }
 
@@ -182,7 +186,7 @@ impl Shared {
     }
 
     /// Takes the mail of a reactor.
-    pub fn take_mail(&self, reactor: usize) -> Vec<AddressedMail> {
+    pub fn take_mail(&self, reactor: usize) -> Vec<Mail> {
         self.reactors
             .get(reactor)
             .map(|handle| std::mem::take(&mut *handle.mail.lock()))

@@ -8,27 +8,46 @@ pub mod client;
 pub mod wait;
 
 pub use client::{Client, ClientFlags, Durability, ReplyMode, Transaction};
-pub use wait::{Wait, WaitKind, Waiters};
+pub use wait::{Awaited, Wait, WaitKind, Waiters};
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The unique, increasing number of a connection since the server started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
 
+/// When bytes may leave (I2), and what becomes of them if the log fails before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// The log position that must be reached.
+    pub need: u64,
+    /// It must be synced, not only written. Of mail this is filled in when it is posted.
+    pub needs_sync: bool,
+    /// The request changed something: if its log write fails the outcome is unknown.
+    pub wrote: bool,
+}
+
 /// Something the engine asks the connection of a client to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
-    /// Send these bytes (a message, an invalidation, a reply to a waiting client) once the log has
-    /// reached `need`.
-    Send { to: ClientId, bytes: Vec<u8>, need: u64 },
+    /// Send these bytes, which answer nothing (a message, an invalidation). Many clients may get the same.
+    Send { to: ClientId, bytes: Arc<[u8]>, release: Release },
     /// The client waits no longer: send its reply and go on with its input.
-    Resume { to: ClientId, bytes: Vec<u8>, need: u64 },
+    Resume { to: ClientId, bytes: Vec<u8>, release: Release },
     /// Close the connection, after sending what is there if `flush`.
     Close { to: ClientId, flush: bool },
 }
 
 impl Mail {
+    /// When its bytes may leave.
+    pub fn release_mut(&mut self) -> Option<&mut Release> {
+        match self {
+            Self::Send { release, .. } | Self::Resume { release, .. } => Some(release),
+            Self::Close { .. } => None,
+        }
+    }
+
     /// The client it is for.
     pub fn to(&self) -> ClientId {
         match self {

@@ -2,12 +2,16 @@
 //!
 //! The engine re-runs the waiting command when one of its keys changed, in the order in which clients
 //! began to wait on that key; so a served client is served by the very code that answers at once.
+//!
+//! Each wait gets a ticket. The line at a key is ordered by ticket, deadlines by time and waits for the log
+//! by position, so that entering, leaving and finding who is next cost the logarithm of how many wait.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::ClientId;
-use crate::resp::{OwnedArgs, Reply};
+use crate::keyspace::ValueRef;
+use crate::resp::{Args, OwnedArgs, Reply};
 
 /// What a handler asks for when it cannot answer yet.
 #[derive(Clone, Debug)]
@@ -31,6 +35,17 @@ pub enum TimeoutReply {
 }
 
 impl Wait {
+    /// A wait for one of these keys to hold what `awaited` says.
+    pub fn for_keys(
+        keys: &Args,
+        awaited: Awaited,
+        deadline: Option<Duration>,
+        on_timeout: TimeoutReply,
+    ) -> Self {
+        let keys = keys.iter().map(<[u8]>::to_vec).collect();
+        Self { kind: WaitKind::Keys(keys, awaited), deadline, on_timeout }
+    }
+
     /// Writes the answer of a wait whose time is over.
     pub fn write_timeout_reply(&self, reply: &mut Reply) {
         match self.on_timeout {
@@ -44,15 +59,53 @@ impl Wait {
             }
         }
     }
+
+    fn keys(&self) -> &[Vec<u8>] {
+        match &self.kind {
+            WaitKind::Keys(keys, _) => keys,
+            WaitKind::Synced(_) | WaitKind::Time => &[],
+        }
+    }
+
+    fn awaited(&self) -> Option<Awaited> {
+        match self.kind {
+            WaitKind::Keys(_, awaited) => Some(awaited),
+            WaitKind::Synced(_) | WaitKind::Time => None,
+        }
+    }
 }
 
 /// What is waited for.
 #[derive(Clone, Debug)]
 pub enum WaitKind {
-    /// One of these keys (of the client's database) to change.
-    Keys(Vec<Vec<u8>>),
+    /// One of these keys (of the client's database) to change and then hold what is awaited.
+    Keys(Vec<Vec<u8>>, Awaited),
     /// The local log to be synced up to this position (WAITAOF).
     Synced(u64),
+    /// Nothing but the deadline (replicas, which there are none of).
+    Time,
+}
+
+/// What a key must hold for the waiting command to be run again. A key of another type does not end a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    List,
+    SortedSet,
+    Stream,
+    /// A consumer group of a stream: any change is looked at, its removal too, because the group may be gone.
+    Group,
+}
+
+impl Awaited {
+    /// Whether a key with this value (`None`: no such key) may end the wait.
+    pub fn accepts(self, value: Option<ValueRef<'_>>) -> bool {
+        match self {
+            Self::List => matches!(value, Some(ValueRef::List(_))),
+            Self::SortedSet => matches!(value, Some(ValueRef::ZSet(_))),
+            Self::Stream => matches!(value, Some(ValueRef::Stream(_))),
+            Self::Group => true,
+        }
+    }
 }
 
 /// One waiting client.
@@ -64,89 +117,161 @@ pub struct Waiter {
     pub request: OwnedArgs,
 }
 
+/// The place of a wait in all lines: smaller waits longer.
+pub type Ticket = u64;
+
+/// Who waits for one key.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: BTreeMap<Ticket, (ClientId, Awaited)>,
+    /// How many of them want to hear of the key's removal too.
+    groups: usize,
+}
+
 /// All waiting clients.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    waiting: BTreeMap<ClientId, Waiter>,
-    by_key: HashMap<(usize, Vec<u8>), VecDeque<ClientId>>,
+    waiting: HashMap<ClientId, (Ticket, Waiter)>,
+    /// The lines by database and key. No line is empty.
+    lines: Vec<HashMap<Vec<u8>, Line>>,
+    deadlines: BTreeSet<(Duration, ClientId)>,
+    for_log: BTreeSet<(u64, ClientId)>,
+    last_ticket: Ticket,
 }
 
 impl Waiters {
     /// Enters a waiting client.
     pub fn add(&mut self, id: ClientId, waiter: Waiter) {
-        if let WaitKind::Keys(keys) = &waiter.wait.kind {
-            for key in keys {
-                let queue = self.by_key.entry((waiter.db, key.clone())).or_default();
-                if !queue.contains(&id) {
-                    queue.push_back(id);
-                }
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        if self.lines.len() <= waiter.db {
+            self.lines.resize_with(waiter.db + 1, HashMap::new);
+        }
+        if let (Some(lines), Some(awaited)) = (self.lines.get_mut(waiter.db), waiter.wait.awaited())
+        {
+            for key in waiter.wait.keys() {
+                let line = match lines.get_mut(key) {
+                    Some(line) => line,
+                    None => lines.entry(key.clone()).or_default(),
+                };
+                // A key may be named twice.
+                let is_new = line.waiting.insert(ticket, (id, awaited)).is_none();
+                line.groups += usize::from(is_new && awaited == Awaited::Group);
             }
         }
-        self.waiting.insert(id, waiter);
+        if let Some(deadline) = waiter.wait.deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        if let WaitKind::Synced(position) = waiter.wait.kind {
+            self.for_log.insert((position, id));
+        }
+        self.waiting.insert(id, (ticket, waiter));
     }
 
     /// Ends a wait.
     pub fn forget(&mut self, id: ClientId) -> Option<Waiter> {
-        let waiter = self.waiting.remove(&id)?;
-        if let WaitKind::Keys(keys) = &waiter.wait.kind {
-            for key in keys {
-                let at = (waiter.db, key.clone());
-                if let Some(queue) = self.by_key.get_mut(&at) {
-                    queue.retain(|waiting| *waiting != id);
-                    if queue.is_empty() {
-                        self.by_key.remove(&at);
-                    }
+        let (ticket, waiter) = self.waiting.remove(&id)?;
+        if let Some(lines) = self.lines.get_mut(waiter.db) {
+            for key in waiter.wait.keys() {
+                let Some(line) = lines.get_mut(key) else { continue };
+                if let Some((_, Awaited::Group)) = line.waiting.remove(&ticket) {
+                    line.groups -= 1;
+                }
+                if line.waiting.is_empty() {
+                    lines.remove(key);
                 }
             }
+        }
+        if let Some(deadline) = waiter.wait.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if let WaitKind::Synced(position) = waiter.wait.kind {
+            self.for_log.remove(&(position, id));
         }
         Some(waiter)
     }
 
     /// Whether anybody waits for a key.
     pub fn any_for_keys(&self) -> bool {
-        !self.by_key.is_empty()
+        self.lines.iter().any(|lines| !lines.is_empty())
     }
 
-    /// Who waits for a key, first come first.
-    pub fn for_key(&self, db: usize, key: &[u8]) -> Vec<ClientId> {
-        let queue = self.by_key.get(&(db, key.to_vec()));
-        queue.map(|queue| queue.iter().copied().collect()).unwrap_or_default()
+    /// Whether somebody waits for this key.
+    pub fn is_awaited(&self, db: usize, key: &[u8]) -> bool {
+        self.line(db, key).is_some()
     }
 
-    /// The keys that somebody waits for.
+    /// Whether somebody who waits for this key wants to hear of its removal.
+    pub fn removal_is_awaited(&self, db: usize, key: &[u8]) -> bool {
+        self.line(db, key).is_some_and(|line| line.groups > 0)
+    }
+
+    /// Who is next in the line at a key behind `ticket`.
+    pub fn next_in_line(
+        &self,
+        db: usize,
+        key: &[u8],
+        ticket: Ticket,
+    ) -> Option<(Ticket, ClientId, Awaited)> {
+        let mut behind = self.line(db, key)?.waiting.range(ticket + 1..);
+        behind.next().map(|(ticket, (id, awaited))| (*ticket, *id, *awaited))
+    }
+
+    /// The ticket given out last: who comes later has a greater one.
+    pub fn last_ticket(&self) -> Ticket {
+        self.last_ticket
+    }
+
+    fn line(&self, db: usize, key: &[u8]) -> Option<&Line> {
+        self.lines.get(db)?.get(key)
+    }
+
+    /// The keys that somebody waits for, in order.
     pub fn keys(&self) -> Vec<(usize, Vec<u8>)> {
-        self.by_key.keys().cloned().collect()
+        let of_db = |(db, lines): (usize, &HashMap<Vec<u8>, Line>)| {
+            lines.keys().map(|key| (db, key.clone())).collect::<Vec<_>>()
+        };
+        let mut keys: Vec<_> = self.lines.iter().enumerate().flat_map(of_db).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// A waiting client.
     pub fn waiter(&self, id: ClientId) -> Option<&Waiter> {
-        self.waiting.get(&id)
+        self.waiting.get(&id).map(|(_, waiter)| waiter)
     }
 
-    /// Clients whose time is over.
+    /// Clients whose time is over, the most overdue first.
     pub fn overdue(&self, now: Duration) -> Vec<ClientId> {
-        let over = |waiter: &Waiter| waiter.wait.deadline.is_some_and(|deadline| deadline <= now);
-        self.waiting.iter().filter(|(_, waiter)| over(waiter)).map(|(id, _)| *id).collect()
+        let over = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        over.map(|(_, id)| *id).collect()
     }
 
     /// The next deadline of all.
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.waiting.values().filter_map(|waiter| waiter.wait.deadline).min()
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Clients that wait for the log, with the position they wait for.
-    pub fn for_log(&self) -> Vec<(ClientId, u64)> {
-        let position = |waiter: &Waiter| match waiter.wait.kind {
-            WaitKind::Synced(position) => Some(position),
-            WaitKind::Keys(_) => None,
-        };
-        let wanted = |(id, waiter): (&ClientId, &Waiter)| Some((*id, position(waiter)?));
-        self.waiting.iter().filter_map(wanted).collect()
+    /// How many waits have a deadline.
+    pub fn deadline_count(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Clients that wait for the log to be synced to a position that it has reached.
+    pub fn served_by_log(&self, synced: u64) -> Vec<ClientId> {
+        let reached = self.for_log.iter().take_while(|(position, _)| *position <= synced);
+        reached.map(|(_, id)| *id).collect()
     }
 
     /// How many different keys are waited for.
     pub fn key_count(&self) -> usize {
-        self.by_key.len()
+        self.lines.iter().map(HashMap::len).sum()
+    }
+
+    /// How many keys are waited for by somebody who wants to hear of their removal.
+    pub fn removal_key_count(&self) -> usize {
+        let all = self.lines.iter().flat_map(HashMap::values);
+        all.filter(|line| line.groups > 0).count()
     }
 
     /// How many clients wait.
@@ -157,5 +282,62 @@ impl Waiters {
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiter(keys: &[&str], awaited: Awaited, deadline_s: u64) -> Waiter {
+        let keys = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+        let deadline = (deadline_s > 0).then(|| Duration::from_secs(deadline_s));
+        let kind = WaitKind::Keys(keys, awaited);
+        let wait = Wait { kind, deadline, on_timeout: TimeoutReply::Null };
+        Waiter { wait, db: 2, request: OwnedArgs::from_slices([b"BLPOP".as_slice()]) }
+    }
+
+    fn line(waiters: &Waiters, key: &str) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut ticket = 0;
+        while let Some((next, id, _)) = waiters.next_in_line(2, key.as_bytes(), ticket) {
+            ticket = next;
+            found.push(id.0);
+        }
+        found
+    }
+
+    #[test]
+    fn a_line_is_in_order_of_arrival() {
+        let mut waiters = Waiters::default();
+        waiters.add(ClientId(9), waiter(&["a", "b", "a"], Awaited::List, 0));
+        waiters.add(ClientId(3), waiter(&["a"], Awaited::Group, 5));
+        waiters.add(ClientId(5), waiter(&["b", "a"], Awaited::List, 4));
+        assert_eq!(line(&waiters, "a"), [9, 3, 5]);
+        assert_eq!(line(&waiters, "b"), [9, 5]);
+        assert!(waiters.removal_is_awaited(2, b"a") && !waiters.removal_is_awaited(2, b"b"));
+        assert_eq!((waiters.key_count(), waiters.removal_key_count()), (2, 1));
+        assert_eq!(waiters.next_deadline(), Some(Duration::from_secs(4)));
+        assert_eq!(waiters.overdue(Duration::from_secs(9)), [ClientId(5), ClientId(3)]);
+        waiters.forget(ClientId(3));
+        waiters.forget(ClientId(9));
+        assert!(!waiters.removal_is_awaited(2, b"a"));
+        assert_eq!(line(&waiters, "a"), [5]);
+        waiters.forget(ClientId(5));
+        assert!(!waiters.any_for_keys() && waiters.is_empty() && waiters.deadline_count() == 0);
+    }
+
+    #[test]
+    fn the_log_serves_who_waits_for_no_more_than_it_has() {
+        let mut waiters = Waiters::default();
+        for (id, position) in [(1, 30), (2, 10), (3, 20)] {
+            let kind = WaitKind::Synced(position);
+            let wait = Wait { kind, deadline: None, on_timeout: TimeoutReply::Null };
+            let request = OwnedArgs::from_slices([b"WAITAOF".as_slice()]);
+            waiters.add(ClientId(id), Waiter { wait, db: 0, request });
+        }
+        assert_eq!(waiters.served_by_log(20), [ClientId(2), ClientId(3)]);
+        waiters.forget(ClientId(2));
+        assert_eq!(waiters.served_by_log(20), [ClientId(3)]);
     }
 }

@@ -42,7 +42,7 @@ fn wait(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
         .then(|| ctx.monotonic.checked_add(Duration::from_millis(timeout_ms)))
         .flatten();
     let on_timeout = TimeoutReply::Counts(0, None);
-    Ok(Outcome::Wait(Wait { kind: WaitKind::Keys(Vec::new()), deadline, on_timeout }))
+    Ok(Outcome::Wait(Wait { kind: WaitKind::Time, deadline, on_timeout }))
 }
 
 fn timeout_ms(text: &[u8]) -> Result<u64, CommandError> {

@@ -15,7 +15,7 @@ use super::{
 use crate::keyspace::{Entry, Typed};
 use crate::number;
 use crate::session::wait::TimeoutReply;
-use crate::session::{Wait, WaitKind};
+use crate::session::{Awaited, Wait};
 use crate::types::List;
 
 const TIMEOUT_HISTORY: &[(&str, &str)] =
@@ -189,8 +189,7 @@ fn wait(ctx: &mut Ctx, keys: &Args, deadline: Option<Duration>) -> Result<Outcom
         ctx.reply.null_array();
         return Ok(Outcome::Replied);
     }
-    let kind = WaitKind::Keys(keys.iter().map(<[u8]>::to_vec).collect());
-    Ok(Outcome::Wait(Wait { kind, deadline, on_timeout: TimeoutReply::NullArray }))
+    Ok(Outcome::Wait(Wait::for_keys(keys, Awaited::List, deadline, TimeoutReply::NullArray)))
 }
 
 /// Whether the client waits already and none of its keys has a list yet.

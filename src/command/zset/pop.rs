@@ -15,7 +15,7 @@ use crate::command::{Doc, Outcome};
 use crate::keyspace::event;
 use crate::number::{parse_double, parse_i64};
 use crate::session::wait::TimeoutReply;
-use crate::session::{Wait, WaitKind};
+use crate::session::{Awaited, Wait};
 use crate::types::ZSet;
 use crate::types::zset::Direction;
 
@@ -303,8 +303,7 @@ fn blocking_pop(ctx: &mut Ctx, args: &Args, end: End) -> Result<Outcome, Command
 }
 
 fn wait_for(keys: &Args, deadline: Option<Duration>) -> Outcome {
-    let kind = WaitKind::Keys(keys.iter().map(<[u8]>::to_vec).collect());
-    Outcome::Wait(Wait { kind, deadline, on_timeout: TimeoutReply::NullArray })
+    Outcome::Wait(Wait::for_keys(keys, Awaited::SortedSet, deadline, TimeoutReply::NullArray))
 }
 
 /// When a wait of so many seconds ends; `None`: never (zero seconds).
