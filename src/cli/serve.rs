@@ -216,6 +216,7 @@ fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> 
         memory_at_start: 0,
         garbage: Vec::new(),
         slow_log: Default::default(),
+        pause: None,
     }
 }
 

@@ -143,3 +143,12 @@ impl KeySpec {
         }
     }
 }
+
+/// Where the keys of a request are: indices into its arguments.
+pub fn key_indices(command: &super::Command, args: &Args) -> Vec<usize> {
+    if let Some(finder) = command.key_finder {
+        return finder(args);
+    }
+    let keys = command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key"));
+    keys.flat_map(|spec| spec.positions(args)).collect()
+}

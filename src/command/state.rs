@@ -43,8 +43,19 @@ pub struct ServerState {
     pub garbage: Vec<Box<dyn std::any::Any + Send>>,
     /// Commands that took long.
     pub slow_log: super::server::slowlog::SlowLog,
+    /// CLIENT PAUSE, while it holds.
+    pub pause: Option<Pause>,
     /// The port in use.
     pub tcp_port: u16,
+}
+
+/// A pause of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it is over, on the monotonic clock.
+    pub until: Duration,
+    /// Reads go on.
+    pub writes_only: bool,
 }
 
 /// Totals since the start or CONFIG RESETSTAT.

@@ -28,6 +28,7 @@ impl Engine {
         let wrote = self.log_records(id);
         self.server.persistence.dirty += self.ks.effects.dirty;
         self.break_watches();
+        self.invalidate_changed(id);
         self.publish_events();
         wrote
     }

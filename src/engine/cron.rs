@@ -39,7 +39,7 @@ impl Engine {
 
     /// One slice of active expiry. True when there is more to do now.
     pub fn expire_cycle(&mut self) -> bool {
-        if !self.server.active_expire || self.server.loading.is_some() {
+        if !self.server.active_expire || self.server.loading.is_some() || self.is_paused() {
             return false;
         }
         self.begin_batch();

@@ -41,6 +41,13 @@ impl Engine {
         executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
         if let Some(client) = self.sessions.client_mut(id) {
             executed.closes |= client.flags.close_after_reply;
+            // CLIENT CACHING holds for one command or one transaction.
+            if client.transaction.is_none()
+                && let Some(tracking) = client.tracking.as_mut()
+                && !args.is(0, "CLIENT")
+            {
+                tracking.caching = false;
+            }
             match client.reply_mode {
                 ReplyMode::On => {}
                 ReplyMode::Off => reply.buffer.truncate(start),
@@ -53,6 +60,9 @@ impl Engine {
                     reply.buffer.truncate(start);
                 }
             }
+        }
+        if self.server.pause.is_some() {
+            self.end_pause_if_over();
         }
         executed
     }
@@ -68,6 +78,9 @@ impl Engine {
         };
         if let Err(error) = self.check(id, row, args) {
             return self.reject(id, Some(row), &error, reply);
+        }
+        if self.server.pause.is_some() && self.postpone(id, row, args) {
+            return Executed { waits: true, ..Executed::default() };
         }
         if self.queue(id, row, args) {
             reply.simple("QUEUED");
@@ -149,6 +162,9 @@ impl Engine {
         if command.propagate == Propagate::AsSent && self.ks.effects.dirty > dirty {
             self.ks.effects.record_as_sent(db, args);
         }
+        if self.sessions.tracked.clients > 0 && outcome.is_ok() {
+            self.remember_reads(id, command, args);
+        }
         let elapsed_us = self.lap_us();
         // A command that waits is counted when its wait ends.
         if origin != Origin::Client || !matches!(outcome, Ok(Outcome::Wait(_))) {
@@ -184,18 +200,26 @@ impl Engine {
             && let Some(transaction) = client.transaction.as_mut()
         {
             transaction.failed = true;
-            if row.is_some_and(|row| row.command.name == "EXEC") {
-                // EXEC itself refused: the transaction ends here.
-                client.transaction = None;
-                client.watch_broken = false;
-                self.sessions.unwatch(id);
-                let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
-                text = format!("EXECABORT Transaction discarded because of: {reason}");
-            }
+        }
+        if row.is_some_and(|row| row.command.name == "EXEC") {
+            // EXEC itself refused: the transaction ends here.
+            self.end_transaction(id);
+            let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
+            text = format!("EXECABORT Transaction discarded because of: {reason}");
         }
         self.count_error(error);
         reply.error(&text);
         Executed::default()
+    }
+
+    /// Forgets a transaction and what it watched.
+    fn end_transaction(&mut self, id: ClientId) {
+        if let Some(client) = self.sessions.client_mut(id)
+            && client.transaction.take().is_some()
+        {
+            client.watch_broken = false;
+            self.sessions.unwatch(id);
+        }
     }
 
     fn count_error(&mut self, error: &CommandError) {
@@ -222,6 +246,11 @@ impl Engine {
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         if client.user.is_none() && !flags.has(Flags::NO_AUTH) {
             return Err(CommandError::text("NOAUTH Authentication required."));
+        }
+        // MULTI and WATCH have errors of their own.
+        let own_error = NOT_QUEUED.contains(&row.command.name);
+        if client.transaction.is_some() && flags.has(Flags::NO_MULTI) && !own_error {
+            return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
         let writes = flags.has(Flags::WRITE)
             || (row.command.name == "EXEC"

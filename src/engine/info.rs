@@ -107,7 +107,7 @@ fn clients(engine: &Engine, out: &mut String) {
         clients().map(|c| c.output_buffer_bytes).max().unwrap_or(0),
     );
     line(out, "blocked_clients", clients().filter(|client| client.blocked).count());
-    line(out, "tracking_clients", 0);
+    line(out, "tracking_clients", engine.sessions.tracked.clients);
     line(
         out,
         "pubsub_clients",
@@ -297,9 +297,10 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "slave_expires_tracked_keys", 0);
     line(out, "active_defrag_hits", 0);
     line(out, "active_defrag_misses", 0);
-    line(out, "tracking_total_keys", 0);
-    line(out, "tracking_total_items", 0);
-    line(out, "tracking_total_prefixes", 0);
+    let (keys, items, prefixes) = engine.sessions.tracked.totals();
+    line(out, "tracking_total_keys", keys);
+    line(out, "tracking_total_items", items);
+    line(out, "tracking_total_prefixes", prefixes);
     line(out, "unexpected_error_replies", stats.unexpected_error_replies);
     line(out, "total_error_replies", stats.error_replies);
     line(out, "dump_payload_sanitizations", 0);

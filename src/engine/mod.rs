@@ -13,12 +13,14 @@ pub mod cron;
 pub mod execute;
 pub mod info;
 pub mod log_work;
+pub mod pause;
 pub mod persist;
 pub mod replay;
 pub mod settings;
 mod slow;
 pub mod start;
 pub mod tasks;
+pub mod tracking;
 pub mod waiting;
 
 use std::sync::Arc;

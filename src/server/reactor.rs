@@ -88,10 +88,15 @@ impl Reactor {
             for accepted in self.shared.take_arrivals(self.index) {
                 self.accept(accepted);
             }
-            for mail in self.shared.take_mail(self.index) {
-                self.deliver(mail);
-            }
+            self.deliver_mail();
             self.release_holders();
+        }
+    }
+
+    /// Takes what other clients' commands left for this thread's connections.
+    fn deliver_mail(self: &Rc<Self>) {
+        for mail in self.shared.take_mail(self.index) {
+            self.deliver(mail);
         }
     }
 
@@ -140,6 +145,8 @@ impl Reactor {
 
     /// Reads once and executes what is complete. `Ok(false)` at the end of the input.
     fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<bool> {
+        // Who asks after having heard of a write by other ways finds its messages before the reply.
+        self.deliver_mail();
         let mut scratch = self.scratch.borrow_mut();
         let scratch = &mut *scratch;
         let mut connection = handle.borrow_mut();

@@ -152,8 +152,10 @@ fn end_overdue_waits(shared: &Shared) -> Duration {
     let mut engine = shared.lock();
     engine.begin_batch();
     engine.expire_waiters();
+    engine.end_pause_if_over();
     let now = engine.monotonic();
-    let next = engine.sessions.waiters.next_deadline();
+    let deadlines = [engine.sessions.waiters.next_deadline(), engine.pause_deadline()];
+    let next = deadlines.into_iter().flatten().min();
     shared.unlock(engine);
     let pause = next.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
     pause.unwrap_or(Duration::from_secs(3600))

@@ -27,6 +27,8 @@ pub struct Client {
     pub flags: ClientFlags,
     pub reply_mode: ReplyMode,
     pub durability: Durability,
+    /// Client-side caching, while it is on.
+    pub tracking: Option<Box<super::tracking::Tracking>>,
     /// The transaction that MULTI opened.
     pub transaction: Option<Transaction>,
     pub watched: Vec<Watch>,
@@ -133,6 +135,7 @@ impl Client {
             flags: ClientFlags::default(),
             reply_mode: ReplyMode::On,
             durability: Durability::Default,
+            tracking: None,
             transaction: None,
             watched: Vec::new(),
             watch_broken: false,

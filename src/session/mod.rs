@@ -5,6 +5,7 @@
 //! know each other by [`ClientId`].
 
 pub mod client;
+pub mod tracking;
 pub mod wait;
 
 pub use client::{Client, ClientFlags, Durability, ReplyMode, Transaction};
@@ -65,6 +66,10 @@ pub struct Sessions {
     watched: HashMap<(usize, Vec<u8>), Vec<ClientId>>,
     /// Clients that wait for keys or for the log.
     pub waiters: Waiters,
+    /// Which client has read which key (client-side caching).
+    pub tracked: tracking::TrackingTable,
+    /// Requests held back by CLIENT PAUSE, in the order in which they came.
+    pub postponed: Vec<(ClientId, crate::resp::OwnedArgs)>,
     /// Mail for connections, delivered by the reactor that ran the engine at the end of its turn.
     pub outgoing: Vec<Mail>,
 }
@@ -83,7 +88,21 @@ impl Sessions {
     pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
         self.unwatch(id);
         self.waiters.forget(id);
+        self.stop_tracking(id);
+        self.postponed.retain(|(waiting, _)| *waiting != id);
         self.clients.remove(&id)
+    }
+
+    /// Switches client-side caching off. What the client has read is forgotten when it changes.
+    pub fn stop_tracking(&mut self, id: ClientId) {
+        let Some(tracking) = self.clients.get_mut(&id).and_then(|client| client.tracking.take())
+        else {
+            return;
+        };
+        self.tracked.clients -= 1;
+        for prefix in tracking.prefixes().into_iter().flatten() {
+            self.tracked.remove_prefix(prefix, id);
+        }
     }
 
     /// A client by its id.

@@ -1,7 +1,9 @@
 //! CLIENT and its subcommands.
 
 use super::super::help::reply_help;
-use super::super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
+use super::super::{
+    Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc,
+};
 use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
 use crate::command::ctx::Origin;
 use crate::number;
@@ -21,6 +23,34 @@ pub const CLIENT: Command = Command {
     handler: Handler::Container,
     subcommands: &[
         Command {
+            name: "CACHING",
+            arity: 3,
+            args: "<YES | NO>",
+            doc: doc(
+                "6.0.0",
+                "O(1)",
+                "Instructs the server whether to track the keys in the next request.",
+            ),
+            handler: Handler::Plain(super::tracking::caching),
+            ..SUB
+        },
+        Command {
+            name: "CAPA",
+            arity: -3,
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
+            args: "capability ...",
+            doc: doc(
+                "8.0.0",
+                "O(1)",
+                "Takes note of what the client can do; nothing depends on it.",
+            ),
+            handler: Handler::Plain(|ctx, _| {
+                ctx.reply.ok();
+                Ok(())
+            }),
+            ..SUB
+        },
+        Command {
             name: "DURABILITY",
             arity: -2,
             args: "[ALWAYS | EVERYSEC | NO | DEFAULT]",
@@ -37,6 +67,17 @@ pub const CLIENT: Command = Command {
             arity: 2,
             doc: doc("2.6.9", "O(1)", "Returns the name of the connection."),
             handler: Handler::Plain(getname),
+            ..SUB
+        },
+        Command {
+            name: "GETREDIR",
+            arity: 2,
+            doc: doc(
+                "6.0.0",
+                "O(1)",
+                "Returns the client ID to which the connection's tracking notifications are redirected.",
+            ),
+            handler: Handler::Plain(super::tracking::getredir),
             ..SUB
         },
         Command {
@@ -124,6 +165,21 @@ pub const CLIENT: Command = Command {
             ..SUB
         },
         Command {
+            name: "PAUSE",
+            arity: -3,
+            flags: ADMIN,
+            args: "timeout:integer [<WRITE | ALL>]",
+            doc: Doc {
+                history: &[(
+                    "6.2.0",
+                    "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
+                )],
+                ..doc("3.0.0", "O(1)", "Suspends commands processing.")
+            },
+            handler: Handler::Plain(super::pause::pause),
+            ..SUB
+        },
+        Command {
             name: "REPLY",
             arity: 3,
             args: "<ON | OFF | SKIP>",
@@ -150,6 +206,30 @@ pub const CLIENT: Command = Command {
             ..SUB
         },
         Command {
+            name: "TRACKING",
+            arity: -3,
+            args: "<ON | OFF> [REDIRECT client-id:integer] [PREFIX prefix [PREFIX prefix ...]] [BCAST] \
+                   [OPTIN] [OPTOUT] [NOLOOP]",
+            doc: doc(
+                "6.0.0",
+                "O(1). Some options may introduce additional complexity.",
+                "Controls server-assisted client-side caching for the connection.",
+            ),
+            handler: Handler::Plain(super::tracking::tracking),
+            ..SUB
+        },
+        Command {
+            name: "TRACKINGINFO",
+            arity: 2,
+            doc: doc(
+                "6.2.0",
+                "O(1)",
+                "Returns information about server-assisted client-side caching for the connection.",
+            ),
+            handler: Handler::Plain(super::tracking::trackinginfo),
+            ..SUB
+        },
+        Command {
             name: "UNBLOCK",
             arity: -3,
             flags: ADMIN,
@@ -160,6 +240,18 @@ pub const CLIENT: Command = Command {
                 "Unblocks a client blocked by a blocking command from a different connection.",
             ),
             handler: Handler::Extended(unblock),
+            ..SUB
+        },
+        Command {
+            name: "UNPAUSE",
+            arity: 2,
+            flags: ADMIN,
+            doc: doc(
+                "6.2.0",
+                "O(N) Where N is the number of paused clients",
+                "Resumes processing commands from paused clients.",
+            ),
+            handler: Handler::Plain(super::pause::unpause),
             ..SUB
         },
     ],
@@ -239,10 +331,10 @@ fn setname(ctx: &mut Ctx, args: &Args) -> CommandResult {
 fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let value = args.at(3);
     if args.is(2, "lib-name") {
-        valid_client_text(value, "lib-name")?;
+        valid_client_text(value, &String::from_utf8_lossy(args.at(2)))?;
         ctx.session()?.library_name = value.to_vec();
     } else if args.is(2, "lib-ver") {
-        valid_client_text(value, "lib-ver")?;
+        valid_client_text(value, &String::from_utf8_lossy(args.at(2)))?;
         ctx.session()?.library_version = value.to_vec();
     } else {
         let name = String::from_utf8_lossy(args.at(2)).into_owned();
@@ -267,8 +359,9 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ClientFilter::class(class)
     } else if args.len() > 3 && args.is(2, "ID") {
         let ids = args.iter().skip(3).map(|id| {
-            let id = number::parse_i64(id).filter(|id| *id >= 0);
-            id.map(|id| ClientId(id.unsigned_abs()))
+            // A negative id is well formed, and nobody has it.
+            number::parse_i64(id)
+                .map(|id| ClientId(id.cast_unsigned()))
                 .ok_or(CommandError::text("ERR Invalid client ID"))
         });
         ClientFilter::only(ids.collect::<Result<Vec<_>, _>>()?)
@@ -349,9 +442,13 @@ fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         ctx,
         "CLIENT",
         &[
+            "CACHING (YES|NO)",
+            "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
             "DURABILITY [ALWAYS|EVERYSEC|NO|DEFAULT]",
             "    Set or return what replies to the current connection mean: synced to disk (ALWAYS), or",
             "    handed to the kernel (EVERYSEC, NO). DEFAULT is what appendfsync says.",
+            "GETREDIR",
+            "    Return the client ID we are redirecting to when tracking is enabled.",
             "GETNAME",
             "    Return the name of the current connection.",
             "ID",

@@ -20,7 +20,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
          ssub={} multi={queued} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=1024 rbp=0 \
-         obl={} oll=0 omem=0 tot-mem={} events=r cmd={command} user={} redir=-1 resp={} lib-name={} \
+         obl={} oll=0 omem=0 tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
          lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id.0,
         client.address,
@@ -38,6 +38,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         client.output_buffer_bytes,
         client.memory_bytes(),
         client.user.as_deref().unwrap_or("(superuser)"),
+        super::tracking::redirection(client.tracking.as_deref()),
         if client.resp3 { 3 } else { 2 },
         text(&client.library_name),
         text(&client.library_version),
@@ -50,6 +51,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
 
 fn flags(client: &Client) -> String {
     let mut shown = String::new();
+    let tracking = client.tracking.as_deref();
     let subscribed =
         client.subscriptions + client.pattern_subscriptions + client.shard_subscriptions > 0;
     for (set, letter) in [
@@ -57,6 +59,9 @@ fn flags(client: &Client) -> String {
         (subscribed, 'P'),
         (client.transaction.is_some(), 'x'),
         (client.blocked, 'b'),
+        (tracking.is_some(), 't'),
+        (tracking.is_some_and(|on| on.redirect_broken), 'R'),
+        (tracking.is_some_and(|on| on.prefixes().is_some()), 'B'),
         (client.watch_broken, 'd'),
         (client.flags.close_after_reply, 'c'),
         (client.flags.unix_socket, 'U'),

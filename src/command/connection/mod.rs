@@ -3,6 +3,8 @@
 pub mod client;
 pub mod client_list;
 pub mod hello;
+pub mod pause;
+pub mod tracking;
 
 use super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
 use crate::session::{ClientFlags, Durability, ReplyMode};
@@ -111,6 +113,7 @@ fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let open = ctx.server.config.requirepass.is_empty();
     let id = ctx.client;
     ctx.sessions.unwatch(id);
+    ctx.sessions.stop_tracking(id);
     let client = ctx.session()?;
     client.transaction = None;
     client.watch_broken = false;
