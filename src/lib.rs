@@ -19,6 +19,8 @@ pub mod config;
 
 pub mod command;
 
+pub mod scripting;
+
 pub mod aof;
 pub mod snapshot;
 

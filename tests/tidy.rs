@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["clock", "disk", "glob", "memory", "number", "resp", "rng", "types"],
     &["keyspace", "session"],
-    &["config", "logger", "aof", "snapshot"],
+    &["config", "logger", "aof", "snapshot", "scripting"],
     &["acl", "command"],
     &["engine"],
     &["backup", "recovery"],

@@ -217,6 +217,7 @@ fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> 
         garbage: Vec::new(),
         slow_log: Default::default(),
         pause: None,
+        scripts: Default::default(),
     }
 }
 

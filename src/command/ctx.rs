@@ -110,4 +110,25 @@ pub enum Task {
     Unblock { id: ClientId, error: bool },
     /// EXEC, checked: run the queue.
     Exec,
+    /// EVAL, EVALSHA, FCALL and the like, checked: run the script.
+    Script(ScriptCall),
+}
+
+/// A script to run; the request has the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptCall {
+    /// What argument 1 is.
+    pub target: ScriptTarget,
+    /// The form of the command that may not write.
+    pub read_only: bool,
+    /// How many of the arguments from the third on are keys.
+    pub keys: usize,
+}
+
+/// What a command that runs a script names it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptTarget {
+    Source,
+    Digest,
+    Function,
 }

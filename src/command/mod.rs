@@ -23,6 +23,7 @@ pub mod introspect;
 pub mod keyspec;
 pub mod list;
 pub mod scan_args;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod state;

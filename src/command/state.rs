@@ -45,6 +45,8 @@ pub struct ServerState {
     pub slow_log: super::server::slowlog::SlowLog,
     /// CLIENT PAUSE, while it holds.
     pub pause: Option<Pause>,
+    /// The scripts of EVAL.
+    pub scripts: crate::scripting::Scripts,
     /// The port in use.
     pub tcp_port: u16,
 }

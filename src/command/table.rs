@@ -16,6 +16,7 @@ const FAMILIES: &[&[Command]] = &[
     super::hyperloglog::COMMANDS,
     super::introspect::COMMANDS,
     super::list::COMMANDS,
+    super::scripting::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
     super::string::COMMANDS,

@@ -3,6 +3,8 @@
 //! The checks come in Redis' order, because clients and test suites see which error wins. A request that
 //! is refused inside MULTI spoils the transaction.
 
+use std::time::Duration;
+
 use super::{Engine, Executed};
 use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
@@ -154,34 +156,59 @@ impl Engine {
             server: &mut self.server,
             command: command.name,
         };
-        let outcome = match command.handler {
+        let started = ctx.monotonic;
+        let mut outcome = match command.handler {
             Handler::Plain(handler) => handler(&mut ctx, args).map(|()| Outcome::Replied),
             Handler::Extended(handler) => handler(&mut ctx, args),
             Handler::Container => Err(CommandError::Arity(row.full_name.clone())),
         };
+        let mut counted = false;
+        if let Ok(Outcome::Task(Task::Script(call))) = outcome {
+            let ended = self.run_script(id, call, args, reply);
+            counted = ended.as_ref().is_err_and(|error| error.counted);
+            outcome = ended.map(|()| Outcome::Replied).map_err(CommandError::from);
+        }
         if command.propagate == Propagate::AsSent && self.ks.effects.dirty > dirty {
             self.ks.effects.record_as_sent(db, args);
         }
         if self.sessions.tracked.clients > 0 && outcome.is_ok() {
             self.remember_reads(id, command, args);
         }
-        let elapsed_us = self.lap_us();
+        self.sample_clock();
         // A command that waits is counted when its wait ends.
         if origin != Origin::Client || !matches!(outcome, Ok(Outcome::Wait(_))) {
-            self.note_slow(id, row, args, elapsed_us, origin);
-            self.server.stats.commands_processed += 1;
-            if let Some(stats) = self.server.command_stats.get_mut(row.index) {
-                stats.calls += 1;
-                stats.microseconds += elapsed_us;
-                stats.failed += u64::from(outcome.is_err());
-            }
+            self.note_call(id, row, args, origin, started, outcome.is_err());
         }
         if let Err(error) = &outcome {
             reply.buffer.truncate(reply_start);
-            self.count_error(error);
+            if !counted {
+                self.count_error(error);
+            }
             reply.error(&error.to_string());
         }
         outcome
+    }
+
+    /// Counts a command that began at `started` and has just ended.
+    fn note_call(
+        &mut self,
+        id: ClientId,
+        row: &Row,
+        args: &Args,
+        origin: Origin,
+        started: Duration,
+        failed: bool,
+    ) {
+        // Not the last lap alone: the commands of a script had theirs.
+        let elapsed = self.monotonic.saturating_sub(started);
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.note_slow(id, row, args, elapsed_us, origin);
+        self.server.stats.commands_processed += 1;
+        if let Some(stats) = self.server.command_stats.get_mut(row.index) {
+            stats.calls += 1;
+            stats.microseconds += elapsed_us;
+            stats.failed += u64::from(failed);
+        }
     }
 
     /// Refuses a request before it ran.
@@ -223,6 +250,7 @@ impl Engine {
     }
 
     fn count_error(&mut self, error: &CommandError) {
+    pub(super) fn count_error(&mut self, error: &CommandError) {
         self.server.stats.error_replies += 1;
         *self.server.error_stats.entry(error.code()).or_default() += 1;
     }
@@ -283,7 +311,7 @@ impl Engine {
     }
 
     /// Whether memory is above `maxmemory` and nothing may be given up for it.
-    fn is_out_of_memory(&mut self) -> bool {
+    pub(super) fn is_out_of_memory(&mut self) -> bool {
         let limit = self.server.config.maxmemory;
         if limit == 0 || self.server.used_memory <= limit {
             return false;
@@ -294,7 +322,7 @@ impl Engine {
     }
 
     /// Why writes are refused at the moment, if they are.
-    fn write_refusal(&self) -> Option<CommandError> {
+    pub(super) fn write_refusal(&self) -> Option<CommandError> {
         let persistence = &self.server.persistence;
         let unwritable = self.log.as_ref().filter(|log| log.state() != LogState::Ready);
         if let Some(log) = unwritable {

@@ -16,6 +16,7 @@ pub mod log_work;
 pub mod pause;
 pub mod persist;
 pub mod replay;
+mod script;
 pub mod settings;
 mod slow;
 pub mod start;
@@ -87,6 +88,8 @@ pub struct Engine {
     batch_wall_us: i64,
     batch_start: Duration,
     monotonic: Duration,
+    /// The time at which a script runs: it stands still until the script ends.
+    frozen_wall_us: Option<i64>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -119,6 +122,7 @@ impl Engine {
             batch_wall_us: 0,
             batch_start: Duration::ZERO,
             monotonic: Duration::ZERO,
+            frozen_wall_us: None,
         };
         engine.begin_batch();
         engine
@@ -137,18 +141,17 @@ impl Engine {
         self.monotonic
     }
 
-    /// Samples the monotonic clock once, at a command's end, which is the next one's start; returns the
-    /// microseconds since the last sample.
-    fn lap_us(&mut self) -> u64 {
-        let now = self.clock.monotonic();
-        let lap = now.saturating_sub(self.monotonic);
-        self.monotonic = now;
+    /// Samples the monotonic clock once, at a command's end, which is the next one's start.
+    fn sample_clock(&mut self) {
+        self.monotonic = self.clock.monotonic();
         self.set_time();
-        u64::try_from(lap.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Wall-clock time in microseconds at the last sample.
     fn wall_us(&self) -> i64 {
+        if let Some(frozen) = self.frozen_wall_us {
+            return frozen;
+        }
         let since = self.monotonic.saturating_sub(self.batch_start);
         self.batch_wall_us + i64::try_from(since.as_micros()).unwrap_or(0)
     }

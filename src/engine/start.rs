@@ -28,6 +28,7 @@ impl Engine {
             executable: String::new(),
             garbage: Vec::new(),
             slow_log: Default::default(),
+            scripts: Default::default(),
             ..*server
         };
         let mut loader = Self::new(

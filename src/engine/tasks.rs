@@ -52,8 +52,8 @@ impl Engine {
                 self.time_out(id);
                 Ok(false)
             }
-            // EXEC is run by the dispatcher, which knows the unit it belongs to.
-            Task::Exec => Ok(false),
+            // EXEC and scripts are run by the dispatcher, which knows the unit they belong to.
+            Task::Exec | Task::Script(_) => Ok(false),
         };
         match outcome {
             Ok(true) => reply.ok(),

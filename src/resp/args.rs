@@ -113,6 +113,22 @@ impl OwnedArgs {
         owned
     }
 
+    /// Begins another request in the same memory; `count` calls of [`Self::push`] must follow.
+    pub fn restart(&mut self, count: usize) {
+        self.buffer.clear();
+        self.spans.clear();
+        super::encode::header(&mut self.buffer, b'*', count);
+    }
+
+    /// Adds an argument.
+    pub fn push(&mut self, arg: &[u8]) {
+        super::encode::header(&mut self.buffer, b'$', arg.len());
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(arg);
+        self.spans.push((as_u32(start), as_u32(self.buffer.len())));
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
     /// Borrows them for a handler.
     pub fn as_args(&self) -> Args<'_> {
         Args::new(&self.buffer, &self.spans, Some(&self.buffer))

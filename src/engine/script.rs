@@ -1,0 +1,213 @@
+//! Running scripts: the engine lends itself to the interpreter, and what a script does is one unit.
+//!
+//! A script runs under the engine's lock, at one instant of time, with its caller's rights. Each of its
+//! commands is checked in Redis' order and run as any other; the effects of all are committed together
+//! when the script ends, also when it fails half-way, because what it did stays.
+
+use super::Engine;
+use crate::command::ctx::{Origin, ScriptCall, ScriptTarget};
+use crate::command::table::{Row, table};
+use crate::command::{CommandError, Flags, Outcome};
+use crate::resp::{Args, Reply};
+use crate::scripting::{Commands, LogLevel, Prepared, ScriptError, ScriptFlags};
+use crate::session::ClientId;
+
+/// The engine as a running script sees it.
+struct Running<'e> {
+    engine: &'e mut Engine,
+    id: ClientId,
+    resp3: bool,
+    read_only: bool,
+    /// Memory was checked at the start, or the script does not care.
+    allow_oom: bool,
+    /// It has called a command that writes: from now on it must not be stopped half-way.
+    wrote: bool,
+    /// Changes go to the log (`redis.set_repl`).
+    logged: bool,
+}
+
+impl Engine {
+    /// Runs the script of a checked request and writes its reply.
+    pub(super) fn run_script(
+        &mut self,
+        id: ClientId,
+        call: ScriptCall,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> Result<(), ScriptError> {
+        let script = match call.target {
+            ScriptTarget::Source => self.server.scripts.by_source(args.at(1))?,
+            ScriptTarget::Digest | ScriptTarget::Function => {
+                self.server.scripts.by_digest(args.at(1))?
+            }
+        };
+        let allow_oom = self.admit_script(&script, call.read_only)?;
+        let read_only = call.read_only || script.flags.has(ScriptFlags::NO_WRITES);
+        let saved = self.sessions.client(id).map(|client| {
+            (client.db, client.last_command, client.last_subcommand, client.commands)
+        });
+        let outer = self.frozen_wall_us.replace(self.wall_us());
+        if let Some(at) = outer {
+            self.frozen_wall_us = Some(at);
+        }
+        let keys = args.slice(3..3 + call.keys);
+        let arguments = args.tail(3 + call.keys);
+        let mut running = Running {
+            engine: self,
+            id,
+            resp3: false,
+            read_only,
+            allow_oom,
+            wrote: false,
+            logged: true,
+        };
+        let ended = script.run(keys.iter(), arguments.iter(), &mut running, reply);
+        self.frozen_wall_us = outer;
+        if let (Some(client), Some((db, command, subcommand, commands))) =
+            (self.sessions.client_mut(id), saved)
+        {
+            client.db = db;
+            client.last_command = command;
+            client.last_subcommand = subcommand;
+            client.commands = commands;
+        }
+        ended
+    }
+
+    /// The checks before a script that states its flags. Returns whether memory is not to be checked
+    /// again with each command.
+    fn admit_script(&mut self, script: &Prepared, read_only: bool) -> Result<bool, ScriptError> {
+        let refuse = |text: String| Err(ScriptError { text, counted: false });
+        if !script.has_shebang {
+            return Ok(false);
+        }
+        let writes = !script.flags.has(ScriptFlags::NO_WRITES);
+        if writes && read_only {
+            return refuse(
+                "ERR Can not execute a script with write flag using *_ro command.".to_owned(),
+            );
+        }
+        if writes && let Some(cause) = self.write_refusal() {
+            return refuse(cause.to_string());
+        }
+        if writes && !script.flags.has(ScriptFlags::ALLOW_OOM) && self.is_out_of_memory() {
+            return refuse(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+                 'maxmemory'"
+                    .to_owned(),
+            );
+        }
+        Ok(true)
+    }
+}
+
+impl Running<'_> {
+    /// Why a command may not be called here, if so.
+    fn refusal(&mut self, row: &Row, args: &Args) -> Option<String> {
+        let flags = row.command.flags;
+        if !row.command.accepts(args.len()) {
+            return Some("ERR Wrong number of args calling Redis command from script".to_owned());
+        }
+        if flags.has(Flags::NOSCRIPT) {
+            return Some("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if flags.has(Flags::WRITE) {
+            if self.read_only {
+                return Some(
+                    "ERR Write commands are not allowed from read-only scripts.".to_owned(),
+                );
+            }
+            if !self.wrote
+                && let Some(cause) = self.engine.write_refusal()
+            {
+                return Some(cause.to_string());
+            }
+        }
+        let wants_memory = flags.has(Flags::DENYOOM) && !self.allow_oom && !self.wrote;
+        if wants_memory && self.engine.is_out_of_memory() {
+            return Some(CommandError::OutOfMemory.to_string());
+        }
+        None
+    }
+
+    fn refused(&mut self, row: Option<&Row>, text: String) -> Result<(), String> {
+        let stats = &mut self.engine.server.command_stats;
+        if let Some(stats) = row.and_then(|row| stats.get_mut(row.index)) {
+            stats.rejected += 1;
+        }
+        self.engine.count_error(&CommandError::owned(text.clone()));
+        Err(text)
+    }
+}
+
+impl Commands for Running<'_> {
+    fn call(&mut self, args: &Args, reply: &mut Reply) -> Result<(), String> {
+        let row = match table().find(args) {
+            Ok(row) => row,
+            Err(error) => {
+                let text = match error {
+                    CommandError::Arity(_) => {
+                        "ERR Wrong number of args calling Redis command from script"
+                    }
+                    _ => "ERR Unknown Redis command called from script",
+                };
+                return self.refused(None, text.to_owned());
+            }
+        };
+        if let Some(text) = self.refusal(row, args) {
+            return self.refused(Some(row), text);
+        }
+        self.wrote |= row.command.flags.has(Flags::WRITE);
+        let engine = &mut *self.engine;
+        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
+            engine.ks.need = engine.ks.need.max(engine.server.persistence.appended);
+        }
+        reply.resp3 = self.resp3;
+        let recording = engine.ks.effects.recording;
+        engine.ks.effects.recording &= self.logged;
+        let outcome = engine.call(self.id, row, args, reply, Origin::Script);
+        match outcome {
+            Ok(Outcome::Task(task)) => {
+                engine.perform(self.id, task, args, reply);
+            }
+            Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),
+            Ok(Outcome::Replied) | Err(_) => {}
+        }
+        engine.ks.effects.recording = recording;
+        Ok(())
+    }
+
+    fn set_resp3(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+    }
+
+    fn resp3(&self) -> bool {
+        self.resp3
+    }
+
+    fn set_replication(&mut self, flags: u8) {
+        self.logged = flags & 1 != 0;
+    }
+
+    fn log(&mut self, level: LogLevel, text: &str) {
+        let logger = &self.engine.logger;
+        match level {
+            LogLevel::Debug => logger.debug(text),
+            LogLevel::Verbose => logger.verbose(text),
+            LogLevel::Notice => logger.notice(text),
+            LogLevel::Warning => logger.warning(text),
+        }
+    }
+
+    fn permits(&mut self, args: &Args) -> Option<bool> {
+        table().find(args).is_ok_and(|row| row.command.accepts(args.len())).then_some(true)
+    }
+
+    fn pulse(&mut self) -> Option<&'static str> {
+        None
+    }
+
+    fn killed(&self) -> Option<&'static str> {
+        None
+    }
+}

@@ -1,0 +1,77 @@
+//! The first line of a script: `#!lua flags=no-writes,allow-oom`.
+
+/// What a script says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFlags(u8);
+
+impl ScriptFlags {
+    pub const NO_WRITES: Self = Self(1);
+    pub const ALLOW_OOM: Self = Self(1 << 1);
+    pub const ALLOW_STALE: Self = Self(1 << 2);
+    pub const NO_CLUSTER: Self = Self(1 << 3);
+    pub const ALLOW_CROSS_SLOT_KEYS: Self = Self(1 << 4);
+
+    const NAMES: [(&'static str, Self); 5] = [
+        ("no-writes", Self::NO_WRITES),
+        ("allow-oom", Self::ALLOW_OOM),
+        ("allow-stale", Self::ALLOW_STALE),
+        ("no-cluster", Self::NO_CLUSTER),
+        ("allow-cross-slot-keys", Self::ALLOW_CROSS_SLOT_KEYS),
+    ];
+
+    /// The flag of this name.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        let found = Self::NAMES.iter().find(|(known, _)| known.as_bytes() == name);
+        found.map(|&(_, flag)| flag)
+    }
+
+    /// Whether all of `other` is set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the set flags.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |&(_, flag)| self.has(flag)).map(|(name, _)| name)
+    }
+}
+
+/// A script's first line, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shebang {
+    pub(super) flags: ScriptFlags,
+    /// Length of the line without its end: the code starts there, so that lines count right.
+    pub(super) len: usize,
+}
+
+/// Reads the first line of an EVAL script; `None` when it has none.
+pub(super) fn shebang(body: &[u8]) -> Result<Option<Shebang>, String> {
+    if !body.starts_with(b"#!") {
+        return Ok(None);
+    }
+    let len = body.iter().position(|byte| *byte == b'\n').ok_or("Invalid script shebang")?;
+    let line = String::from_utf8_lossy(body.get(..len).unwrap_or_default()).into_owned();
+    let mut words = line.split_ascii_whitespace();
+    let engine = words.next().unwrap_or_default();
+    if engine != "#!lua" {
+        return Err(format!("Unexpected engine in script shebang: {engine}"));
+    }
+    let mut flags = ScriptFlags::default();
+    for word in words {
+        let list = word
+            .strip_prefix("flags=")
+            .ok_or_else(|| format!("Unknown lua shebang option: {word}"))?;
+        for name in list.split(',').filter(|_| !list.is_empty()) {
+            let flag = ScriptFlags::named(name.as_bytes())
+                .ok_or_else(|| format!("Unexpected flag in script shebang: {name}"))?;
+            flags = flags.or(flag);
+        }
+    }
+    Ok(Some(Shebang { flags, len }))
+}

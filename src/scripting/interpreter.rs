@@ -1,0 +1,207 @@
+//! One Lua interpreter: built once, sandboxed by `prelude.lua`, then given compiled functions to run.
+//!
+//! EVAL and functions have one each, as in Redis. Memory is bounded by a limit on the interpreter's
+//! allocator, the C stack by Lua's own limits, time by a hook that asks [`Commands::pulse`] every so
+//! many instructions. The limit on memory is off while Rust code makes values, whose size is bounded
+//! by what they are made of: mlua need not run each step protected then.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mlua::{ChunkMode, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+
+use super::commands::{self, Commands};
+use super::raise::{self, Raise, raise_of};
+use super::random::ScriptRandom;
+use super::{api, bits, json, msgpack, structs};
+
+/// The name of the sandbox's own code in the call stack.
+pub(super) const PRELUDE: &str = "=sandbox";
+/// Most memory that the scripts of one interpreter may hold.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Instructions between two looks at the clock.
+const PULSE_INSTRUCTIONS: u32 = 100_000;
+
+/// A Lua state with the sandbox in place.
+pub(super) struct Interpreter {
+    pub(super) lua: Lua,
+    /// What scripts have as `_G`'s content.
+    pub(super) globals: Table,
+    /// Shows a table without letting scripts change it.
+    pub(super) protect: Function,
+    run_script: Function,
+    run_function: Function,
+}
+
+impl std::fmt::Debug for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interpreter").field("memory", &self.memory_bytes()).finish_non_exhaustive()
+    }
+}
+
+/// Which of its two ways a compiled function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calling {
+    /// `KEYS` and `ARGV` are globals.
+    Script,
+    /// Keys and arguments are parameters.
+    Function,
+}
+
+/// What a run ended with: the value returned, or the error table.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) ok: bool,
+    pub(super) value: Value,
+}
+
+impl Interpreter {
+    /// A fresh interpreter.
+    pub(super) fn new(random: &ScriptRandom) -> mlua::Result<Self> {
+        let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::OS;
+        let lua = Lua::new_with(libraries, LuaOptions::default())?;
+        let native = lua.create_table()?;
+        native.set("caught", lua.create_function(raise::caught)?)?;
+        native.set("caught_text", lua.create_function(raise::caught_text)?)?;
+        native.set("handler", lua.create_function(raise::handle)?)?;
+        native.set("loadstring", lua.create_function(load_string)?)?;
+        native.set("random", random.random_function(&lua)?)?;
+        native.set("randomseed", random.seed_function(&lua)?)?;
+        let shown = lua.create_table()?;
+        let redis = api::library(&lua)?;
+        shown.set("server", &redis)?;
+        shown.set("redis", redis)?;
+        shown.set("bit", bits::library(&lua)?)?;
+        shown.set("cjson", json::library(&lua)?)?;
+        shown.set("cmsgpack", msgpack::library(&lua)?)?;
+        shown.set("struct", structs::library(&lua)?)?;
+        let sandbox = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
+        let (environment, globals, protect, run_script, run_function): (
+            Table,
+            Table,
+            Function,
+            Function,
+            Function,
+        ) = sandbox.call((native, shown))?;
+        lua.set_globals(environment)?;
+        let triggers = HookTriggers::new().every_nth_instruction(PULSE_INSTRUCTIONS);
+        lua.set_global_hook(triggers, |_, _| {
+            match commands::with(|commands| commands.pulse()).flatten() {
+                Some(reason) => Err(Raise::Killed(reason).into()),
+                None => Ok(VmState::Continue),
+            }
+        })?;
+        Ok(Self { lua, globals, protect, run_script, run_function })
+    }
+
+    /// Bytes that the interpreter has allocated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Compiles `body`; errors name it `chunk`, which begins with `@`.
+    pub(super) fn compile(&self, body: &[u8], chunk: &str) -> Result<Function, String> {
+        compile(&self.lua, body, chunk)
+    }
+
+    /// Calls a compiled function.
+    pub(super) fn run<'a>(
+        &self,
+        calling: Calling,
+        function: &Function,
+        keys: impl Iterator<Item = &'a [u8]>,
+        arguments: impl Iterator<Item = &'a [u8]>,
+        commands: &mut dyn Commands,
+    ) -> Result<Ended, String> {
+        let unlimited = self.unlimited();
+        let keys = self.lua.create_sequence_from(keys.map(mlua::String::wrap));
+        let arguments = self.lua.create_sequence_from(arguments.map(mlua::String::wrap));
+        let (keys, arguments) = (keys.map_err(text_of)?, arguments.map_err(text_of)?);
+        drop(unlimited);
+        let runner = match calling {
+            Calling::Script => &self.run_script,
+            Calling::Function => &self.run_function,
+        };
+        let run = || runner.call::<(bool, Value)>((function, keys, arguments));
+        // A panic in a function of ours must not unwind through the engine.
+        let ended = catch_unwind(AssertUnwindSafe(|| commands::lend(commands, run)));
+        match ended {
+            Ok(Ok((ok, value))) => Ok(Ended { ok, value }),
+            Ok(Err(error)) => {
+                let _ = self.lua.gc_collect();
+                Err(text_of(error))
+            }
+            Err(_) => Err("a function of the script library failed".to_owned()),
+        }
+    }
+
+    /// Runs a chunk that is no script: the body of a library.
+    pub(super) fn run_chunk(&self, function: &Function) -> mlua::Result<()> {
+        let unlimited = self.unlimited();
+        drop(unlimited);
+        function.call::<()>(())
+    }
+
+    /// Lifts the limit on memory until the guard is dropped.
+    pub(super) fn unlimited(&self) -> Unlimited {
+        Unlimited::new(&self.lua)
+    }
+}
+
+/// Lifts the limit on memory while it lives.
+pub(super) struct Unlimited(Lua);
+
+impl Unlimited {
+    pub(super) fn new(lua: &Lua) -> Self {
+        // It only fails for interpreters that belong to a foreign program.
+        let _ = lua.set_memory_limit(0);
+        Self(lua.clone())
+    }
+}
+
+impl Drop for Unlimited {
+    fn drop(&mut self) {
+        let _ = self.0.set_memory_limit(MEMORY_BYTES_MAX);
+    }
+}
+
+fn text_of(error: mlua::Error) -> String {
+    raise_of(&error).to_string()
+}
+
+fn compile(lua: &Lua, body: &[u8], chunk: &str) -> Result<Function, String> {
+    // Bytecode is not checked when it is loaded: it could do anything.
+    if body.first() == Some(&0x1b) {
+        return Err(format!("{}:1: unexpected symbol near 'char(27)'", shown_chunk(chunk)));
+    }
+    let compiled = lua.load(body).set_name(chunk).set_mode(ChunkMode::Text).into_function();
+    compiled.map_err(|error| match error {
+        mlua::Error::SyntaxError { message, .. } => message,
+        other => text_of(other),
+    })
+}
+
+/// A chunk's name as messages show it.
+fn shown_chunk(name: &str) -> String {
+    match name.strip_prefix(['@', '=']) {
+        Some(name) => name.to_owned(),
+        None => {
+            let line: String = name.chars().take_while(|next| *next >= ' ').take(40).collect();
+            format!("[string \"{line}\"]")
+        }
+    }
+}
+
+/// `loadstring(code [, name])`: the function, or nil and what is wrong with it.
+fn load_string(
+    lua: &Lua,
+    (code, name): (mlua::String, Option<mlua::String>),
+) -> mlua::Result<(Option<Function>, Option<String>)> {
+    let code = code.as_bytes().to_vec();
+    let name = name.map_or_else(|| code.clone(), |name| name.as_bytes().to_vec());
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let shown = String::from_utf8_lossy(name);
+    match compile(lua, &code, &shown) {
+        Ok(function) => Ok((Some(function), None)),
+        Err(message) => Ok((None, Some(message))),
+    }
+}
