@@ -137,7 +137,7 @@ fn push_number(request: &mut OwnedArgs, number: f64) {
 
 /// `redis.error_reply(text)` and `redis.status_reply(text)`.
 fn single(lua: &Lua, args: &MultiValue, field: &str) -> mlua::Result<Table> {
-    let (Some(Value::String(text)), 1) = (args.get(0), args.len()) else {
+    let (Some(Value::String(text)), 1) = (args.front(), args.len()) else {
         return error_table(lua, "ERR wrong number or type of arguments", false);
     };
     let table = lua.create_table_with_capacity(0, 1)?;
@@ -158,7 +158,7 @@ fn single(lua: &Lua, args: &MultiValue, field: &str) -> mlua::Result<Table> {
 }
 
 fn sha1hex(lua: &Lua, args: &MultiValue) -> mlua::Result<Value> {
-    let (Some(value), 1) = (args.get(0), args.len()) else {
+    let (Some(value), 1) = (args.front(), args.len()) else {
         return fail("wrong number of arguments");
     };
     let text = lua.coerce_string(value.clone())?;
@@ -173,7 +173,7 @@ fn log(args: &MultiValue) -> mlua::Result<()> {
     if args.len() < 2 {
         return fail("redis.log() requires two arguments or more.");
     }
-    let level = match args.get(0) {
+    let level = match args.front() {
         Some(Value::Integer(level)) => *level as f64,
         Some(Value::Number(level)) => *level,
         _ => return fail("First argument must be a number (log level)."),
@@ -199,7 +199,7 @@ fn log(args: &MultiValue) -> mlua::Result<()> {
 }
 
 fn set_resp(args: &MultiValue) -> mlua::Result<()> {
-    let (Some(value), 1) = (args.get(0), args.len()) else {
+    let (Some(value), 1) = (args.front(), args.len()) else {
         return fail("redis.setresp() requires one argument.");
     };
     let version = match value {
@@ -217,7 +217,7 @@ fn set_resp(args: &MultiValue) -> mlua::Result<()> {
 }
 
 fn set_replication(args: &MultiValue) -> mlua::Result<()> {
-    let (Some(value), 1) = (args.get(0), args.len()) else {
+    let (Some(value), 1) = (args.front(), args.len()) else {
         return fail("redis.set_repl() requires one argument.");
     };
     let flags = match value {

@@ -185,8 +185,11 @@ fn shown_chunk(name: &str) -> String {
     match name.strip_prefix(['@', '=']) {
         Some(name) => name.to_owned(),
         None => {
-            let line: String = name.chars().take_while(|next| *next >= ' ').take(40).collect();
-            format!("[string \"{line}\"]")
+            // Lua cuts a source that stands for its name at the end of its line, and at 43 bytes.
+            let line: String = name.split(['\n', '\r']).next().unwrap_or_default().to_owned();
+            let cut: String = line.chars().take(43).collect();
+            let more = if cut.len() < name.len() { "..." } else { "" };
+            format!("[string \"{cut}{more}\"]")
         }
     }
 }

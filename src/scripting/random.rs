@@ -85,7 +85,7 @@ impl ScriptRandom {
     pub(super) fn seed_function(&self, lua: &Lua) -> mlua::Result<Function> {
         let state = self.clone();
         lua.create_function(move |lua, seed: MultiValue| {
-            let value = seed.get(0).cloned();
+            let value = seed.front().cloned();
             let number = value.clone().and_then(|value| lua.coerce_number(value).ok().flatten());
             let Some(number) = number else {
                 return Err(wrong_type(lua, 1, "randomseed", "number", value.as_ref()));
