@@ -249,7 +249,6 @@ impl Engine {
         }
     }
 
-    fn count_error(&mut self, error: &CommandError) {
     pub(super) fn count_error(&mut self, error: &CommandError) {
         self.server.stats.error_replies += 1;
         *self.server.error_stats.entry(error.code()).or_default() += 1;
