@@ -17,6 +17,7 @@ pub mod session;
 
 pub mod config;
 
+pub mod acl;
 pub mod command;
 
 pub mod scripting;

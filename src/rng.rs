@@ -1,6 +1,6 @@
 //! Random numbers, behind a trait so that a simulated run is repeatable.
 //!
-//! Not for secrets: run ids and ACL GENPASS take their bytes from the operating system.
+//! The streams are not for secrets: ACL GENPASS takes its bytes from the operating system ([`secret_hex`]).
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -28,6 +28,22 @@ pub fn random_hex(len: usize) -> String {
     (0..len)
         .map(|_| char::from_digit(u32::try_from(rng.below(16)).unwrap_or(0), 16).unwrap_or('0'))
         .collect()
+}
+
+/// `len` hexadecimal digits that nobody can guess, for passwords; `None` when the system has none to give.
+pub fn secret_hex(len: usize) -> Option<String> {
+    let mut bytes = vec![0u8; len.div_ceil(2)];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(len);
+    Some(text)
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one u64 of state, passes BigCrush, repeatable from its seed.

@@ -145,6 +145,12 @@ fn serve(
         SeededRng::from_os(),
         logger.clone(),
     );
+    engine.start_access().map_err(|error| {
+        StartError::new(
+            format!("cannot load the ACL users: {error}"),
+            "correct the ACL file or the user lines, and start again",
+        )
+    })?;
     engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
     let shared = Shared::new(engine, reactors);
     let running = server::run::start(&shared, listeners, &clock, keepalive_s)
@@ -218,6 +224,7 @@ fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> 
         slow_log: Default::default(),
         pause: None,
         scripts: Default::default(),
+        acl: Default::default(),
     }
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::CommandError;
 use super::state::ServerState;
+use super::table::table;
 use crate::clock::UnixMillis;
 use crate::keyspace::{Keyspace, WrongType};
-use crate::resp::Reply;
+use crate::resp::{Args, Reply};
 use crate::rng::Rng;
-use crate::session::{Client, ClientId, Sessions};
+use crate::session::{Client, ClientId, Sessions, UserId};
 use crate::types::limits::Limits;
 
 /// Who asked.
@@ -66,6 +67,17 @@ impl Ctx<'_> {
         &self.server.limits
     }
 
+    /// Whether the user may read keys that the request does not name (SORT's BY and GET).
+    pub fn may_read_any_key(&self, args: &Args) -> bool {
+        if self.origin == Origin::Log {
+            return true;
+        }
+        let user = self.sessions.client(self.client).and_then(|client| client.user.as_ref());
+        let id = user.map_or(UserId::DEFAULT, |user| user.id);
+        self.server.acl.is_unrestricted(id)
+            || table().find(args).is_ok_and(|row| self.server.acl.reads_all_keys(id, row, args))
+    }
+
     /// Whether the command may make its client wait.
     pub fn may_wait(&self) -> bool {
         self.origin == Origin::Client
@@ -96,6 +108,10 @@ pub enum Task {
     ConfigSet { pairs: Vec<(String, Vec<u8>)> },
     /// CONFIG REWRITE
     ConfigRewrite,
+    /// ACL LOAD
+    AclLoad,
+    /// ACL SAVE
+    AclSave,
     /// CONFIG RESETSTAT
     ResetStatistics,
     /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]

@@ -1,5 +1,6 @@
 //! Where the keys of a request are, declared as Redis' key specifications.
 
+use super::Command;
 use crate::resp::Args;
 
 /// One key specification: how to find the first key, how to find the others, what is done to them.
@@ -145,10 +146,67 @@ impl KeySpec {
 }
 
 /// Where the keys of a request are: indices into its arguments.
-pub fn key_indices(command: &super::Command, args: &Args) -> Vec<usize> {
+pub fn key_indices(command: &Command, args: &Args) -> Vec<usize> {
     if let Some(finder) = command.key_finder {
         return finder(args);
     }
     let keys = command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key"));
     keys.flat_map(|spec| spec.positions(args)).collect()
+}
+
+/// A key of a request and what the request does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The argument.
+    pub at: usize,
+    pub access: Access,
+    /// As in [`KeySpec::notes`], without those that are about the specification itself.
+    pub notes: &'static [&'static str],
+}
+
+impl KeyUse {
+    /// Whether its value is told (or depended on), and whether it is changed: the permissions that it takes.
+    pub fn needs(&self) -> (bool, bool) {
+        let writes = |note: &&str| matches!(*note, "insert" | "update" | "delete");
+        (self.notes.contains(&"access"), self.notes.iter().any(writes))
+    }
+
+    /// Access and notes as COMMAND GETKEYSANDFLAGS names them.
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let own = |note: &&'static str| !matches!(*note, "incomplete" | "variable_flags");
+        std::iter::once(self.access.name()).chain(self.notes.iter().copied().filter(own))
+    }
+}
+
+/// Whether requests of a command can have keys.
+pub fn has_keys(command: &Command) -> bool {
+    !command.keys.is_empty() || command.key_finder.is_some()
+}
+
+/// The keys of a request, in the order of its specifications or as its finder finds them.
+pub fn key_uses(command: &Command, args: &Args) -> Vec<KeyUse> {
+    let mut found = Vec::new();
+    for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
+        for at in spec.positions(args) {
+            found.push(KeyUse { at, access: spec.access, notes: spec.notes });
+        }
+    }
+    if let Some(finder) = command.key_finder {
+        let known = |at: usize| found.iter().find(|known| known.at == at).copied();
+        // A key that no specification can express belongs to the last one, which says so.
+        let last = command.keys.last();
+        let unknown = |at: usize| KeyUse {
+            at,
+            access: last.map_or(Access::ReadWrite, |spec| spec.access),
+            notes: last.map_or(&["access", "update"], |spec| spec.notes),
+        };
+        found =
+            finder(args).into_iter().map(|at| known(at).unwrap_or_else(|| unknown(at))).collect();
+    }
+    if let Some(access_of) = command.key_access {
+        for key in &mut found {
+            (key.access, key.notes) = access_of(args, key.at);
+        }
+    }
+    found
 }

@@ -9,6 +9,7 @@
 //! changed with [`Ctx::changed`]. What goes to the log follows from `propagate`. A handler that fails
 //! returns a [`CommandError`], must have changed nothing, and must have written nothing to the reply.
 
+pub mod acl;
 pub mod args_tree;
 pub mod bitmap;
 pub mod connection;
@@ -39,6 +40,9 @@ pub use keyspec::{Access, KeySpec};
 
 use crate::resp::Args;
 
+/// What is done to a key: access, and notes as in [`KeySpec::notes`].
+pub type KeyAccess = (Access, &'static [&'static str]);
+
 /// A result of a handler.
 pub type CommandResult = Result<(), CommandError>;
 
@@ -57,6 +61,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds the keys where specs cannot: indices into the arguments.
     pub key_finder: Option<fn(&Args) -> Vec<usize>>,
+    /// What a request does to the key at an argument, where the specification says `variable_flags`.
+    pub key_access: Option<fn(&Args, usize) -> KeyAccess>,
     /// Its arguments in the one-line grammar of `args_tree`.
     pub args: &'static str,
     /// What is written to the log when it changed something.
@@ -82,6 +88,7 @@ impl Command {
         group: Group::Generic,
         keys: &[],
         key_finder: None,
+        key_access: None,
         args: "",
         propagate: Propagate::Never,
         doc: Doc {

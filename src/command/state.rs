@@ -47,6 +47,8 @@ pub struct ServerState {
     pub pause: Option<Pause>,
     /// The scripts of EVAL.
     pub scripts: crate::scripting::Scripts,
+    /// Who may do what.
+    pub acl: crate::acl::Acl,
     /// The port in use.
     pub tcp_port: u16,
 }
@@ -79,7 +81,6 @@ pub struct Stats {
     pub writes_processed: u64,
     pub query_buffer_limit_disconnections: u64,
     pub output_buffer_limit_disconnections: u64,
-    pub auth_failures: u64,
 }
 
 /// Counters of one command.

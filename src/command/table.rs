@@ -8,6 +8,7 @@ use crate::resp::Args;
 
 /// The lists of all families. A new family file is added here and nowhere else.
 const FAMILIES: &[&[Command]] = &[
+    super::acl::COMMANDS,
     super::bitmap::COMMANDS,
     super::connection::COMMANDS,
     super::generic::COMMANDS,
@@ -38,6 +39,13 @@ pub struct Row {
     /// Place in the table: slot of its statistics.
     pub index: usize,
     subcommands: HashMap<&'static [u8], usize, ahash::RandomState>,
+}
+
+impl Row {
+    /// Of a container: the places of its subcommands in the table.
+    pub fn subcommand_rows(&self) -> impl Iterator<Item = usize> {
+        self.subcommands.values().copied()
+    }
 }
 
 /// All commands and subcommands.

@@ -13,6 +13,7 @@ use super::args::CommandLine;
 use super::change::is_pattern;
 use super::directive::{self, Directive, Place};
 use super::kind::Kind;
+use super::settings::UserLine;
 use super::words::{self, Word};
 use super::{Config, absolute, default_of};
 use crate::disk::{Disk, OpenMode};
@@ -237,12 +238,13 @@ impl Loader<'_> {
         match (directive.name, given) {
             ("include", [path]) => self.include(line, path, depth),
             ("user", [name, ..]) => {
-                if self.config.users.iter().any(|user| user.first() == Some(name)) {
+                if self.config.users.iter().any(|user| user.words.first() == Some(name)) {
                     let name = String::from_utf8_lossy(name);
                     let reason = format!("user '{name}' is declared twice");
                     return Err(line.wrong(Some(directive), &reason));
                 }
-                self.config.users.push(given.to_vec());
+                let words = given.to_vec();
+                self.config.users.push(UserLine { words, place: line.place() });
                 Ok(())
             }
             ("rename-command", [command, name]) => {

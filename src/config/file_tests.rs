@@ -125,7 +125,8 @@ fn users_live_in_one_place() {
     let loaded = load_text("user a on >\"p\"q\nrename-command CONFIG \"\"").unwrap_err();
     assert!(loaded.reason.contains("Unbalanced"));
     let config = load_text("user a on \">p q\"\nrename-command CONFIG \"\"").unwrap().config;
-    assert_eq!(config.users, [[b"a".to_vec(), b"on".to_vec(), b">p q".to_vec()]]);
+    assert_eq!(config.users[0].words, [b"a".to_vec(), b"on".to_vec(), b">p q".to_vec()]);
+    assert_eq!(config.users[0].place, "/cwd/redis.conf:1");
     assert_eq!(config.renamed_commands, [(b"CONFIG".to_vec(), Word::new())]);
 }
 

@@ -41,7 +41,7 @@ pub use reference::reference;
 pub use rules::{OutputLimit, OutputLimits, SavePoint, ShutdownOptions};
 pub use settings::{
     AclPubsubDefault, Allow, AppendFsync, LogLevel, MaxmemoryPolicy, RdbCompression, Settings,
-    Supervised, SyslogFacility,
+    Supervised, SyslogFacility, UserLine,
 };
 pub use value::MemoryOrPercent;
 pub use words::Word;

@@ -66,6 +66,15 @@ named! {
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }
 }
 
+/// A `user` line of a config file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserLine {
+    /// The name, then the rules.
+    pub words: Vec<Word>,
+    /// Where it is: `/etc/redis.conf:12`.
+    pub place: String,
+}
+
 impl Allow {
     /// Whether a client may, given whether its connection is from this machine.
     pub fn permits(self, local: bool) -> bool {
@@ -127,7 +136,7 @@ pub struct Settings {
     pub enable_debug_command: Allow,
     pub enable_module_command: Allow,
     /// `user` lines of the file: name and rules of each.
-    pub users: Vec<Vec<Word>>,
+    pub users: Vec<UserLine>,
     /// `rename-command` lines of the file: command and new name; an empty name disables it.
     pub renamed_commands: Vec<(Word, Word)>,
 

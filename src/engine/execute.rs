@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::{Engine, Executed};
+use crate::acl::Context;
+use crate::acl::permit::{self, Refusal};
 use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
 use crate::command::table::{Row, table};
@@ -258,8 +260,8 @@ impl Engine {
     pub(super) fn check(
         &mut self,
         id: ClientId,
-        row: &Row,
-        _args: &Args,
+        row: &'static Row,
+        args: &Args,
     ) -> Result<(), CommandError> {
         let flags = row.command.flags;
         if flags.has(Flags::PROTECTED) && !self.permits_debug(id) {
@@ -271,7 +273,7 @@ impl Engine {
             )));
         }
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
-        if client.user.is_none() && !flags.has(Flags::NO_AUTH) {
+        if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
         // MULTI and WATCH have errors of their own.
@@ -279,6 +281,9 @@ impl Engine {
         if client.transaction.is_some() && flags.has(Flags::NO_MULTI) && !own_error {
             return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
+        let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+        self.permit(id, row, args, context).map_err(|refusal| refusal.error())?;
+        let Some(client) = self.sessions.client(id) else { return Ok(()) };
         let writes = flags.has(Flags::WRITE)
             || (row.command.name == "EXEC"
                 && client.transaction.as_ref().is_some_and(|transaction| transaction.writes));
@@ -307,6 +312,18 @@ impl Engine {
             return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
         }
         Ok(())
+    }
+
+    /// Whether the client may make this request (see `acl::permit`).
+    pub(super) fn permit(
+        &mut self,
+        id: ClientId,
+        row: &'static Row,
+        args: &Args,
+        context: Context,
+    ) -> Result<(), Refusal> {
+        let now = self.ks.now;
+        permit::permit(&mut self.server, &mut self.sessions, id, (row, args), context, now)
     }
 
     /// Whether memory is above `maxmemory` and nothing may be given up for it.
@@ -382,6 +399,12 @@ impl Engine {
             reply.error("ERR unknown command");
             return;
         };
+        if let Err(refusal) = self.permit(id, row, &args, Context::Multi) {
+            let error = refusal.error_at_exec();
+            self.count_error(&error);
+            reply.error(&error.to_string());
+            return;
+        }
         if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
             self.ks.need = self.ks.need.max(self.server.persistence.appended);
         }

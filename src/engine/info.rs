@@ -306,10 +306,11 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "dump_payload_sanitizations", 0);
     line(out, "total_reads_processed", stats.reads_processed);
     line(out, "total_writes_processed", stats.writes_processed);
-    line(out, "acl_access_denied_auth", stats.auth_failures);
-    line(out, "acl_access_denied_cmd", 0);
-    line(out, "acl_access_denied_key", 0);
-    line(out, "acl_access_denied_channel", 0);
+    let denied = &engine.server.acl.denied;
+    line(out, "acl_access_denied_auth", denied.auth);
+    line(out, "acl_access_denied_cmd", denied.command);
+    line(out, "acl_access_denied_key", denied.key);
+    line(out, "acl_access_denied_channel", denied.channel);
     line(out, "client_query_buffer_limit_disconnections", stats.query_buffer_limit_disconnections);
     line(
         out,

@@ -8,6 +8,7 @@
 //! `execute` checks and dispatches; `commit` ends a unit: log, watches, waiters, events; `tasks` does what
 //! handlers leave to the engine; `cron` what is done ten times a second; `persist` saves and rewrites.
 
+pub mod access;
 pub mod commit;
 pub mod cron;
 pub mod execute;

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::command::ctx::Origin;
 use crate::command::table::table;
 use crate::resp::{Args, Reply};
-use crate::session::{Client, ClientId};
+use crate::session::{Client, ClientId, UserHandle};
 
 /// A record that did not do what it did when it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Engine {
     /// Enters the client on whose behalf records are replayed.
     pub fn replay_client(&mut self) -> ClientId {
         let mut client = Client::new(String::new(), String::new(), 0);
-        client.user = Some("default".to_owned());
+        client.user = Some(UserHandle::default_user());
         client.flags.internal = true;
         self.sessions.add(client)
     }

@@ -37,6 +37,10 @@ impl Engine {
                         ));
                     }
                 }
+                "requirepass" => {
+                    let password = self.server.config.requirepass.clone();
+                    self.server.acl.set_default_password(&password);
+                }
                 "save" => {
                     // Changes that no point covers any more are not pending for ever.
                     self.server.persistence.last_save_ok |= self.server.config.save.is_empty();
@@ -79,7 +83,13 @@ impl Engine {
             return Err("ERR The server is running without a config file".to_owned());
         }
         let old = DiskFiles(self.disk.as_ref()).read(&path).unwrap_or_default();
-        let text = self.server.config.rewrite(&old, &[]);
+        let as_words = |user: &crate::acl::User| {
+            let words: Vec<_> =
+                user.describe().split(|byte| *byte == b' ').map(Vec::from).collect();
+            crate::config::words::join(&words)
+        };
+        let users: Vec<Vec<u8>> = self.server.acl.iter().map(as_words).collect();
+        let text = self.server.config.rewrite(&old, &users);
         let temp = format!("{path}.rewrite-temp");
         durable::replace_file(self.disk.as_ref(), &temp, &path, &text)
             .map_err(|error| format!("ERR Rewriting config file: {error}"))?;

@@ -29,6 +29,7 @@ impl Engine {
             garbage: Vec::new(),
             slow_log: Default::default(),
             scripts: Default::default(),
+            acl: Default::default(),
             ..*server
         };
         let mut loader = Self::new(

@@ -30,6 +30,8 @@ impl Engine {
                 return false;
             }
             Task::ConfigSet { pairs } => self.config_set(id, &pairs),
+            Task::AclLoad => self.acl_load(id),
+            Task::AclSave => self.acl_save(),
             Task::ConfigRewrite => self.config_rewrite(),
             Task::ResetStatistics => {
                 self.reset_statistics();
@@ -148,19 +150,17 @@ impl Engine {
                         or set protected-mode to no."
                 .to_owned());
         }
-        if self.server.config.requirepass.is_empty() {
-            client.user = Some("default".to_owned());
-        }
+        client.user = self.server.acl.initial_user();
         let authenticated = client.user.is_some();
         Ok((self.sessions.add(client), authenticated))
     }
 
     fn is_protected_from(&self, address: &str) -> bool {
-        let config = &self.server.config;
+        let needs_none = !self.server.acl.needs_auth();
         let loopback = address
             .parse::<std::net::SocketAddr>()
             .is_ok_and(|address| address.ip().to_canonical().is_loopback());
-        config.protected_mode && config.requirepass.is_empty() && !loopback
+        self.server.config.protected_mode && needs_none && !loopback
     }
 
     /// A connection is closed.

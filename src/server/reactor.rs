@@ -259,8 +259,9 @@ impl Reactor {
                 connection.waits |= executed.waits;
                 connection.closing |= executed.closes;
             }
+            let needs_auth = engine.server.acl.needs_auth();
             if let Some(client) = engine.sessions.client_mut(connection.id) {
-                connection.authenticated = client.user.is_some();
+                connection.authenticated = client.user.is_some() || !needs_auth;
                 client.query_buffer_bytes = connection.carry.len();
                 client.output_buffer_bytes = reply.buffer.len();
                 client.input_bytes += input_bytes;

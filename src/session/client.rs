@@ -20,8 +20,8 @@ pub struct Client {
     pub name: Vec<u8>,
     pub library_name: Vec<u8>,
     pub library_version: Vec<u8>,
-    /// The ACL user; `None` until authenticated.
-    pub user: Option<String>,
+    /// The ACL user; `None` until authenticated, and for what is no connection.
+    pub user: Option<super::UserHandle>,
     pub db: usize,
     pub resp3: bool,
     pub flags: ClientFlags,

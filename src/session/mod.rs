@@ -6,9 +6,11 @@
 
 pub mod client;
 pub mod tracking;
+pub mod user;
 pub mod wait;
 
 pub use client::{Client, ClientFlags, Durability, ReplyMode, Transaction};
+pub use user::{UserHandle, UserId};
 pub use wait::{Awaited, Wait, WaitKind, Waiters};
 
 use std::collections::{BTreeMap, HashMap};
@@ -128,6 +130,22 @@ impl Sessions {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
+    }
+
+    /// Takes these users from their connections and closes those; the one that asked for it gets its
+    /// reply first.
+    pub fn disconnect_users(&mut self, users: &[UserId], asked_by: ClientId) {
+        for (id, client) in &mut self.clients {
+            if !client.user.as_ref().is_some_and(|user| users.contains(&user.id)) {
+                continue;
+            }
+            client.user = None;
+            if *id == asked_by {
+                client.flags.close_after_reply = true;
+            } else {
+                self.outgoing.push(Mail::Close { to: *id, flush: false });
+            }
+        }
     }
 
     /// Makes `id` watch a key. `expired` tells that the key was there but its time was over: its

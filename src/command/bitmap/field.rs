@@ -18,6 +18,10 @@ pub(super) const BITFIELD: Command = Command {
     flags: Flags::WRITE.or(Flags::DENYOOM),
     group: Group::Bitmap,
     keys: &[KeySpec::at(1, Access::ReadWrite, &["access", "update", "variable_flags"])],
+    key_access: Some(|args, _| match only_reads(args) {
+        true => (Access::Read, &["access"]),
+        false => (Access::ReadWrite, &["access", "update"]),
+    }),
     args: "key [<GET (encoding offset:integer)|[OVERFLOW <WRAP|SAT|FAIL>] <SET (encoding offset:integer value:integer)|INCRBY (encoding offset:integer increment:integer)>> ...]",
     propagate: Propagate::AsSent,
     doc: doc(
@@ -149,6 +153,23 @@ impl Encoding {
             }
         }
     }
+}
+
+/// Whether a request only has GETs, as far as it makes sense.
+fn only_reads(args: &Args) -> bool {
+    let mut at = 2;
+    while at < args.len() {
+        let operands = args.len() - at - 1;
+        if (args.is(at, "SET") || args.is(at, "INCRBY")) && operands >= 2 {
+            return false;
+        }
+        at += match () {
+            () if args.is(at, "GET") && operands >= 2 => 3,
+            () if args.is(at, "OVERFLOW") && operands >= 1 => 2,
+            () => 1,
+        };
+    }
+    true
 }
 
 fn parse(ctx: &Ctx, args: &Args, read_only: bool) -> Result<Vec<Step>, CommandError> {

@@ -379,8 +379,11 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn kill(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let old_form = args.len() == 3;
-    let filter =
-        if old_form { ClientFilter::address(args.at(2)) } else { ClientFilter::parse(args, 2)? };
+    let filter = if old_form {
+        ClientFilter::address(args.at(2))
+    } else {
+        ClientFilter::parse(args, 2, &ctx.server.acl)?
+    };
     let (me, now) = (ctx.client, ctx.now);
     let chosen =
         |client: &&Client| filter.matches(client, now) && !(filter.skip_me && client.id == me);

@@ -1,9 +1,10 @@
 //! The line of CLIENT LIST and CLIENT INFO, and the filters that CLIENT LIST and KILL share.
 
 use super::super::{Args, CommandError};
+use crate::acl::Acl;
 use crate::clock::UnixMillis;
 use crate::number;
-use crate::session::{Client, ClientId};
+use crate::session::{Client, ClientId, UserId};
 
 /// One client as CLIENT LIST shows it.
 pub fn describe(client: &Client, now: UnixMillis) -> String {
@@ -37,7 +38,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         client.queued_bytes(),
         client.output_buffer_bytes,
         client.memory_bytes(),
-        client.user.as_deref().unwrap_or("(superuser)"),
+        client.user.as_deref().unwrap_or("default"),
         super::tracking::redirection(client.tracking.as_deref()),
         if client.resp3 { 3 } else { 2 },
         text(&client.library_name),
@@ -86,7 +87,7 @@ pub struct ClientFilter {
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
     class: Option<ClientClass>,
-    user: Option<Vec<u8>>,
+    user: Option<UserId>,
     min_age_s: Option<u64>,
     /// KILL leaves the caller alone unless told otherwise.
     pub skip_me: bool,
@@ -125,7 +126,7 @@ impl ClientClass {
 
 impl ClientFilter {
     /// Reads `NAME value` pairs from argument `at` on.
-    pub fn parse(args: &Args, mut at: usize) -> Result<Self, CommandError> {
+    pub fn parse(args: &Args, mut at: usize, acl: &Acl) -> Result<Self, CommandError> {
         let mut filter = Self { skip_me: true, ..Self::default() };
         while at < args.len() {
             let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
@@ -142,7 +143,11 @@ impl ClientFilter {
             } else if args.is(at, "LADDR") {
                 filter.local_address = Some(value.to_vec());
             } else if args.is(at, "USER") {
-                filter.user = Some(value.to_vec());
+                let user = acl.handle(value).ok_or_else(|| {
+                    let name = String::from_utf8_lossy(value);
+                    CommandError::owned(format!("ERR No such user '{name}'"))
+                })?;
+                filter.user = Some(user.id);
             } else if args.is(at, "MAXAGE") {
                 let age = number::parse_i64(value)
                     .filter(|age| *age > 0)
@@ -189,7 +194,9 @@ impl ClientFilter {
             && is(&self.address, &client.address)
             && is(&self.local_address, &client.local_address)
             && self.class.is_none_or(|class| class == ClientClass::of(client))
-            && is(&self.user, client.user.as_deref().unwrap_or_default())
+            && self.user.is_none_or(|user| {
+                user == client.user.as_ref().map_or(UserId::DEFAULT, |user| user.id)
+            })
             && self.min_age_s.is_none_or(|age| client.age_and_idle(now).0 >= age)
     }
 }

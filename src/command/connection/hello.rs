@@ -2,7 +2,10 @@
 
 use super::super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, doc};
 use super::client::valid_client_text;
+use crate::acl::{Context, Reason, permit};
+use crate::command::ctx::Origin;
 use crate::number;
+use crate::session::UserId;
 
 const OPEN: Flags = Flags::NOSCRIPT
     .or(Flags::LOADING)
@@ -37,7 +40,7 @@ fn auth(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (user, password) = match args.get(2) {
         Some(password) => (args.at(1), password),
         None => {
-            if ctx.server.config.requirepass.is_empty() {
+            if ctx.server.acl.user(UserId::DEFAULT).is_some_and(|user| user.nopass) {
                 return Err(CommandError::text(
                     "ERR AUTH <password> called without any password configured for the default \
                      user. Are you sure your configuration is correct?",
@@ -46,33 +49,27 @@ fn auth(ctx: &mut Ctx, args: &Args) -> CommandResult {
             (b"default".as_slice(), args.at(1))
         }
     };
-    authenticate(ctx, user, password)?;
+    authenticate(ctx, args.at(0), user, password)?;
     ctx.reply.ok();
     Ok(())
 }
 
 /// Makes the connection a user's, if the password is right.
-fn authenticate(ctx: &mut Ctx, user: &[u8], password: &[u8]) -> CommandResult {
-    let expected = ctx.server.config.requirepass.as_slice();
-    let right = user == b"default" && (expected.is_empty() || same_bytes(expected, password));
-    if !right {
-        ctx.server.stats.auth_failures += 1;
+fn authenticate(ctx: &mut Ctx, sent_as: &[u8], user: &[u8], password: &[u8]) -> CommandResult {
+    let Some(handle) = ctx.server.acl.authenticate(user, password) else {
+        let context = match ctx.origin {
+            Origin::Transaction => Context::Multi,
+            _ => Context::TopLevel,
+        };
+        // As it was sent: `auth`, `HELLO`.
+        let denied = (Reason::Auth, context);
+        permit::note(ctx.server, ctx.sessions, ctx.client, denied, (sent_as, user), ctx.now);
         return Err(CommandError::text(
             "WRONGPASS invalid username-password pair or user is disabled.",
         ));
-    }
-    ctx.session()?.user = Some("default".to_owned());
+    };
+    ctx.session()?.user = Some(handle);
     Ok(())
-}
-
-/// Comparison whose time does not tell where the first difference is.
-fn same_bytes(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = expected.len() ^ given.len();
-    for (index, byte) in given.iter().enumerate() {
-        let other = expected.get(index % expected.len().max(1)).copied().unwrap_or(0);
-        difference |= usize::from(byte ^ other);
-    }
-    difference == 0
 }
 
 pub const HELLO: Command = Command {
@@ -118,9 +115,9 @@ fn hello(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(ctx, user, password)?;
+        authenticate(ctx, args.at(0), user, password)?;
     }
-    if ctx.session()?.user.is_none() {
+    if ctx.session()?.user.is_none() && ctx.server.acl.needs_auth() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
              HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \

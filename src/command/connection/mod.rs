@@ -110,7 +110,7 @@ pub const RESET: Command = Command {
 
 /// Makes the connection as good as new, but for its id.
 fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
-    let open = ctx.server.config.requirepass.is_empty();
+    let user = ctx.server.acl.initial_user();
     let id = ctx.client;
     ctx.sessions.unwatch(id);
     ctx.sessions.stop_tracking(id);
@@ -122,7 +122,7 @@ fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     client.name.clear();
     client.reply_mode = ReplyMode::On;
     client.durability = Durability::Default;
-    client.user = open.then(|| "default".to_owned());
+    client.user = user;
     client.flags = ClientFlags { unix_socket: client.flags.unix_socket, ..ClientFlags::default() };
     ctx.reply.resp3 = false;
     ctx.reply.simple("RESET");

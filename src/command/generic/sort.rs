@@ -95,7 +95,12 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn parse(args: &Args<'a>, may_store: bool) -> Result<Self, CommandError> {
+    /// `any_key`: the user may read keys that only the data names.
+    pub(super) fn parse(
+        args: &Args<'a>,
+        may_store: bool,
+        any_key: bool,
+    ) -> Result<Self, CommandError> {
         let mut options = Self::default();
         let mut at = 2;
         while at < args.len() {
@@ -117,9 +122,15 @@ impl<'a> Options<'a> {
                 at += 1;
                 // A pattern that names one key for all elements asks for no order.
                 options.unsorted = !args.at(at).contains(&b'*');
+                if !options.unsorted && !any_key {
+                    return Err(denied("BY"));
+                }
                 options.by = args.get(at);
             } else if args.is(at, "GET") && operands >= 1 {
                 at += 1;
+                if !any_key {
+                    return Err(denied("GET"));
+                }
                 options.get.extend(args.get(at));
             } else {
                 return Err(CommandError::Syntax);
@@ -142,13 +153,19 @@ impl<'a> Options<'a> {
     }
 }
 
+fn denied(option: &str) -> CommandError {
+    CommandError::owned(format!(
+        "ERR {option} option of SORT denied due to insufficient ACL permissions."
+    ))
+}
+
 fn sort(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let options = Options::parse(args, true)?;
+    let options = Options::parse(args, true, ctx.may_read_any_key(args))?;
     run(ctx, args.at(1), options)
 }
 
 fn sort_ro(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let options = Options::parse(args, false)?;
+    let options = Options::parse(args, false, ctx.may_read_any_key(args))?;
     run(ctx, args.at(1), options)
 }
 

@@ -50,7 +50,7 @@ fn limits_of_sort_are_cut_to_what_there_is() {
 fn options_of_sort_need_their_operands() {
     let parse = |options: &[&str]| {
         let args = words(&[&["SORT", "k"], options].concat());
-        Options::parse(&args.as_args(), true).map(|options| options.unsorted)
+        Options::parse(&args.as_args(), true, true).map(|options| options.unsorted)
     };
     assert_eq!(parse(&["BY", "x", "LIMIT", "0", "1", "get", "#", "STORE", "d"]), Ok(true));
     assert_eq!(parse(&["BY", "x*", "DESC", "alpha"]), Ok(false));
@@ -59,5 +59,5 @@ fn options_of_sort_need_their_operands() {
     }
     assert_eq!(parse(&["LIMIT", "a", "1"]), Err(CommandError::NotInteger));
     let args = words(&["SORT", "k", "STORE", "d"]);
-    assert!(Options::parse(&args.as_args(), false).is_err());
+    assert!(Options::parse(&args.as_args(), false, true).is_err());
 }

@@ -6,7 +6,9 @@ mod info;
 
 use super::help::reply_help;
 use super::table::{Row, table};
-use super::{Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc};
+use super::{
+    Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc, keyspec,
+};
 use crate::glob;
 
 pub const COMMANDS: &[Command] = &[COMMAND];
@@ -181,47 +183,31 @@ fn keys(ctx: &mut Ctx, args: &Args, with_flags: bool) -> CommandResult {
     let row =
         table().find(&request).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
     let command = row.command;
-    if command.keys.is_empty() && command.key_finder.is_none() {
+    if !keyspec::has_keys(command) {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
     if !command.accepts(request.len()) {
         return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
     }
-    let found = key_positions(command, &request);
+    let found = keyspec::key_uses(command, &request);
     if found.is_empty() && !command.flags.has(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     ctx.reply.array(found.len());
-    for (at, flags) in found {
+    for key in found {
         if !with_flags {
-            ctx.reply.bulk(request.at(at));
+            ctx.reply.bulk(request.at(key.at));
             continue;
         }
+        let flags: Vec<&str> = key.flags().collect();
         ctx.reply.array(2);
-        ctx.reply.bulk(request.at(at));
+        ctx.reply.bulk(request.at(key.at));
         ctx.reply.set(flags.len());
         for flag in flags {
             ctx.reply.simple(flag);
         }
     }
     Ok(())
-}
-
-/// Where the keys of a request are, and what is done to each.
-fn key_positions(command: &Command, request: &Args) -> Vec<(usize, Vec<&'static str>)> {
-    let mut found = Vec::new();
-    for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
-        for at in spec.positions(request) {
-            found.push((at, info::spec_flags(spec)));
-        }
-    }
-    let Some(finder) = command.key_finder else { return found };
-    let of = |at: usize| {
-        let known = found.iter().find(|(other, _)| *other == at).map(|(_, flags)| flags.clone());
-        // A key that no specification can express belongs to the last one, which says so.
-        known.unwrap_or_else(|| command.keys.last().map(info::spec_flags).unwrap_or_default())
-    };
-    finder(request).into_iter().map(|at| (at, of(at))).collect()
 }
 
 fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {

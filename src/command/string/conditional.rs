@@ -42,6 +42,11 @@ pub(super) const DELEX: Command = Command {
     flags: Flags::WRITE.or(Flags::FAST),
     group: Group::String,
     keys: &[KeySpec::at(1, Access::ReadWrite, &["delete", "variable_flags"])],
+    // A condition tells something about the value.
+    key_access: Some(|args, _| match args.len() {
+        2 => (Access::Remove, &["delete"]),
+        _ => (Access::ReadWrite, &["access", "delete"]),
+    }),
     args: "key [IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest|IFDNE ifdne-digest]",
     propagate: Propagate::Effect,
     doc: doc(

@@ -18,6 +18,10 @@ pub(super) const SET: Command = Command {
     flags: Flags::WRITE.or(Flags::DENYOOM),
     group: Group::String,
     keys: &[KeySpec::at(1, Access::ReadWrite, &["access", "update", "variable_flags"])],
+    key_access: Some(|args, _| match (3..args.len()).any(|at| args.is(at, "GET")) {
+        true => (Access::ReadWrite, &["access", "update"]),
+        false => (Access::Overwrite, &["update"]),
+    }),
     args: "key value [NX|XX|IFEQ comparison-value|IFNE comparison-value|IFDEQ digest|IFDNE digest] [GET] [EX seconds:integer|PX milliseconds:integer|EXAT unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|KEEPTTL]",
     propagate: Propagate::Effect,
     doc: Doc {

@@ -1,0 +1,76 @@
+//! ACL LOG and DRYRUN: what was denied, and what would be.
+
+use super::super::table::table;
+use super::super::{Args, CommandError, CommandResult, Ctx};
+use crate::acl::permit::Refusal;
+use crate::acl::shown;
+use crate::number;
+
+/// Entries that LOG shows when not told how many.
+const ENTRIES: usize = 10;
+
+pub(super) fn log(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let count = match args.get(2) {
+        _ if args.len() > 3 => return Err(super::wrong_arguments(args)),
+        None => ENTRIES,
+        Some(word) if word.eq_ignore_ascii_case(b"reset") => {
+            ctx.server.acl.log.reset();
+            ctx.reply.ok();
+            return Ok(());
+        }
+        Some(count) => {
+            let count = number::parse_i64(count).ok_or(CommandError::NotInteger)?;
+            usize::try_from(count).unwrap_or(0)
+        }
+    };
+    let entries = ctx.server.acl.log.entries();
+    let reply = &mut *ctx.reply;
+    reply.array(entries.len().min(count));
+    for entry in entries.iter().take(count) {
+        reply.map(10);
+        reply.bulk(b"count");
+        reply.int(entry.count.cast_signed());
+        reply.bulk(b"reason");
+        reply.bulk(entry.reason.name().as_bytes());
+        reply.bulk(b"context");
+        reply.bulk(entry.context.name().as_bytes());
+        reply.bulk(b"object");
+        reply.bulk(&entry.object);
+        reply.bulk(b"username");
+        reply.bulk(&entry.username);
+        reply.bulk(b"age-seconds");
+        reply.double((ctx.now - entry.updated_at) as f64 / 1000.0);
+        reply.bulk(b"client-info");
+        reply.bulk(entry.client.as_bytes());
+        reply.bulk(b"entry-id");
+        reply.int(entry.id.cast_signed());
+        reply.bulk(b"timestamp-created");
+        reply.int(entry.created_at);
+        reply.bulk(b"timestamp-last-updated");
+        reply.int(entry.updated_at);
+    }
+    Ok(())
+}
+
+pub(super) fn dry_run(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let text = |at: usize| String::from_utf8_lossy(args.at(at)).into_owned();
+    let Some(handle) = ctx.server.acl.handle(args.at(2)) else {
+        return Err(CommandError::owned(format!("ERR User '{}' not found", text(2))));
+    };
+    let request = args.tail(3);
+    let row = table()
+        .find(&request)
+        .map_err(|_| CommandError::owned(format!("ERR Command '{}' not found", text(3))))?;
+    if !row.command.accepts(request.len()) {
+        return Err(CommandError::Arity(row.full_name.clone()));
+    }
+    match ctx.server.acl.check(handle.id, row, &request) {
+        Ok(()) => ctx.reply.ok(),
+        Err(denied) => {
+            let user = shown(args.at(2));
+            let refusal = Refusal { denied, user, command: row.full_name.clone() };
+            ctx.reply.bulk(refusal.verbose_text(&request).as_bytes());
+        }
+    }
+    Ok(())
+}

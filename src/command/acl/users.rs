@@ -1,0 +1,112 @@
+//! ACL SETUSER, GETUSER, DELUSER, LIST, USERS, WHOAMI.
+
+use super::super::{Args, CommandError, CommandResult, Ctx};
+use crate::acl::User;
+use crate::acl::selector::{Selector, has_spaces};
+use crate::acl::user::join_selectors;
+use crate::config::AclPubsubDefault;
+use crate::resp::Reply;
+
+pub(super) fn set(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let name = args.at(2);
+    if has_spaces(name) {
+        return Err(CommandError::text("ERR Usernames can't contain spaces or null characters"));
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let rules = join_selectors(args.iter().skip(3)).map_err(|open| {
+        CommandError::owned(format!(
+            "ERR Unmatched parenthesis in acl selector starting at '{}'.",
+            text(&open)
+        ))
+    })?;
+    let all_channels = ctx.server.config.acl_pubsub_default == AclPubsubDefault::Allchannels;
+    let known = ctx.server.acl.by_name(name).cloned();
+    let mut user = known.unwrap_or_else(|| User::new(name, all_channels));
+    for rule in &rules {
+        user.apply(rule, all_channels).map_err(|error| {
+            CommandError::owned(format!(
+                "ERR Error in ACL SETUSER modifier '{}': {error}",
+                text(rule)
+            ))
+        })?;
+    }
+    ctx.server.acl.put(user);
+    ctx.reply.ok();
+    Ok(())
+}
+
+pub(super) fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let Some(user) = ctx.server.acl.by_name(args.at(2)) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let reply = &mut *ctx.reply;
+    reply.map(6);
+    reply.bulk(b"flags");
+    reply.set(user.flags().count());
+    for flag in user.flags() {
+        reply.bulk(flag.as_bytes());
+    }
+    reply.bulk(b"passwords");
+    reply.array(user.passwords().len());
+    for hash in user.passwords() {
+        reply.bulk(hash.hex().as_bytes());
+    }
+    let Some((own, others)) = user.selectors().split_first() else { return Ok(()) };
+    permissions(reply, own);
+    reply.bulk(b"selectors");
+    reply.array(others.len());
+    for selector in others {
+        reply.map(3);
+        permissions(reply, selector);
+    }
+    Ok(())
+}
+
+/// The three fields that say what a selector allows.
+fn permissions(reply: &mut Reply, selector: &Selector) {
+    reply.bulk(b"commands");
+    reply.bulk(selector.commands.describe().as_bytes());
+    reply.bulk(b"keys");
+    reply.bulk(&selector.describe_keys());
+    reply.bulk(b"channels");
+    reply.bulk(&selector.describe_channels());
+}
+
+pub(super) fn delete(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    if args.iter().skip(2).any(|name| name == b"default") {
+        return Err(CommandError::text("ERR The 'default' user cannot be removed"));
+    }
+    let mut deleted = 0;
+    for name in args.iter().skip(2) {
+        if let Some(id) = ctx.server.acl.remove(name) {
+            deleted += 1;
+            ctx.sessions.disconnect_users(&[id], ctx.client);
+        }
+    }
+    ctx.reply.count(deleted);
+    Ok(())
+}
+
+pub(super) fn list(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    ctx.reply.array(ctx.server.acl.iter().count());
+    for user in ctx.server.acl.iter() {
+        ctx.reply.bulk(&[b"user ", user.describe().as_slice()].concat());
+    }
+    Ok(())
+}
+
+pub(super) fn names(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    ctx.reply.array(ctx.server.acl.iter().count());
+    for user in ctx.server.acl.iter() {
+        ctx.reply.bulk(&user.name);
+    }
+    Ok(())
+}
+
+pub(super) fn who_am_i(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let handle = ctx.sessions.client(ctx.client).and_then(|client| client.user.as_ref());
+    let user = ctx.server.acl.user_of(handle);
+    ctx.reply.bulk_or_null(user.map(|user| user.name.as_slice()));
+    Ok(())
+}
