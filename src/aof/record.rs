@@ -62,6 +62,9 @@ impl fmt::Display for Salt {
     }
 }
 
+/// A header line is never longer.
+pub const HEADER_LEN_MAX: usize = 64;
+
 /// The first line of a framed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -121,6 +124,7 @@ impl Header {
         put(out, format_args!(" {} {} ", self.salt, self.previous));
         let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
         put(out, format_args!("{crc:08x}\n"));
+        debug_assert!(out.len() - start <= HEADER_LEN_MAX, "{} bytes", out.len() - start);
     }
 
     /// Parses a line, its newline included. `None`: not a valid header line of this version.

@@ -197,7 +197,8 @@ fn listen_options(config: &Config) -> server::listener::ListenOptions {
     }
 }
 
-fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> ServerState {
+/// The state of a server that has just begun.
+pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> ServerState {
     let now = clock.wall();
     let persistence = Persistence { last_save_at: now, ..Persistence::default() };
     let executable = std::env::current_exe().map(|path| path.display().to_string());

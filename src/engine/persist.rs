@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::Engine;
 use super::cron::CronState;
 use crate::aof::filename::BaseFormat;
@@ -27,8 +29,9 @@ use crate::snapshot::view::with_view;
 const SLICE: Duration = Duration::from_micros(300);
 /// Segments between two looks at the clock.
 const SEGMENTS_PER_LOOK: usize = 4;
-/// The file of a save under way; a crash leaves it behind, the next start removes it.
-pub const TEMP_SAVE: &str = "temp-fastness-save.rdb";
+/// The files of a save under way, in the background and under the lock; a crash leaves them behind, the
+/// next start removes them.
+pub const TEMP_SAVES: [&str; 2] = ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb"];
 
 /// What the worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +89,20 @@ impl SegmentSink for EncodingSink {
     }
 }
 
+/// What a job does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Prepare,
+    Start,
+    Collect,
+    Finish,
+}
+
 /// One snapshot on its way to a file.
 #[derive(Debug)]
 pub struct SaveJob {
     pub request: PersistRequest,
+    stage: Stage,
     disk: SharedDisk,
     file: Option<Box<dyn DiskFile>>,
     temp: String,
@@ -108,8 +121,62 @@ pub struct SaveJob {
 }
 
 impl SaveJob {
+    /// Does one stage, or one slice of the walk; whoever waits for the lock gets it in between. `None`: there is more
+    /// to do. After a failure the old files are in charge.
+    pub fn step(&mut self, engine: &Mutex<Engine>) -> Option<Result<(), String>> {
+        match self.advance(engine) {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(cause) => {
+                if self.stage != Stage::Prepare {
+                    engine.lock().ks.snapshot_end();
+                }
+                self.abandon();
+                Some(Err(cause))
+            }
+        }
+    }
+
+    /// True when the job is done.
+    fn advance(&mut self, engine: &Mutex<Engine>) -> Result<bool, String> {
+        match self.stage {
+            Stage::Prepare => {
+                self.prepare()?;
+                self.stage = Stage::Start;
+            }
+            Stage::Start => {
+                {
+                    let mut engine = engine.lock();
+                    engine.begin_batch();
+                    self.start(&mut engine)?;
+                }
+                self.stage = Stage::Collect;
+                self.open()?;
+            }
+            Stage::Collect => {
+                let done = {
+                    let mut engine = engine.lock();
+                    if engine.persist.cancel {
+                        return Err("cancelled".to_owned());
+                    }
+                    let clock = Arc::clone(&engine.clock);
+                    self.collect(&mut engine, clock.as_ref())
+                };
+                self.write()?;
+                if done {
+                    self.stage = Stage::Finish;
+                }
+            }
+            Stage::Finish => {
+                self.finish(Some(engine))?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// For a rewrite, creates the segment that the log goes on in. Outside the lock.
-    pub fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&self) -> Result<(), String> {
         match &self.log {
             Some(log) => log.prepare_rotation().map_err(|error| error.to_string()),
             None => Ok(()),
@@ -117,7 +184,7 @@ impl SaveJob {
     }
 
     /// Fixes the point in time: the snapshot starts and the log is cut. Under the lock.
-    pub fn start(&mut self, engine: &mut Engine) -> Result<(), String> {
+    fn start(&mut self, engine: &mut Engine) -> Result<(), String> {
         let mut encoder = Encoder::new(self.compress);
         let header = Header {
             field_expiry: engine.ks.has_field_expiry(),
@@ -153,7 +220,7 @@ impl SaveJob {
     }
 
     /// Encodes for as long as a slice may take. True when every segment is encoded. Under the lock.
-    pub fn collect(&mut self, engine: &mut Engine, clock: &dyn Clock) -> bool {
+    fn collect(&mut self, engine: &mut Engine, clock: &dyn Clock) -> bool {
         let until = clock.monotonic() + SLICE;
         let mut done = false;
         while !done {
@@ -180,7 +247,7 @@ impl SaveJob {
     }
 
     /// Creates the temporary file. Outside the lock.
-    pub fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self) -> Result<(), String> {
         if let (Some(log), Some(cut)) = (&self.log, self.cut) {
             // When this fails the base takes the place of what could not be written: installing it
             // is what ends a full disk or a failed sync (P3, P4).
@@ -195,7 +262,7 @@ impl SaveJob {
     }
 
     /// Writes what was collected to the file. Outside the lock.
-    pub fn write(&mut self) -> Result<(), String> {
+    fn write(&mut self) -> Result<(), String> {
         let Some(file) = &self.file else { return Err("no file".to_owned()) };
         file.write_all_at(self.offset, &self.pending).map_err(|error| error.to_string())?;
         self.offset += self.pending.len() as u64;
@@ -207,8 +274,9 @@ impl SaveJob {
         Ok(())
     }
 
-    /// Ends the file, makes it durable and puts it in charge. Outside the lock.
-    pub fn finish(&mut self) -> Result<(), String> {
+    /// Ends the file, makes it durable and puts it in charge. Outside the lock; `engine` is `None` for a job that
+    /// holds it from start to end.
+    fn finish(&mut self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
         let text = |error: crate::disk::DiskError| error.to_string();
         encode::finish(&mut self.pending, &mut self.crc, self.checksum);
         let Some(file) = self.file.take() else { return Err("no file".to_owned()) };
@@ -220,14 +288,24 @@ impl SaveJob {
                 log.install_base(base).map(drop).map_err(|error| error.to_string())
             }
             _ => {
-                self.disk.rename(&self.temp, &self.target).map_err(text)?;
+                self.take_place(engine)?;
                 self.disk.sync_dir(durable::parent(&self.target)).map_err(text)
             }
         }
     }
 
+    /// Gives the snapshot its name. A save that was cancelled must not replace the newer one that SHUTDOWN made:
+    /// hence under the lock.
+    fn take_place(&self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
+        let engine = engine.map(Mutex::lock);
+        if engine.as_ref().is_some_and(|engine| engine.persist.cancel) {
+            return Err("cancelled".to_owned());
+        }
+        self.disk.rename(&self.temp, &self.target).map_err(|error| error.to_string())
+    }
+
     /// Gives up: the temporary file goes, the old files stay in charge.
-    pub fn abandon(&mut self) {
+    fn abandon(&mut self) {
         self.file = None;
         // Left behind it does no harm: the next start removes it.
         let _ = durable::remove_if_there(self.disk.as_ref(), &self.temp);
@@ -264,9 +342,10 @@ impl Engine {
         let config = &self.server.config;
         SaveJob {
             request,
+            stage: Stage::Prepare,
             disk: Arc::clone(&self.disk),
             file: None,
-            temp: TEMP_SAVE.to_owned(),
+            temp: TEMP_SAVES[0].to_owned(),
             target: config.dbfilename.clone(),
             offset: 0,
             crc: Crc64::new(),
@@ -342,11 +421,13 @@ impl Engine {
 
     /// SAVE: the whole job under the lock.
     pub fn save_now(&mut self) -> Result<bool, String> {
-        if self.persist.is_busy() {
+        // One that was cancelled is busy with going away.
+        if self.persist.is_busy() && !self.persist.cancel {
             return Err("ERR Background save already in progress".to_owned());
         }
         self.server.persistence.last_save_try_at = self.ks.now;
         let mut job = self.new_job(PersistRequest::Save);
+        job.temp = TEMP_SAVES[1].to_owned();
         match self.run_to_end(&mut job) {
             Ok(()) => {
                 self.saved(&job);
@@ -382,7 +463,7 @@ impl Engine {
             job.write()?;
         }
         job.write()?;
-        job.finish()
+        job.finish(None)
     }
 
     /// Makes a running job give up, and forgets one that has not begun.

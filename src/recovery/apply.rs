@@ -277,6 +277,8 @@ fn settle(
         if decision == Decision::UpgradeOldLog {
             recovered.manifest = adopt_old_log(engine.disk.as_ref(), facts)?;
         }
+        // It goes once the new base has taken its place.
+        recovered.manifest.history.extend(facts.lone_base.clone());
         recovered.gated = decision == Decision::LoadSnapshotThenStartLog;
         engine.start_log(facts.names.clone(), recovered).map_err(refused)?;
         if decision == Decision::LoadSnapshotThenStartLog {

@@ -4,8 +4,9 @@ use super::LoadError;
 use super::decide::Situation;
 use crate::aof::chain::{SegmentFile, read_log};
 use crate::aof::filename::{FileKind, FileNames};
-use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
+use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::reader::starts_with_snapshot;
+use crate::aof::record::HEADER_LEN_MAX;
 use crate::clock::UnixMillis;
 use crate::config::Config;
 use crate::disk::{Disk, FileView, OpenMode, durable};
@@ -29,6 +30,8 @@ pub struct Facts {
     pub stray: Vec<String>,
     /// Leftovers of unfinished work, to be removed once the rest is known to be good.
     pub temporary: Vec<String>,
+    /// A base without a manifest that is the whole data set; `snapshot` is its path then.
+    pub lone_base: Option<Entry>,
     /// Path of the snapshot.
     pub snapshot: String,
     /// Path of the single-file log of Redis before 7.0.
@@ -45,6 +48,7 @@ pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
         manifest_error: None,
         missing: Vec::new(),
         stray: Vec::new(),
+        lone_base: None,
         temporary: Vec::new(),
         snapshot: config.dbfilename.clone(),
         old_log: config.appendfilename.clone(),
@@ -99,8 +103,10 @@ fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
 
 /// Log files that the manifest does not list, and temporary files.
 fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
-    if disk.file_len(crate::engine::persist::TEMP_SAVE)?.is_some() {
-        facts.temporary.push(crate::engine::persist::TEMP_SAVE.to_owned());
+    for temporary in crate::engine::persist::TEMP_SAVES {
+        if disk.file_len(temporary)?.is_some() {
+            facts.temporary.push(temporary.to_owned());
+        }
     }
     let entries = match disk.list(&facts.names.dir) {
         Err(error) if error.is_not_found() => return Ok(()),
@@ -110,12 +116,49 @@ fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> 
         let listed = facts.manifest.entries().any(|entry| entry.name == name);
         match facts.names.kind(&name) {
             FileKind::Temp => facts.temporary.push(facts.names.path(&name)),
+            // The segment of a start that was interrupted before the manifest could list it.
+            FileKind::Incr(_) if !listed && !holds_records(disk, &facts.names.path(&name))? => {
+                facts.temporary.push(facts.names.path(&name));
+            }
             FileKind::Base(..) | FileKind::Incr(_) if !listed => facts.stray.push(name),
             _ => {}
         }
     }
+    look_for_lone_base(facts);
     facts.situation.stray_log = !facts.stray.is_empty();
     Ok(())
+}
+
+/// A base is complete as soon as it has its name. Without a manifest, and without segments that hold anything, it is
+/// the data set: the conversion of a snapshot into a log was interrupted before the manifest was there.
+fn look_for_lone_base(facts: &mut Facts) {
+    let [name] = facts.stray.as_slice() else { return };
+    let FileKind::Base(seq, _) = facts.names.kind(name) else { return };
+    let Situation { log_wanted, manifest, manifest_damaged, snapshot, .. } = facts.situation;
+    if manifest || manifest_damaged || (snapshot && !log_wanted) {
+        return;
+    }
+    facts.snapshot = facts.names.path(name);
+    facts.situation.snapshot = true;
+    facts.lone_base = Some(Entry::new(name.clone(), seq));
+    facts.stray.clear();
+}
+
+/// Whether a log file holds anything that must not be lost: not a segment that nothing was written to yet, whatever
+/// a power loss has made of its header.
+fn holds_records(disk: &dyn Disk, path: &str) -> Result<bool, LoadError> {
+    if disk.file_len(path)?.unwrap_or(0) > HEADER_LEN_MAX as u64 {
+        return Ok(true);
+    }
+    let bytes = view(disk, path)?;
+    let segment = SegmentFile { name: path, bytes: &bytes, salt: None, records_at: 0 };
+    let mut units = 0;
+    // What cannot be read is no record: it is shorter than the header of a segment.
+    let _ = read_log(None, &[segment], |_| {
+        units += 1;
+        Ok::<(), ()>(())
+    });
+    Ok(units > 0)
 }
 
 /// The content of a file, mapped.

@@ -8,23 +8,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
-use crate::clock::Clock;
-use crate::engine::persist::SaveJob;
 
 /// How often the worker looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs until the server stops.
-pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
+pub fn run(shared: &Arc<Shared>) {
     while !shared.stopping.load(Ordering::Acquire) {
         let job = shared.lock().take_persist_job();
         match job {
             Some(mut job) => {
-                let outcome = drive(shared, clock, &mut job);
-                if outcome.is_err() {
-                    shared.lock().ks.snapshot_end();
-                    job.abandon();
-                }
+                let outcome = loop {
+                    if let Some(outcome) = job.step(shared.engine()) {
+                        break outcome;
+                    }
+                    // Whoever waits for the lock gets it now.
+                    std::thread::yield_now();
+                };
                 let mut engine = shared.lock();
                 engine.persist_finished(&job, outcome);
                 shared.unlock(engine);
@@ -35,30 +35,5 @@ pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
                 shared.persist_signal.wait(LOOK_EVERY);
             }
         }
-    }
-}
-
-fn drive(shared: &Arc<Shared>, clock: &Arc<dyn Clock>, job: &mut SaveJob) -> Result<(), String> {
-    job.prepare()?;
-    {
-        let mut engine = shared.lock();
-        engine.begin_batch();
-        job.start(&mut engine)?;
-    }
-    job.open()?;
-    loop {
-        let done = {
-            let mut engine = shared.lock();
-            if engine.persist.cancel {
-                return Err("cancelled".to_owned());
-            }
-            job.collect(&mut engine, clock.as_ref())
-        };
-        job.write()?;
-        if done {
-            return job.finish();
-        }
-        // Whoever waits for the lock gets it now.
-        std::thread::yield_now();
     }
 }

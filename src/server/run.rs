@@ -48,11 +48,11 @@ pub fn start(
             .name("log".to_owned())
             .spawn(move || log_thread::run(&log_shared, &log_clock))?,
     );
-    let (persist_shared, persist_clock) = (Arc::clone(shared), Arc::clone(clock));
+    let persist_shared = Arc::clone(shared);
     threads.push(
         std::thread::Builder::new()
             .name("persist".to_owned())
-            .spawn(move || persist_thread::run(&persist_shared, &persist_clock))?,
+            .spawn(move || persist_thread::run(&persist_shared))?,
     );
     Ok(Running { shared: Arc::clone(shared), threads })
 }

@@ -80,6 +80,9 @@ pub struct Log {
     /// Why the state is not ready.
     cause: Mutex<Option<Arc<DiskError>>>,
     stats: Mutex<LogStats>,
+    /// What was appended since a test began to listen.
+    #[cfg(any(test, feature = "sim"))]
+    heard: Mutex<Option<Vec<(Position, UnitBuffer)>>>,
 }
 
 /// Whether the log can be written.
@@ -245,7 +248,17 @@ impl Log {
         pending.append(unit);
         // Stored under the lock, so that it never goes back.
         self.appended.store(pending.position.0, Ordering::Release);
+        #[cfg(any(test, feature = "sim"))]
+        if let Some(heard) = self.heard.lock().as_mut() {
+            heard.push((pending.position, unit.clone()));
+        }
         pending.position
+    }
+
+    /// What was appended since the last call, each unit with the position behind it. The first call begins to listen.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn hear(&self) -> Vec<(Position, UnitBuffer)> {
+        self.heard.lock().replace(Vec::new()).unwrap_or_default()
     }
 
     /// The position behind the last appended unit.

@@ -107,6 +107,8 @@ impl Log {
             state: AtomicU8::new(LogState::Ready as u8),
             cause: Mutex::new(None),
             stats: Mutex::new(stats),
+            #[cfg(any(test, feature = "sim"))]
+            heard: Mutex::default(),
         })
     }
 }

@@ -127,6 +127,11 @@ impl SimDisk {
         self.0.lock().damage_sector(path, offset)
     }
 
+    /// Whether the power is off, by [`Self::power_off`] or a planned cut.
+    pub fn is_off(&self) -> bool {
+        self.0.lock().off
+    }
+
     /// Turns the power off: every later operation fails.
     pub fn power_off(&self) {
         self.0.lock().off = true;

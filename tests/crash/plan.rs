@@ -1,0 +1,185 @@
+//! What happens, drawn from a number: requests of several clients, and whose turn it is when.
+//!
+//! Requests come from the forms of the differential test, so every command that has one takes part. To
+//! these come transactions, expiries that happen, pops that wait, rewrites, saves, WAITAOF, connections with
+//! a durability of their own. How much of each differs from plan to plan: a plan with too much of
+//! everything finds less than many plans with much of one thing.
+
+use std::time::Duration;
+
+use fastness::config::AppendFsync;
+
+use crate::generate::{Form, command, forms};
+use crate::support::rng::Rng;
+
+/// The words of a request.
+pub(crate) type Request = Vec<Vec<u8>>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A client asks for something.
+    Request(usize, Request),
+    /// A reactor ends its turn.
+    TurnEnd,
+    /// The log's driver does a round.
+    LogRound,
+    /// Time passes, and the periodic work is done.
+    Tick(Duration),
+    /// The persistence worker does one stage.
+    Persist,
+    /// The disk has this much room left, or all it wants.
+    Room(Option<u64>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) policy: AppendFsync,
+    pub(crate) clients: usize,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How likely, in percent, each kind of thing is in this plan.
+struct Weights {
+    transaction: usize,
+    expiry: usize,
+    blocking: usize,
+    rewrite: usize,
+    save: usize,
+    wait: usize,
+    tick: usize,
+    round: usize,
+    persist: usize,
+    durability: usize,
+}
+
+impl Weights {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut of = |most: usize| if rng.chance(40) { 0 } else { rng.below(most) };
+        Self {
+            transaction: of(30),
+            expiry: of(30),
+            blocking: of(25),
+            rewrite: of(14),
+            save: of(6),
+            wait: of(15),
+            tick: of(30),
+            durability: of(6),
+            round: 10 + of(80),
+            persist: 10 + of(60),
+        }
+    }
+}
+
+impl Plan {
+    /// A short plan with some of everything, for looking at every operation.
+    pub(crate) fn small(seed: u64) -> Self {
+        let mut plan = Self::of(seed, 22);
+        let third = plan.steps.len() / 3;
+        let rewrite = Step::Request(0, words(&["BGREWRITEAOF"]));
+        plan.steps.insert(third, rewrite);
+        for at in 1..=8 {
+            plan.steps.insert(third + at * 2, Step::Persist);
+        }
+        plan
+    }
+
+    /// A plan of about so many requests.
+    pub(crate) fn of(seed: u64, requests: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        let forms = forms();
+        let weights = Weights::draw(&mut rng);
+        let policy = match rng.below(10) {
+            0..6 => AppendFsync::Always,
+            6..9 => AppendFsync::Everysec,
+            _ => AppendFsync::No,
+        };
+        let clients = 1 + rng.below(4);
+        let mut plan = Self { seed, policy, clients, steps: Vec::new() };
+        while plan.requests() < requests {
+            plan.ask(&forms, &weights, &mut rng);
+            plan.turns(&weights, &mut rng);
+        }
+        plan
+    }
+
+    fn requests(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step, Step::Request(..))).count()
+    }
+
+    fn ask(&mut self, forms: &[Form], weights: &Weights, rng: &mut Rng) {
+        let client = rng.below(self.clients);
+        let mut push = |request: Request| self.steps.push(Step::Request(client, request));
+        let key =
+            |rng: &mut Rng| format!("{}{}", rng.pick(&["s", "h", "l", "t", "z"]), rng.below(4));
+        if rng.chance(weights.transaction) {
+            push(words(&["MULTI"]));
+            for _ in 0..1 + rng.below(4) {
+                push(form(forms, rng));
+            }
+            push(words(&["EXEC"]));
+        } else if rng.chance(weights.expiry) {
+            let pause = (1 + rng.below(400)).to_string();
+            push(words(&["PEXPIRE", &key(rng), &pause]));
+        } else if rng.chance(weights.blocking) {
+            let (list, zset) = (format!("l{}", rng.below(4)), format!("z{}", rng.below(4)));
+            let pause = *rng.pick(&["0", "0.2"]);
+            match rng.below(4) {
+                0 => push(words(&["BLPOP", &list, "l1", pause])),
+                1 => push(words(&["BLMOVE", &list, "l0", "LEFT", "RIGHT", pause])),
+                2 => push(words(&["BZPOPMIN", &zset, pause])),
+                _ => push(words(&["DEL", &list, &zset])),
+            }
+        } else if rng.chance(weights.rewrite) {
+            push(words(&["BGREWRITEAOF"]));
+        } else if rng.chance(weights.save) {
+            push(words(&[*rng.pick(&["BGSAVE", "SAVE"])]));
+        } else if rng.chance(weights.wait) {
+            push(words(&["WAITAOF", "1", "0", *rng.pick(&["0", "300"])]));
+        } else if rng.chance(weights.durability) {
+            let word = *rng.pick(&["always", "everysec", "no", "default"]);
+            push(words(&["CLIENT", "DURABILITY", word]));
+        } else {
+            push(form(forms, rng));
+        }
+    }
+
+    fn turns(&mut self, weights: &Weights, rng: &mut Rng) {
+        if rng.chance(70) {
+            self.steps.push(Step::TurnEnd);
+        }
+        if rng.chance(weights.round) {
+            self.steps.push(Step::LogRound);
+        }
+        if rng.chance(weights.persist) {
+            self.steps.push(Step::Persist);
+        }
+        if rng.chance(weights.tick) {
+            self.steps.push(Step::Tick(Duration::from_millis(rng.below(500) as u64)));
+        }
+    }
+
+    /// The same with a disk that gets full somewhere, for a while.
+    pub(crate) fn with_full_disk(mut self, rng: &mut Rng) -> Self {
+        let from = rng.below(self.steps.len());
+        let to = from + 1 + rng.below(self.steps.len() - from);
+        self.steps.insert(to, Step::Room(None));
+        self.steps.insert(from, Step::Room(Some(rng.below(900) as u64)));
+        self
+    }
+}
+
+pub(crate) fn words(words: &[&str]) -> Request {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+fn form(forms: &[Form], rng: &mut Rng) -> Request {
+    let mut request = command(forms, rng).args;
+    // What waits here waits until somebody comes, or until simulated time is over.
+    if request[0].to_ascii_uppercase().starts_with(b"B") {
+        for word in request.iter_mut().filter(|word| *word == b"0.001") {
+            *word = b"0".to_vec();
+        }
+    }
+    request
+}

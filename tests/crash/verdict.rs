@@ -1,0 +1,308 @@
+//! What must hold of the disk that is found after the power was lost.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fastness::config::AppendFsync;
+use fastness::disk::sim::{CrashMode, Fault, SimDisk};
+use fastness::rng::SeededRng;
+
+use crate::model::{Model, State, difference, state_of};
+use crate::plan::{Plan, Step, words};
+use crate::sim::{Sim, Told, later, recover};
+use crate::support::rng::Rng;
+
+/// How often each random mode is tried at one instant.
+const SEEDS: u64 = 2;
+
+/// What went wrong, and the story before it.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    what: String,
+    story: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.what, self.story)
+    }
+}
+
+/// What a life came to.
+pub(crate) struct Life {
+    pub(crate) sim: Sim,
+    /// The operations of the disk when the start was over, and at the end.
+    started: u64,
+    ended: u64,
+}
+
+/// What was promised at the instant of the crash.
+struct Promise<'a> {
+    model: &'a Model,
+    told: &'a [Told],
+    written: u64,
+    synced: u64,
+    /// A failed sync dropped pages.
+    dropped: bool,
+}
+
+fn story(plan: &Plan, disk: &SimDisk) -> String {
+    let steps: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| match step {
+            Step::Request(client, request) => format!("{client}> {}", crate::sim::show(request)),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    format!(
+        "policy {:?}, {} clients\n{}\n-- the disk:\n{}",
+        plan.policy,
+        plan.clients,
+        steps.join("\n"),
+        disk.operations()
+    )
+}
+
+/// Lives a plan on a disk that may have faults planned; `None`: it did not even start. With `settle`, faults
+/// must be healed at the end.
+fn live(plan: &Plan, disk: &SimDisk, compare: bool, settle: bool) -> Result<Option<Life>, Trouble> {
+    let trouble = |what: String| Trouble { what, story: story(plan, disk) };
+    let lived = catch_unwind(AssertUnwindSafe(|| live_quietly(plan, disk, compare, settle)));
+    let lived = lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    });
+    lived.map_err(trouble)
+}
+
+fn live_quietly(
+    plan: &Plan,
+    disk: &SimDisk,
+    compare: bool,
+    settle: bool,
+) -> Result<Option<Life>, String> {
+    let Ok(mut sim) = Sim::start(disk, plan.policy, plan.clients, plan.seed, None) else {
+        return Ok(None);
+    };
+    sim.compare = compare;
+    let started = disk.operation_count();
+    for step in &plan.steps {
+        if !sim.step(step)? {
+            return Ok(Some(Life { sim, started, ended: disk.operation_count() }));
+        }
+    }
+    let ended = disk.operation_count();
+    if settle {
+        disk.clear_faults();
+        disk.set_capacity(None);
+        if !sim.settle()? {
+            return Err(format!("the log does not get well: {:?}", sim.refusal()));
+        }
+        // Writes are taken again, and promised again.
+        sim.step(&Step::Request(plan.clients, words(&["SET", "probe", "after"])))?;
+        if !sim.settle()? || sim.refusal().is_some() {
+            return Err(format!("a write after the trouble is not taken: {:?}", sim.refusal()));
+        }
+    }
+    Ok(Some(Life { sim, started, ended }))
+}
+
+/// Looks at the disk in all modes. Returns how many disks were looked at.
+fn crash(plan: &Plan, sim: &Sim, model: &Model, seed: u64, what: &str) -> Result<usize, Trouble> {
+    let log = sim.log();
+    let (written, synced) = (log.written().0, log.synced().0);
+    let dropped = sim.disk.operations().contains("SyncDropsPages");
+    let promise = Promise { model, told: &sim.told, written, synced, dropped };
+    let mut looked = 0;
+    for mode in CrashMode::ALL {
+        for nth in 0..SEEDS {
+            let disk = sim.disk.crash(mode, &mut SeededRng::new(seed ^ nth));
+            let judged =
+                catch_unwind(AssertUnwindSafe(|| judge(plan, &disk, mode, &promise, seed ^ nth)));
+            let judged = judged.unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                Err(format!("panic: {}", text.unwrap_or_default()))
+            });
+            judged.map_err(|why| Trouble {
+                what: format!("{what}, then {mode:?} ({nth}): {why}"),
+                story: format!(
+                    "{}\n-- left on the disk: {:?}",
+                    story(plan, &sim.disk),
+                    disk.files()
+                        .iter()
+                        .map(|path| (path.clone(), disk.bytes(path).unwrap_or_default().len()))
+                        .collect::<Vec<_>>()
+                ),
+            })?;
+            looked += 1;
+        }
+    }
+    Ok(looked)
+}
+
+/// Starts on what a crash left, and compares.
+fn judge(
+    plan: &Plan,
+    disk: &SimDisk,
+    mode: CrashMode,
+    promise: &Promise<'_>,
+    seed: u64,
+) -> Result<(), String> {
+    // A start that loses power itself must leave what the next one needs.
+    let untouched = disk.crash(CrashMode::Everything, &mut SeededRng::new(0));
+    let (position, state) = found(disk, plan.policy)?;
+    let wanted = promise.model.at(position);
+    let Some(wanted) = wanted else {
+        return Err(format!("position {position} is the end of no unit"));
+    };
+    if *wanted != state {
+        let difference = difference(wanted, &state);
+        return Err(format!("the state at position {position} is another:\n{difference}"));
+    }
+    // A kernel that dropped pages after a failed sync has lost them without losing power.
+    let alive = mode == CrashMode::Everything && !promise.dropped;
+    let at_least = if alive { promise.written } else { promise.synced };
+    if position < at_least {
+        return Err(format!("position {position} is found, {at_least} was promised"));
+    }
+    for told in promise.told.iter().filter(|told| told.synced || alive) {
+        if told.needs > position {
+            return Err(format!(
+                "a client was told what is lost: {} (position {}, found {position})",
+                told.story, told.needs
+            ));
+        }
+    }
+    let again = disk.crash(CrashMode::Everything, &mut SeededRng::new(0));
+    if found(&again, plan.policy)? != (position, state.clone()) {
+        return Err("a second start finds something else".to_owned());
+    }
+    let operations = disk.operation_count();
+    let mut rng = Rng::new(seed.wrapping_mul(31) ^ position);
+    for _ in 0..2 {
+        let copy = untouched.crash(CrashMode::Everything, &mut SeededRng::new(0));
+        let cut = rng.below(operations.max(1) as usize) as u64;
+        copy.fail_at(cut, Fault::PowerCut);
+        let _ = recover(&copy, plan.policy, &later(), 1);
+        let mode = *rng.pick(&CrashMode::ALL);
+        let left = copy.crash(mode, &mut SeededRng::new(rng.next()));
+        let (again, other) = found(&left, plan.policy)
+            .map_err(|why| format!("start cut at its operation {cut}, {mode:?}: {why}"))?;
+        if (again, &other) != (position, &state) {
+            return Err(format!(
+                "start cut at its operation {cut}, {mode:?}: position {again}, not {position}; {}",
+                difference(&state, &other)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a start finds: the position behind it, and the state.
+fn found(disk: &SimDisk, policy: AppendFsync) -> Result<(u64, State), String> {
+    let engine = recover(disk, policy, &later(), 99)?;
+    let log = engine.log.clone().ok_or("no log")?;
+    Ok((log.appended().0, state_of(&engine.ks)))
+}
+
+/// Lives a plan once per disk operation, with the power cut there.
+pub(crate) fn cut_everywhere(plan: &Plan) -> Result<usize, Trouble> {
+    let disk = SimDisk::new();
+    let whole = live(plan, &disk, true, false)?.expect("starts on an empty disk");
+    let mut looked = crash(plan, &whole.sim, &whole.sim.model, plan.seed, "at the end")?;
+    for cut in 0..whole.ended {
+        let disk = SimDisk::new();
+        disk.fail_at(cut, Fault::PowerCut);
+        let what = format!("power cut at operation {cut}");
+        looked += match live(plan, &disk, false, false)? {
+            Some(life) => crash(plan, &life.sim, &whole.sim.model, cut, &what)?,
+            None => start_again(plan, &disk, &whole, cut, &what)?,
+        };
+    }
+    Ok(looked)
+}
+
+/// The power went before the first start was over: nothing was promised, and the next one needs no person.
+fn start_again(
+    plan: &Plan,
+    disk: &SimDisk,
+    whole: &Life,
+    seed: u64,
+    what: &str,
+) -> Result<usize, Trouble> {
+    let promise =
+        Promise { model: &whole.sim.model, told: &[], written: 0, synced: 0, dropped: false };
+    for mode in CrashMode::ALL {
+        let left = disk.crash(mode, &mut SeededRng::new(seed));
+        judge(plan, &left, mode, &promise, seed).map_err(|why| Trouble {
+            what: format!("{what}, {mode:?}: {why}"),
+            story: story(plan, disk),
+        })?;
+    }
+    Ok(CrashMode::ALL.len())
+}
+
+/// Lives a plan once per disk operation, with a fault there that has to be healed. Returns how many
+/// replies said that something is wrong.
+pub(crate) fn fault_everywhere(plan: &Plan, fault: Fault) -> Result<u64, Trouble> {
+    let disk = SimDisk::new();
+    let whole = live(plan, &disk, false, false)?.expect("starts on an empty disk");
+    let mut refusals = 0;
+    for at in whole.started..whole.ended {
+        let disk = SimDisk::new();
+        disk.fail_at(at, fault);
+        let Some(life) = live(plan, &disk, true, true)? else { continue };
+        refusals += life.sim.refusals;
+        crash(
+            plan,
+            &life.sim,
+            &life.sim.model,
+            at,
+            &format!("{fault:?} at operation {at}, healed"),
+        )?;
+    }
+    Ok(refusals)
+}
+
+/// What a round of one seed came to.
+pub(crate) struct Round {
+    pub(crate) refusals: u64,
+}
+
+/// A random plan with random faults, and a random crash.
+pub(crate) fn check_round(seed: u64, requests: Option<usize>) -> Result<Round, Trouble> {
+    let mut rng = Rng::new(!seed);
+    let requests = requests.unwrap_or_else(|| 10 + rng.below(50));
+    let mut plan = Plan::of(seed, requests);
+    if rng.chance(25) {
+        plan = plan.with_full_disk(&mut rng);
+    }
+    let disk = SimDisk::new();
+    let whole = live(&plan, &disk, true, false)?.expect("starts on an empty disk");
+    let span = (whole.ended - whole.started).max(1) as usize;
+    let disk = SimDisk::new();
+    let mut what = String::new();
+    for _ in 0..rng.below(4) {
+        let at = whole.started + rng.below(span) as u64;
+        let fault = *rng.pick(&[
+            Fault::SyncDropsPages,
+            Fault::SyncKeepsPages,
+            Fault::Eio,
+            Fault::ShortWrite(0),
+            Fault::ShortWrite(7),
+        ]);
+        disk.fail_at(at, fault);
+        what += &format!("{fault:?} at {at}, ");
+    }
+    let cut = rng.chance(70);
+    if cut {
+        let at = whole.started + rng.below(span) as u64;
+        disk.fail_at(at, Fault::PowerCut);
+        what += &format!("power cut at {at}");
+    }
+    let Some(life) = live(&plan, &disk, true, !cut)? else { return Ok(Round { refusals: 0 }) };
+    crash(&plan, &life.sim, &life.sim.model, seed, &what)?;
+    Ok(Round { refusals: life.sim.refusals })
+}
