@@ -21,7 +21,7 @@ test: peers
 differential: peers
 	COMMANDS=$${COMMANDS:-50000} $(CARGO) test $(FEATURES) --test commands -- differential --nocapture
 
-# Simulated power cuts and failing disks.
+# Simulated power cuts and failing disks. SEED and ROUNDS look further, or at one seed again.
 crash:
 	$(CARGO) test $(FEATURES) --test crash -- --nocapture
 
@@ -62,6 +62,7 @@ deny:
 ci: export CI = true
 ci: peers lint deny
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
+	$(CARGO) test $(FEATURES) --test crash
 	FASTNESS_SELF=1 ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
 	FASTNESS_SELF=1 $(CARGO) test $(FEATURES) --test commands -- replaying a_snapshot kill_9
 	$(CARGO) test $(FEATURES) --test commands -- redis_answers_as_written

@@ -13,6 +13,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::clock::UnixMillis;
+#[cfg(any(test, feature = "sim"))]
+use crate::disk::sim::canary;
 
 /// The longest line, with its newline, that every Redis loader skips whole.
 pub const LINE_LEN_MAX: usize = 1023;
@@ -181,6 +183,10 @@ impl FrameLine {
 
     /// Whether the checksum holds for this line and payload in the file of `salt`.
     pub fn vouches_for(&self, salt: Salt, line: &[u8], payload: &[u8]) -> bool {
+        #[cfg(any(test, feature = "sim"))]
+        if canary::planted(canary::Canary::UncheckedFrames) {
+            return true;
+        }
         line.get(..self.covered).is_some_and(|line| frame_crc(salt, line, payload) == self.crc)
     }
 }

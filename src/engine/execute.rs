@@ -412,6 +412,8 @@ impl Engine {
             reply.resp3 = client.resp3;
         }
         match self.call(id, row, &args, reply, Origin::Transaction) {
+            // Nothing waits inside a transaction: WAITAOF says how things are.
+            Ok(Outcome::Task(Task::WaitLog { .. })) => self.write_log_counts(id, reply),
             Ok(Outcome::Task(task)) => {
                 self.perform(id, task, &args, reply);
             }

@@ -118,10 +118,7 @@ impl Engine {
         let done = (local == 0 || reached) && replicas == 0;
         let open = self.sessions.client(id).is_none_or(|client| client.flags.internal);
         if done || open {
-            let counts = TimeoutReply::Counts(i64::from(reached), Some(0));
-            let wait =
-                Wait { kind: WaitKind::Synced(position), deadline: None, on_timeout: counts };
-            wait.write_timeout_reply(reply);
+            self.write_log_counts(id, reply);
             return false;
         }
         let deadline =
@@ -131,6 +128,13 @@ impl Engine {
         let kind = if replicas > 0 { WaitKind::Time } else { WaitKind::Synced(position) };
         self.wait(id, Wait { kind, deadline, on_timeout }, args);
         true
+    }
+
+    /// The answer of WAITAOF as things are now.
+    pub(super) fn write_log_counts(&self, id: ClientId, reply: &mut Reply) {
+        reply.array(2);
+        reply.int(i64::from(self.is_synced_for(id)));
+        reply.int(0);
     }
 
     /// Lets a client in, or says why not. The flag tells whether it needs no AUTH.

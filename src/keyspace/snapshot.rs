@@ -7,6 +7,8 @@
 //! is kept here until it is saved. SWAPDB moves tables; they are saved under their number at the start.
 
 use super::{Db, Entry, Keyspace, SegmentMeta};
+#[cfg(any(test, feature = "sim"))]
+use crate::disk::sim::canary;
 use crate::types::table::Table;
 
 /// Receives the entries of a snapshot, one segment at a time.
@@ -101,6 +103,10 @@ impl Keyspace {
     /// Saves the segment that holds `hash` if a running snapshot does not have it yet.
     #[inline]
     pub(super) fn before_write(&mut self, db: usize, hash: u64) {
+        #[cfg(any(test, feature = "sim"))]
+        if canary::planted(canary::Canary::LateSnapshot) {
+            return;
+        }
         if self.snapshot.is_some() {
             self.save_segment(db, hash);
         }

@@ -28,6 +28,7 @@ mod sim;
 mod verdict;
 
 use fastness::disk::sim::Fault;
+use fastness::disk::sim::canary::{Canary, plant};
 use plan::Plan;
 use support::number_from_env;
 use verdict::{Trouble, check_round, cut_everywhere, fault_everywhere};
@@ -85,4 +86,34 @@ fn seeds() {
         }
     }
     println!("{rounds} rounds, writes were refused {refusals} times");
+}
+
+/// The tests above would notice: each deliberate fault is found within so many seeds.
+#[test]
+fn planted_faults_are_noticed() {
+    const SEEDS_MAX: u64 = 400;
+    fix_hashes();
+    // What a planted fault breaks may well panic; that is one way to be noticed.
+    for canary in Canary::ALL {
+        let noticed = (0..SEEDS_MAX).find(|seed| {
+            plant(Some(canary));
+            let round = check_round(0xCA_0000 + seed, None);
+            plant(None);
+            round.is_err()
+        });
+        match noticed {
+            Some(seed) => println!("{canary:?} was noticed by seed {seed}"),
+            None => panic!("{canary:?} was not noticed within {SEEDS_MAX} seeds"),
+        }
+    }
+}
+
+/// A directory without a log gets one: cut off anywhere, the next start has all of it.
+#[test]
+fn a_snapshot_that_becomes_a_log() {
+    fix_hashes();
+    for seed in 1..=8 {
+        let plan = Plan::small(seed);
+        verdict::convert_everywhere(&plan).unwrap_or_else(|trouble| panic!("{seed}: {trouble}"));
+    }
 }

@@ -51,6 +51,8 @@ struct Weights {
     round: usize,
     persist: usize,
     durability: usize,
+    /// How many keys there are from the start.
+    filled: usize,
 }
 
 impl Weights {
@@ -65,6 +67,7 @@ impl Weights {
             wait: of(15),
             tick: of(30),
             durability: of(6),
+            filled: of(150),
             round: 10 + of(80),
             persist: 10 + of(60),
         }
@@ -96,6 +99,12 @@ impl Plan {
         };
         let clients = 1 + rng.below(4);
         let mut plan = Self { seed, policy, clients, steps: Vec::new() };
+        if weights.filled > 0 {
+            let pairs = (0..weights.filled).flat_map(|n| [format!("f{n}"), format!("v{n}")]);
+            let mut fill = words(&["MSET"]);
+            fill.extend(pairs.map(String::into_bytes));
+            plan.steps.push(Step::Request(0, fill));
+        }
         while plan.requests() < requests {
             plan.ask(&forms, &weights, &mut rng);
             plan.turns(&weights, &mut rng);
@@ -130,6 +139,21 @@ impl Plan {
                 2 => push(words(&["BZPOPMIN", &zset, pause])),
                 _ => push(words(&["DEL", &list, &zset])),
             }
+        } else if weights.filled > 0 && rng.chance(30) {
+            let key = format!("f{}", rng.below(weights.filled));
+            match rng.below(4) {
+                0 => push(words(&["DEL", &key])),
+                1 => push(words(&["SET", &key, "changed", "PX", "100"])),
+                2 => push(words(&["GET", &key])),
+                _ => push(words(&["APPEND", &key, "+"])),
+            }
+        } else if rng.chance(4) {
+            push(words(match rng.below(4) {
+                0 => &["FLUSHALL"],
+                1 => &["FLUSHDB", "ASYNC"],
+                2 => &["SWAPDB", "0", "1"],
+                _ => &["CONFIG", "SET", "appendfsync", "always"],
+            }));
         } else if rng.chance(weights.rewrite) {
             push(words(&["BGREWRITEAOF"]));
         } else if rng.chance(weights.save) {

@@ -82,7 +82,7 @@ fn live_quietly(
     compare: bool,
     settle: bool,
 ) -> Result<Option<Life>, String> {
-    let Ok(mut sim) = Sim::start(disk, plan.policy, plan.clients, plan.seed, None) else {
+    let Ok(mut sim) = Sim::start(disk, plan.policy, plan.clients + 1, plan.seed, None) else {
         return Ok(None);
     };
     sim.compare = compare;
@@ -305,4 +305,40 @@ pub(crate) fn check_round(seed: u64, requests: Option<usize>) -> Result<Round, T
     let Some(life) = live(&plan, &disk, true, !cut)? else { return Ok(Round { refusals: 0 }) };
     crash(&plan, &life.sim, &life.sim.model, seed, &what)?;
     Ok(Round { refusals: life.sim.refusals })
+}
+
+/// Makes a snapshot of a plan's data set the only file, and cuts its conversion into a log at each operation.
+pub(crate) fn convert_everywhere(plan: &Plan) -> Result<(), Trouble> {
+    let disk = SimDisk::new();
+    let mut whole = live(plan, &disk, true, true)?.expect("starts on an empty disk");
+    let trouble = |what: String| Trouble { what, story: story(plan, &disk) };
+    whole.sim.step(&Step::Request(plan.clients, words(&["SAVE"]))).map_err(trouble)?;
+    let snapshot = disk.bytes("dump.rdb").ok_or_else(|| trouble("no snapshot".to_owned()))?;
+    let fresh = || {
+        let disk = SimDisk::new();
+        disk.put("dump.rdb", &snapshot);
+        disk
+    };
+    let first = fresh();
+    let (_, state) = found(&first, plan.policy).map_err(trouble)?;
+    for cut in 0..first.operation_count() {
+        let disk = fresh();
+        disk.fail_at(cut, Fault::PowerCut);
+        let _ = recover(&disk, plan.policy, &later(), 1);
+        for mode in CrashMode::ALL {
+            let left = disk.crash(mode, &mut SeededRng::new(cut));
+            let what = format!("cut at {cut}, {mode:?}, {:?}", left.files());
+            let (_, other) =
+                found(&left, plan.policy).map_err(|why| trouble(format!("{what}: {why}")))?;
+            if other != state {
+                return Err(trouble(format!("{what}: {}", difference(&state, &other))));
+            }
+            let (_, again) = found(&left, plan.policy)
+                .map_err(|why| trouble(format!("{what}, again: {why}")))?;
+            if again != state {
+                return Err(trouble(format!("{what}, again: {}", difference(&state, &again))));
+            }
+        }
+    }
+    Ok(())
 }

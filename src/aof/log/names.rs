@@ -72,11 +72,14 @@ impl Names {
                 self.last_salt = segment.salt;
                 Ok(segment)
             }
-            Err(error) => {
-                if matches!(error, ReplaceError::Unchanged(_)) {
-                    // Not listed, so not getting rid of it does no harm.
-                    let _ = self.disk.remove(&self.files.path(&name));
-                }
+            Err(error @ ReplaceError::Unchanged(_)) => {
+                // Not listed, so not getting rid of it does no harm.
+                let _ = self.disk.remove(&self.files.path(&name));
+                Err(error)
+            }
+            Err(error @ ReplaceError::Unknown(_)) => {
+                // It may be listed, and will be by the next manifest: the next segment follows it.
+                self.last_salt = segment.salt;
                 Err(error)
             }
         }

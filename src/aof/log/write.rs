@@ -11,6 +11,8 @@ use parking_lot::MutexGuard;
 
 use super::super::record::{Frame, Position, encode_frame_line};
 use super::{BUFFER_KEPT_MAX, BuiltFrame, Cut, HEADROOM, Io, Log, LogError, Segment};
+#[cfg(any(test, feature = "sim"))]
+use crate::disk::sim::canary;
 
 /// How long `try_write` waits for another writer.
 const TRY_WRITE_WAIT: Duration = Duration::from_millis(1);
@@ -75,6 +77,11 @@ impl Log {
         let result = file.sync_data();
         let took = self.clock.monotonic().saturating_sub(started);
         self.syncing.store(false, Ordering::Release);
+        #[cfg(any(test, feature = "sim"))]
+        let result = match canary::planted(canary::Canary::ForgottenFailure) {
+            true => Ok(()),
+            false => result,
+        };
         result.map_err(|error| self.latch(error))?;
         self.publish_synced(written, false);
         drop(serial);

@@ -15,6 +15,7 @@
 //! assumptions of `format-spec/README.md`, "Assumptions about the medium": synced sectors stay, and a torn
 //! rewrite of a sector damages only the bytes that the write changes.
 
+pub mod canary;
 mod crash;
 mod world;
 
