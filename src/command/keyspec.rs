@@ -50,6 +50,8 @@ pub enum Access {
     Overwrite,
     /// Removes.
     Remove,
+    /// Nothing: it is no key.
+    None,
 }
 
 impl Access {
@@ -60,6 +62,7 @@ impl Access {
             Self::Read => "RO",
             Self::Overwrite => "OW",
             Self::Remove => "RM",
+            Self::None => "",
         }
     }
 }
@@ -73,6 +76,11 @@ impl KeySpec {
             access,
             notes,
         }
+    }
+
+    /// What is found like keys but is none (shard channels): from argument `index` to `last` from it.
+    pub const fn not_keys(index: usize, last: i32) -> Self {
+        Self::range(index, last, 1, Access::None, &["not_key"])
     }
 
     /// Keys from argument `index` to the end (or `last` from it), every `step`-th.

@@ -23,6 +23,7 @@ pub mod hyperloglog;
 pub mod introspect;
 pub mod keyspec;
 pub mod list;
+pub mod pubsub;
 pub mod scan_args;
 pub mod scripting;
 pub mod server;

@@ -17,6 +17,7 @@ const FAMILIES: &[&[Command]] = &[
     super::hyperloglog::COMMANDS,
     super::introspect::COMMANDS,
     super::list::COMMANDS,
+    super::pubsub::COMMANDS,
     super::scripting::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,

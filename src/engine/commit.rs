@@ -8,7 +8,7 @@ impl Engine {
     /// Hands the unit's records to the log and tells watchers, waiters and listeners.
     /// True when the unit changed something.
     pub(super) fn commit(&mut self, id: ClientId) -> bool {
-        if self.ks.effects.is_empty() {
+        if self.ks.effects.is_empty() && self.sessions.messages.is_empty() {
             return false;
         }
         let wrote = self.finish_unit(id);
@@ -30,6 +30,7 @@ impl Engine {
         self.break_watches();
         self.invalidate_changed(id);
         self.publish_events();
+        self.post_messages(id);
         wrote
     }
 
@@ -54,11 +55,6 @@ impl Engine {
         for (change, key) in self.ks.effects.changes() {
             self.sessions.key_changed(change.db, key);
         }
-    }
-
-    fn publish_events(&mut self) {
-        // Keyspace events are recorded only when somebody configured them.
-        drop(self.ks.effects.take_events());
     }
 
     /// Whether replies to this client wait for the sync or only for the write (P1, P2).

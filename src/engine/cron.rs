@@ -113,7 +113,7 @@ impl Engine {
         let now = self.ks.now;
         let idle = |client: &&crate::session::Client| {
             !client.blocked
-                && client.subscriptions + client.pattern_subscriptions == 0
+                && !client.hears_messages()
                 && client.age_and_idle(now).1 > u64::from(timeout)
         };
         let idle: Vec<ClientId> =

@@ -40,7 +40,9 @@ impl Engine {
         reply.resp3 = client.resp3;
         let start = reply.buffer.len();
         self.ks.need = 0;
+        self.sessions.answering = Some(id);
         let mut executed = self.dispatch(id, args, reply);
+        self.sessions.answering = None;
         executed.need = executed.need.max(self.ks.need);
         executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
         if let Some(client) = self.sessions.client_mut(id) {
@@ -52,18 +54,15 @@ impl Engine {
             {
                 tracking.caching = false;
             }
-            match client.reply_mode {
-                ReplyMode::On => {}
-                ReplyMode::Off => reply.buffer.truncate(start),
-                ReplyMode::SkipNext => {
-                    client.reply_mode = ReplyMode::Skip;
-                    reply.buffer.truncate(start);
-                }
-                ReplyMode::Skip => {
-                    client.reply_mode = ReplyMode::On;
-                    reply.buffer.truncate(start);
-                }
+            let silent = client.reply_mode != ReplyMode::On && !executed.is_message;
+            if silent {
+                reply.buffer.truncate(start);
             }
+            client.reply_mode = match client.reply_mode {
+                ReplyMode::SkipNext => ReplyMode::Skip,
+                ReplyMode::Skip => ReplyMode::On,
+                mode => mode,
+            };
         }
         if self.server.pause.is_some() {
             self.end_pause_if_over();
@@ -118,6 +117,8 @@ impl Engine {
                 executed.waits = self.perform(id, task, args, reply);
             }
         }
+        // SUBSCRIBE and its kin, which scripts may not call as PUBLISH.
+        executed.is_message = row.command.flags.has(Flags::PUBSUB.or(Flags::NOSCRIPT));
         executed.wrote = self.commit(id);
         executed
     }
@@ -134,14 +135,14 @@ impl Engine {
         let command = row.command;
         let reply_start = reply.buffer.len();
         let dirty = self.ks.effects.dirty;
-        let (db, no_touch) = match self.sessions.client_mut(id) {
+        let (db, no_touch, runs_again) = match self.sessions.client_mut(id) {
             Some(client) => {
                 client.commands += 1;
                 client.last_command = row.container.unwrap_or(command).name;
                 client.last_subcommand = if row.container.is_some() { command.name } else { "" };
-                (client.db, client.flags.no_touch)
+                (client.db, client.flags.no_touch, client.blocked)
             }
-            None => (0, false),
+            None => (0, false, false),
         };
         self.ks.no_touch = no_touch && command.name != "TOUCH";
         let mut ctx = Ctx {
@@ -177,6 +178,12 @@ impl Engine {
             self.remember_reads(id, command, args);
         }
         self.sample_clock();
+        if origin != Origin::Log {
+            self.publish_events();
+        }
+        if !runs_again {
+            self.feed_monitors(id, row, args, origin);
+        }
         // A command that waits is counted when its wait ends.
         if origin != Origin::Client || !matches!(outcome, Ok(Outcome::Wait(_))) {
             self.note_call(id, row, args, origin, started, outcome.is_err());
@@ -376,7 +383,9 @@ impl Engine {
         transaction.denied_when_full |= flags.has(Flags::DENYOOM);
         // The queue is not kept once EXEC is bound to fail: a client cannot fill memory with it.
         if !transaction.failed && !client.watch_broken {
-            transaction.queue.push(args.to_owned_args());
+            let request = args.to_owned_args();
+            transaction.bytes += request.memory_bytes();
+            transaction.queue.push(request);
         }
         true
     }

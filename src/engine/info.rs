@@ -10,6 +10,7 @@ use crate::command::table::table;
 use crate::engine::Engine;
 use crate::memory::kernel_file;
 use crate::number::human_bytes;
+use crate::session::Topic;
 
 /// A section: its name, whether `default` has it, what writes it.
 type Section = (&'static str, bool, fn(&Engine, &mut String));
@@ -99,22 +100,16 @@ fn clients(engine: &Engine, out: &mut String) {
     line(
         out,
         "client_recent_max_input_buffer",
-        clients().map(|c| c.query_buffer_bytes).max().unwrap_or(0),
+        clients().map(|c| c.buffers.query()).max().unwrap_or(0),
     );
     line(
         out,
         "client_recent_max_output_buffer",
-        clients().map(|c| c.output_buffer_bytes).max().unwrap_or(0),
+        clients().map(|c| c.buffers.output()).max().unwrap_or(0),
     );
     line(out, "blocked_clients", clients().filter(|client| client.blocked).count());
     line(out, "tracking_clients", engine.sessions.tracked.clients);
-    line(
-        out,
-        "pubsub_clients",
-        clients()
-            .filter(|c| c.subscriptions + c.pattern_subscriptions + c.shard_subscriptions > 0)
-            .count(),
-    );
+    line(out, "pubsub_clients", engine.sessions.subscriptions.client_count());
     line(out, "watching_clients", clients().filter(|client| !client.watched.is_empty()).count());
     line(out, "clients_in_timeout_table", engine.sessions.waiters.deadline_count());
     line(out, "total_watched_keys", engine.sessions.watched_key_count());
@@ -261,6 +256,7 @@ fn log_state(engine: &Engine) -> &'static str {
 fn stats(engine: &Engine, out: &mut String) {
     let stats = &engine.server.stats;
     let keys = &engine.ks.stats;
+    let topics = |topic| engine.sessions.subscriptions.count(topic);
     line(out, "total_connections_received", stats.connections_received);
     line(out, "total_commands_processed", stats.commands_processed);
     line(out, "instantaneous_ops_per_sec", stats.ops_per_second);
@@ -288,9 +284,9 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "current_eviction_exceeded_time", 0);
     line(out, "keyspace_hits", keys.hits);
     line(out, "keyspace_misses", keys.misses);
-    line(out, "pubsub_channels", 0);
-    line(out, "pubsub_patterns", 0);
-    line(out, "pubsubshard_channels", 0);
+    line(out, "pubsub_channels", topics(Topic::Channel));
+    line(out, "pubsub_patterns", topics(Topic::Pattern));
+    line(out, "pubsubshard_channels", topics(Topic::Shard));
     line(out, "latest_fork_usec", 0);
     line(out, "total_forks", 0);
     line(out, "migrate_cached_sockets", 0);

@@ -14,6 +14,7 @@ pub mod cron;
 pub mod execute;
 pub mod info;
 pub mod log_work;
+mod notify;
 pub mod pause;
 pub mod persist;
 pub mod replay;
@@ -50,6 +51,8 @@ pub struct Executed {
     pub waits: bool,
     /// The connection is to be closed after the reply.
     pub closes: bool,
+    /// The reply is a message (SUBSCRIBE): CLIENT REPLY does not silence it.
+    pub is_message: bool,
 }
 
 impl Executed {

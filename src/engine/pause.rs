@@ -51,12 +51,16 @@ impl Engine {
             let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
             let mut reply = Reply::new(resp3);
             let place = self.sessions.outgoing.len();
+            let messages = self.sessions.to_answered.len();
             let executed = self.execute(id, &request.as_args(), &mut reply);
             if !executed.waits {
                 let mail =
                     Mail::Resume { to: id, bytes: reply.buffer, release: executed.release() };
                 self.sessions.outgoing.insert(place, mail);
             }
+            // Only a reactor that runs a request itself puts messages behind its reply.
+            let messages = self.sessions.to_answered.split_off(messages);
+            self.sessions.outgoing.extend(messages);
             if executed.closes {
                 self.sessions.outgoing.push(Mail::Close { to: id, flush: true });
             }

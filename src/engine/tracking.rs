@@ -148,6 +148,6 @@ impl Engine {
 
     fn post(&mut self, to: ClientId, message: Reply, release: Release) {
         let bytes = Arc::from(message.buffer);
-        self.sessions.outgoing.push(Mail::Send { to, bytes, release });
+        self.sessions.post(Mail::Send { to, bytes, release });
     }
 }

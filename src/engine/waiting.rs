@@ -82,7 +82,7 @@ impl Engine {
         ready.extend(self.ready_keys());
         // The messages that it causes follow its reply.
         let place = self.sessions.outgoing.len();
-        let wrote = !self.ks.effects.is_empty() && self.finish_unit(id);
+        let wrote = self.finish_unit(id);
         self.ks.effects.clear();
         if !waits {
             self.end_wait(id);

@@ -126,6 +126,11 @@ impl Effects {
             && !self.everything_changed
     }
 
+    /// Whether events were noted since they were taken.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Takes the events.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

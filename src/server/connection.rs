@@ -1,11 +1,13 @@
 //! One connection: its unread input, its place in the protocol, its outbox.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::outbox::Outbox;
 use super::stream::Stream;
 use crate::resp::Decoder;
-use crate::session::ClientId;
+use crate::session::{Buffers, ClientId};
 
 /// What a reactor knows of a connection.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub struct Connection {
     pub waits: bool,
     /// No more input is taken; closed once the outbox is empty.
     pub closing: bool,
+    /// It is subscribed: the limit of its output is another.
+    pub is_subscribed: bool,
+    /// Since when its output has been over the soft limit.
+    pub over_soft_since: Option<Duration>,
+    /// A task looks at it again and again because of that.
+    pub soft_limit_watched: bool,
+    /// What CLIENT LIST tells of its buffers.
+    pub buffers: Arc<Buffers>,
     /// A task waits for room in the socket.
     pub awaits_room: bool,
     /// Already in the list of connections to flush at the end of this turn.
@@ -32,7 +42,12 @@ pub struct Connection {
 
 impl Connection {
     /// A connection without any history.
-    pub fn new(id: ClientId, stream: Rc<Stream>, authenticated: bool) -> Self {
+    pub fn new(
+        id: ClientId,
+        stream: Rc<Stream>,
+        authenticated: bool,
+        buffers: Arc<Buffers>,
+    ) -> Self {
         Self {
             id,
             stream,
@@ -42,9 +57,24 @@ impl Connection {
             authenticated,
             waits: false,
             closing: false,
+            is_subscribed: false,
+            over_soft_since: None,
+            soft_limit_watched: false,
+            buffers,
             awaits_room: false,
             in_turn: false,
             in_holders: false,
         }
+    }
+
+    /// Whether requests of it may run now.
+    pub fn takes_requests(&self) -> bool {
+        !self.waits && !self.closing
+    }
+
+    /// Tells what its buffers hold.
+    pub fn note_buffers(&self) {
+        self.buffers.note_query(self.carry.len(), self.carry.capacity());
+        self.buffers.note_output(self.outbox.pending(), self.outbox.memory_bytes());
     }
 }

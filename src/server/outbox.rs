@@ -141,6 +141,11 @@ impl Outbox {
         self.sent = 0;
     }
 
+    /// Gives everything up, sent or not.
+    pub fn abandon(&mut self) {
+        *self = Self::default();
+    }
+
     /// Whether a reply waits for the log.
     pub fn holds_any(&self) -> bool {
         !self.holds.is_empty()

@@ -10,6 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -19,14 +20,18 @@ use super::shared::Shared;
 use super::stream::{Accepted, Stream};
 use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
+use crate::engine::Engine;
 use crate::resp::decode::DecodeLimits;
-use crate::resp::{Batch, Reply};
+use crate::resp::{Args, Batch, Reply};
 use crate::session::{Client, ClientId, Mail, Release};
 
 /// Bytes read at once; most reads take far less.
 const READ_BYTES: usize = 64 * 1024;
 /// Requests executed under one hold of the lock.
 const REQUESTS_PER_LOCK: usize = 64;
+
+/// How often a client over its soft limit is looked at.
+const LIMIT_EVERY: Duration = Duration::from_millis(200);
 
 /// A connection, shared by its tasks and the reactor's lists.
 type Handle = Rc<RefCell<Connection>>;
@@ -110,12 +115,13 @@ impl Reactor {
         client.reactor = self.index;
         client.fd = stream.number();
         client.flags.unix_socket = stream.is_unix();
+        let buffers = Arc::clone(&client.buffers);
         let admitted = engine.admit(client);
         self.shared.unlock(engine);
         let stream = Rc::new(stream);
         match admitted {
             Ok((id, authenticated)) => {
-                let connection = Connection::new(id, Rc::clone(&stream), authenticated);
+                let connection = Connection::new(id, Rc::clone(&stream), authenticated, buffers);
                 let handle = Rc::new(RefCell::new(connection));
                 self.connections.borrow_mut().insert(id, Rc::clone(&handle));
                 let reactor = Rc::clone(self);
@@ -177,8 +183,7 @@ impl Reactor {
                 connection.carry.clear();
                 return Ok(true);
             }
-            let limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
-            if connection.carry.len() as u64 > limit {
+            if self.has_too_much_input(&connection) {
                 return Ok(false);
             }
             if !connection.waits {
@@ -186,6 +191,25 @@ impl Reactor {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the unread input is more than a client may send; that is counted and logged.
+    fn has_too_much_input(&self, connection: &Connection) -> bool {
+        let limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
+        if connection.carry.len() as u64 <= limit {
+            return false;
+        }
+        let mut engine = self.shared.lock();
+        engine.server.stats.query_buffer_limit_disconnections += 1;
+        if let Some(client) = engine.sessions.client(connection.id) {
+            let line = format!(
+                "Closing client {} at {} that reached the limit of the query buffer.",
+                client.id.0, client.address
+            );
+            engine.logger.warning(line);
+        }
+        self.shared.unlock(engine);
+        true
     }
 
     /// Executes what is complete in the carried input.
@@ -226,6 +250,7 @@ impl Reactor {
             connection.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
             connection.closing = true;
         }
+        self.watch_soft_limit(handle, connection);
         self.arm(handle, connection);
         if stopped {
             // The client waits now: the requests behind are decoded again when it goes on.
@@ -237,49 +262,118 @@ impl Reactor {
 
     /// Executes the requests of a batch; returns how many (fewer when one made the client wait).
     fn execute(&self, connection: &mut Connection, input: &[u8], batch: &Batch) -> usize {
-        let mut reply = Reply::new(false);
-        reply.buffer = std::mem::take(&mut connection.outbox.bytes);
         let mut index = 0;
-        let mut before = reply.buffer.len();
         let mut input_bytes = input.len() as u64;
-        while index < batch.len() && !connection.waits && !connection.closing {
+        while index < batch.len() && connection.takes_requests() {
             let progress = self.progress();
             let mut engine = self.shared.lock();
             engine.begin_batch();
+            self.take_own_mail(&engine, connection);
+            let before = connection.outbox.bytes.len();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
-            while index < end && !connection.waits && !connection.closing {
+            while index < end && connection.takes_requests() {
                 let Some(args) = batch.request(index, input) else { break };
-                let start = reply.buffer.len();
-                let executed = engine.execute(connection.id, &args, &mut reply);
+                self.execute_one(&mut engine, connection, &args, progress);
                 index += 1;
-                connection.outbox.bytes = std::mem::take(&mut reply.buffer);
-                self.want(executed.release(), progress);
-                connection.outbox.hold(start, executed.release(), progress);
-                reply.buffer = std::mem::take(&mut connection.outbox.bytes);
-                connection.waits |= executed.waits;
-                connection.closing |= executed.closes;
             }
-            let needs_auth = engine.server.acl.needs_auth();
-            if let Some(client) = engine.sessions.client_mut(connection.id) {
-                connection.authenticated = client.user.is_some() || !needs_auth;
-                client.query_buffer_bytes = connection.carry.len();
-                client.output_buffer_bytes = reply.buffer.len();
-                client.input_bytes += input_bytes;
-                client.output_bytes += (reply.buffer.len() - before) as u64;
-            }
-            engine.server.stats.reads_processed += 1;
-            engine.server.stats.writes_processed += 1;
-            engine.server.stats.net_input_bytes += input_bytes;
-            engine.server.stats.net_output_bytes += (reply.buffer.len() - before) as u64;
+            let output_bytes = connection.outbox.bytes.len().saturating_sub(before) as u64;
+            account(&mut engine, connection, input_bytes, output_bytes);
             if connection.waits {
                 self.shared.deadlines.notify_one();
             }
             self.shared.unlock(engine);
-            before = reply.buffer.len();
             input_bytes = 0;
         }
-        connection.outbox.bytes = reply.buffer;
+        connection.note_buffers();
         if connection.closing { batch.len() } else { index }
+    }
+
+    fn execute_one(
+        &self,
+        engine: &mut Engine,
+        connection: &mut Connection,
+        args: &Args,
+        progress: LogProgress,
+    ) {
+        let mut reply = Reply::new(false);
+        reply.buffer = std::mem::take(&mut connection.outbox.bytes);
+        let start = reply.buffer.len();
+        let executed = engine.execute(connection.id, args, &mut reply);
+        connection.outbox.bytes = reply.buffer;
+        self.want(executed.release(), progress);
+        connection.outbox.hold(start, executed.release(), progress);
+        for mail in engine.sessions.to_answered.drain(..) {
+            if let Mail::Send { bytes, mut release, .. } = mail {
+                release.needs_sync = executed.needs_sync;
+                self.want(release, progress);
+                connection.outbox.message(&bytes, release, progress);
+            }
+        }
+        connection.waits |= executed.waits;
+        connection.closing |= executed.closes;
+        if self.is_over_limit(connection) {
+            give_up_output(engine, connection);
+        }
+    }
+
+    /// Puts what was sent to a listening client so far before the reply to its next request: none of it
+    /// may follow the answer to UNSUBSCRIBE.
+    fn take_own_mail(&self, engine: &Engine, connection: &mut Connection) {
+        let listens = engine.sessions.client(connection.id).is_some_and(Client::hears_messages);
+        if !listens {
+            return;
+        }
+        for mail in self.shared.take_mail_to(self.index, connection.id) {
+            self.take_in(connection, mail);
+        }
+    }
+
+    /// Whether the unsent output is more than the client's class may hold, now or for so long.
+    fn is_over_limit(&self, connection: &mut Connection) -> bool {
+        let limit = if connection.is_subscribed {
+            &self.shared.pubsub_output
+        } else {
+            &self.shared.normal_output
+        };
+        let pending = connection.outbox.pending();
+        if limit.is_over_hard(pending) {
+            return true;
+        }
+        if !limit.is_over_soft(pending) {
+            connection.over_soft_since = None;
+            return false;
+        }
+        let now = self.shared.clock.monotonic();
+        let since = *connection.over_soft_since.get_or_insert(now);
+        now.saturating_sub(since) > limit.patience()
+    }
+
+    /// Looks again and again at a client that is over its soft limit, until it is not or is closed.
+    fn watch_soft_limit(self: &Rc<Self>, handle: &Handle, connection: &mut Connection) {
+        if connection.over_soft_since.is_none() || connection.soft_limit_watched {
+            return;
+        }
+        connection.soft_limit_watched = true;
+        let (reactor, handle) = (Rc::clone(self), Rc::clone(handle));
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(LIMIT_EVERY).await;
+                let mut connection = handle.borrow_mut();
+                if reactor.is_over_limit(&mut connection) {
+                    reactor.close_over_limit(&mut connection);
+                }
+                if connection.closing || connection.over_soft_since.is_none() {
+                    connection.soft_limit_watched = false;
+                    return;
+                }
+            }
+        });
+    }
+
+    fn close_over_limit(&self, connection: &mut Connection) {
+        let mut engine = self.shared.lock();
+        give_up_output(&mut engine, connection);
+        self.shared.unlock(engine);
     }
 
     /// Puts the connection into this turn's list, and the end of the turn behind every ready task.
@@ -347,6 +441,7 @@ impl Reactor {
                 }
             }
         }
+        connection.note_buffers();
         if connection.outbox.holds_any() {
             if !connection.in_holders {
                 connection.in_holders = true;
@@ -408,6 +503,24 @@ impl Reactor {
     fn deliver(self: &Rc<Self>, mail: Mail) {
         let Some(handle) = self.connections.borrow().get(&mail.to()).cloned() else { return };
         let mut connection = handle.borrow_mut();
+        let goes_on = matches!(mail, Mail::Resume { .. });
+        self.take_in(&mut connection, mail);
+        if self.is_over_limit(&mut connection) {
+            self.close_over_limit(&mut connection);
+        }
+        if goes_on && !connection.carry.is_empty() && !connection.closing {
+            let mut scratch = self.scratch.borrow_mut();
+            self.consume_carry(&handle, &mut connection, &mut scratch.batch);
+        }
+        self.watch_soft_limit(&handle, &mut connection);
+        self.arm(&handle, &mut connection);
+    }
+
+    /// Puts mail into the outbox of its connection, or does what it says.
+    fn take_in(&self, connection: &mut Connection, mail: Mail) {
+        if connection.closing && !matches!(mail, Mail::Close { .. }) {
+            return;
+        }
         match mail {
             Mail::Send { bytes, release, .. } => {
                 let progress = self.progress();
@@ -419,10 +532,6 @@ impl Reactor {
                 self.want(release, progress);
                 connection.outbox.reply(&bytes, release, progress);
                 connection.waits = false;
-                if !connection.carry.is_empty() {
-                    let mut scratch = self.scratch.borrow_mut();
-                    self.consume_carry(&handle, &mut connection, &mut scratch.batch);
-                }
             }
             Mail::Close { flush, .. } => {
                 connection.closing = true;
@@ -431,7 +540,6 @@ impl Reactor {
                 }
             }
         }
-        self.arm(&handle, &mut connection);
     }
 
     /// Says so when the policy alone would not end the wait of a reply.
@@ -451,4 +559,38 @@ impl Reactor {
             None => LogProgress { written: u64::MAX, synced: u64::MAX },
         }
     }
+}
+
+/// Counts what a client sent and what it gets, and notes what its connection must know of it.
+fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
+    let needs_auth = engine.server.acl.needs_auth();
+    if let Some(client) = engine.sessions.client_mut(connection.id) {
+        connection.authenticated = client.user.is_some() || !needs_auth;
+        connection.is_subscribed = client.is_subscribed();
+        client.input_bytes += input;
+        client.output_bytes += output;
+    }
+    let stats = &mut engine.server.stats;
+    stats.reads_processed += 1;
+    stats.writes_processed += 1;
+    stats.net_input_bytes += input;
+    stats.net_output_bytes += output;
+}
+
+/// Closes a connection whose client does not take its output.
+fn give_up_output(engine: &mut Engine, connection: &mut Connection) {
+    engine.server.stats.output_buffer_limit_disconnections += 1;
+    if let Some(client) = engine.sessions.client(connection.id) {
+        let line = format!(
+            "Closing client {} at {}: {} bytes of unsent output are over its limit.",
+            client.id.0,
+            client.address,
+            connection.outbox.pending()
+        );
+        engine.logger.warning(line);
+    }
+    connection.closing = true;
+    connection.outbox.abandon();
+    connection.note_buffers();
+    connection.stream.shut_down();
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
 use super::stream::Accepted;
 use crate::aof::log::Log;
-use crate::config::AppendFsync;
+use crate::clock::Clock;
+use crate::config::{AppendFsync, OutputLimit};
 use crate::engine::{Engine, ShutdownState};
 use crate::session::{ClientId, Mail};
 
@@ -34,6 +36,10 @@ pub struct Shared {
     pub bulk_bytes_max: AtomicU64,
     /// Most bytes a client's unread input may take (`client-query-buffer-limit`).
     pub query_bytes_max: AtomicU64,
+    /// What a client that does not read its replies may hold (`client-output-buffer-limit`).
+    pub normal_output: AtomicLimit,
+    pub pubsub_output: AtomicLimit,
+    pub clock: Arc<dyn Clock>,
     /// Wakes the deadline timer when a client began to wait.
     pub deadlines: Notify,
 }
@@ -41,6 +47,45 @@ pub struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("reactors", &self.reactors.len()).finish_non_exhaustive()
+    }
+}
+
+/// A limit of output that threads read without the lock.
+#[derive(Debug, Default)]
+pub struct AtomicLimit {
+    hard_bytes: AtomicU64,
+    soft_bytes: AtomicU64,
+    soft_seconds: AtomicU64,
+}
+
+impl AtomicLimit {
+    fn new(limit: OutputLimit) -> Self {
+        let new = Self::default();
+        new.set(limit);
+        new
+    }
+
+    fn set(&self, limit: OutputLimit) {
+        self.hard_bytes.store(limit.hard_bytes, Ordering::Relaxed);
+        self.soft_bytes.store(limit.soft_bytes, Ordering::Relaxed);
+        self.soft_seconds.store(limit.soft_seconds, Ordering::Relaxed);
+    }
+
+    /// Whether `bytes` are more than a client may ever hold.
+    pub fn is_over_hard(&self, bytes: usize) -> bool {
+        let limit = self.hard_bytes.load(Ordering::Relaxed);
+        limit > 0 && bytes as u64 >= limit
+    }
+
+    /// Whether `bytes` are more than a client may hold for long.
+    pub fn is_over_soft(&self, bytes: usize) -> bool {
+        let limit = self.soft_bytes.load(Ordering::Relaxed);
+        limit > 0 && bytes as u64 >= limit
+    }
+
+    /// How long a client may be over the soft limit.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.soft_seconds.load(Ordering::Relaxed))
     }
 }
 
@@ -73,7 +118,7 @@ impl Signal {
     }
 
     /// Sleeps until raised or until `timeout` is over, and lowers the flag. True when raised.
-    pub fn wait(&self, timeout: std::time::Duration) -> bool {
+    pub fn wait(&self, timeout: Duration) -> bool {
         let mut raised = self.raised.lock();
         if !*raised {
             self.condition.wait_for(&mut raised, timeout);
@@ -89,6 +134,9 @@ impl Shared {
         let bulk = AtomicU64::new(config.proto_max_bulk_len);
         let config_policy = policy_number(config.appendfsync);
         let query = AtomicU64::new(config.client_query_buffer_limit);
+        let normal_output = AtomicLimit::new(config.client_output_buffer_limit.normal);
+        let pubsub_output = AtomicLimit::new(config.client_output_buffer_limit.pubsub);
+        let clock = Arc::clone(&engine.clock);
         Arc::new(Self {
             log: RwLock::new(engine.log.clone()),
             engine: Mutex::new(engine),
@@ -101,6 +149,9 @@ impl Shared {
             stopping: AtomicBool::new(false),
             bulk_bytes_max: bulk,
             query_bytes_max: query,
+            normal_output,
+            pubsub_output,
+            clock,
             deadlines: Notify::new(),
         })
     }
@@ -121,6 +172,8 @@ impl Shared {
         self.policy.store(policy_number(config.appendfsync), Ordering::Relaxed);
         self.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
         self.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+        self.normal_output.set(config.client_output_buffer_limit.normal);
+        self.pubsub_output.set(config.client_output_buffer_limit.pubsub);
         self.set_log(engine.log.clone());
     }
 
@@ -159,7 +212,10 @@ impl Shared {
             if let Some(release) = mail.release_mut() {
                 release.needs_sync = needs_sync;
             }
-            let Some(client) = engine.sessions.client(mail.to()) else { continue };
+            let bytes = mail.bytes().len() as u64;
+            engine.server.stats.net_output_bytes += bytes;
+            let Some(client) = engine.sessions.client_mut(mail.to()) else { continue };
+            client.output_bytes += bytes;
             if let (Some(handle), Some(woken)) =
                 (self.reactors.get(client.reactor), woken.get_mut(client.reactor))
             {
@@ -191,6 +247,13 @@ impl Shared {
             .get(reactor)
             .map(|handle| std::mem::take(&mut *handle.mail.lock()))
             .unwrap_or_default()
+    }
+
+    /// Takes what the mail of a reactor has for one client. Called with the engine's lock held, this is
+    /// all that was sent to the client so far.
+    pub fn take_mail_to(&self, reactor: usize, to: ClientId) -> Vec<Mail> {
+        let Some(handle) = self.reactors.get(reactor) else { return Vec::new() };
+        handle.mail.lock().extract_if(.., |mail| mail.to() == to).collect()
     }
 
     /// Hands a new connection to a reactor.

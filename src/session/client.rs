@@ -1,5 +1,7 @@
 //! One client: identity, protocol, selected database, transaction, flags, accounting.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::ClientId;
@@ -48,13 +50,58 @@ pub struct Client {
     pub subscriptions: usize,
     pub pattern_subscriptions: usize,
     pub shard_subscriptions: usize,
-    /// Bytes held by the connection, reported by its reactor for CLIENT LIST.
-    pub query_buffer_bytes: usize,
-    pub output_buffer_bytes: usize,
+    /// Memory that its subscriptions take.
+    pub subscription_bytes: usize,
+    /// Bytes held by the connection, kept up to date by its reactor.
+    pub buffers: Arc<Buffers>,
     /// Totals.
     pub input_bytes: u64,
     pub output_bytes: u64,
     pub commands: u64,
+}
+
+/// What the buffers of a connection hold, in bytes. The reactor that owns them writes these figures without
+/// the engine's lock, so that a client which does not read is seen as it is.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    query: AtomicUsize,
+    query_memory: AtomicUsize,
+    output: AtomicUsize,
+    output_memory: AtomicUsize,
+}
+
+impl Buffers {
+    /// Notes the unread input: its bytes and the memory it takes.
+    pub fn note_query(&self, bytes: usize, memory: usize) {
+        self.query.store(bytes, Ordering::Relaxed);
+        self.query_memory.store(memory, Ordering::Relaxed);
+    }
+
+    /// Notes the output that is not sent yet: its bytes and the memory it takes.
+    pub fn note_output(&self, bytes: usize, memory: usize) {
+        self.output.store(bytes, Ordering::Relaxed);
+        self.output_memory.store(memory, Ordering::Relaxed);
+    }
+
+    /// Bytes of input that are not a whole request yet, or wait.
+    pub fn query(&self) -> usize {
+        self.query.load(Ordering::Relaxed)
+    }
+
+    /// Memory of the input.
+    pub fn query_memory(&self) -> usize {
+        self.query_memory.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of output that are not sent.
+    pub fn output(&self) -> usize {
+        self.output.load(Ordering::Relaxed)
+    }
+
+    /// Memory of the output.
+    pub fn output_memory(&self) -> usize {
+        self.output_memory.load(Ordering::Relaxed)
+    }
 }
 
 /// A watched key.
@@ -70,6 +117,8 @@ pub struct Watch {
 #[derive(Debug, Default)]
 pub struct Transaction {
     pub queue: Vec<OwnedArgs>,
+    /// Memory of the queued requests.
+    pub bytes: usize,
     /// A command could not be queued: EXEC refuses.
     pub failed: bool,
     /// A queued command may write.
@@ -148,8 +197,8 @@ impl Client {
             subscriptions: 0,
             pattern_subscriptions: 0,
             shard_subscriptions: 0,
-            query_buffer_bytes: 0,
-            output_buffer_bytes: 0,
+            subscription_bytes: 0,
+            buffers: Arc::default(),
             input_bytes: 0,
             output_bytes: 0,
             commands: 0,
@@ -166,9 +215,7 @@ impl Client {
 
     /// Bytes of the requests that MULTI queued.
     pub fn queued_bytes(&self) -> usize {
-        self.transaction
-            .as_ref()
-            .map_or(0, |transaction| transaction.queue.iter().map(OwnedArgs::memory_bytes).sum())
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
     }
 
     /// Memory that the client holds.
@@ -180,13 +227,23 @@ impl Client {
             + queued
             + watched
             + texts
-            + self.query_buffer_bytes
-            + self.output_buffer_bytes
+            + self.subscription_bytes
+            + self.buffers.query_memory()
+            + self.buffers.output_memory()
+    }
+
+    /// Whether it is subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions + self.pattern_subscriptions + self.shard_subscriptions > 0
+    }
+
+    /// Whether it gets messages that it did not ask for just now.
+    pub fn hears_messages(&self) -> bool {
+        self.is_subscribed() || self.flags.monitor || self.tracking.is_some()
     }
 
     /// Whether RESP2's restricted mode holds: only (P)(S)SUBSCRIBE and a few others are allowed.
     pub fn in_pubsub_mode(&self) -> bool {
-        !self.resp3
-            && self.subscriptions + self.pattern_subscriptions + self.shard_subscriptions > 0
+        !self.resp3 && self.is_subscribed()
     }
 }

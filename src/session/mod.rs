@@ -5,15 +5,17 @@
 //! know each other by [`ClientId`].
 
 pub mod client;
+pub mod pubsub;
 pub mod tracking;
 pub mod user;
 pub mod wait;
 
-pub use client::{Client, ClientFlags, Durability, ReplyMode, Transaction};
+pub use client::{Buffers, Client, ClientFlags, Durability, ReplyMode, Transaction};
+pub use pubsub::{Message, Subscriptions, Topic};
 pub use user::{UserHandle, UserId};
 pub use wait::{Awaited, Wait, WaitKind, Waiters};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The unique, increasing number of a connection since the server started.
@@ -51,6 +53,15 @@ impl Mail {
         }
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Send { bytes, .. } => bytes,
+            Self::Resume { bytes, .. } => bytes,
+            Self::Close { .. } => &[],
+        }
+    }
+
     /// The client it is for.
     pub fn to(&self) -> ClientId {
         match self {
@@ -72,6 +83,14 @@ pub struct Sessions {
     pub tracked: tracking::TrackingTable,
     /// Requests held back by CLIENT PAUSE, in the order in which they came.
     pub postponed: Vec<(ClientId, crate::resp::OwnedArgs)>,
+    pub subscriptions: Subscriptions,
+    /// Clients that see everybody's commands.
+    monitors: BTreeSet<ClientId>,
+    /// What the running unit wants sent, in order.
+    pub messages: Vec<Message>,
+    /// The client whose request is being executed, and messages to it: they follow its reply.
+    pub answering: Option<ClientId>,
+    pub to_answered: Vec<Mail>,
     /// Mail for connections, delivered by the reactor that ran the engine at the end of its turn.
     pub outgoing: Vec<Mail>,
 }
@@ -92,6 +111,7 @@ impl Sessions {
         self.waiters.forget(id);
         self.stop_tracking(id);
         self.postponed.retain(|(waiting, _)| *waiting != id);
+        self.stop_listening(id);
         self.clients.remove(&id)
     }
 
@@ -104,6 +124,16 @@ impl Sessions {
         self.tracked.clients -= 1;
         for prefix in tracking.prefixes().into_iter().flatten() {
             self.tracked.remove_prefix(prefix, id);
+        }
+    }
+
+    /// Sends a message: at the end of the engine's turn, or behind the reply if its receiver is the client
+    /// that is being answered.
+    pub fn post(&mut self, mail: Mail) {
+        if self.answering == Some(mail.to()) {
+            self.to_answered.push(mail);
+        } else {
+            self.outgoing.push(mail);
         }
     }
 

@@ -18,10 +18,11 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         .transaction
         .as_ref()
         .map_or(-1, |transaction| i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX));
+    let output = Output::of(client);
     format!(
         "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
-         ssub={} multi={queued} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=1024 rbp=0 \
-         obl={} oll=0 omem=0 tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
+         ssub={} multi={queued} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={OUTPUT_BLOCK} rbp={} \
+         obl={} oll={} omem={} tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
          lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id.0,
         client.address,
@@ -34,9 +35,13 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         client.pattern_subscriptions,
         client.shard_subscriptions,
         client.watched.len(),
-        client.query_buffer_bytes,
+        client.buffers.query(),
+        client.buffers.query_memory().saturating_sub(client.buffers.query()),
         client.queued_bytes(),
-        client.output_buffer_bytes,
+        output.first,
+        output.first,
+        output.blocks,
+        output.memory,
         client.memory_bytes(),
         client.user.as_deref().unwrap_or("default"),
         super::tracking::redirection(client.tracking.as_deref()),
@@ -50,14 +55,34 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
     )
 }
 
+/// Bytes of output that count as the first buffer (`obl`); what is beyond counts as a list (`oll`, `omem`).
+const OUTPUT_BLOCK: usize = 16 * 1024;
+
+/// The unsent output of a client in the terms of CLIENT LIST. It is one buffer here.
+struct Output {
+    first: usize,
+    blocks: usize,
+    memory: usize,
+}
+
+impl Output {
+    fn of(client: &Client) -> Self {
+        let (bytes, memory) = (client.buffers.output(), client.buffers.output_memory());
+        let beyond = bytes.saturating_sub(OUTPUT_BLOCK);
+        Self {
+            first: bytes.min(OUTPUT_BLOCK),
+            blocks: beyond.div_ceil(OUTPUT_BLOCK),
+            memory: if beyond == 0 { 0 } else { memory.saturating_sub(OUTPUT_BLOCK) },
+        }
+    }
+}
+
 fn flags(client: &Client) -> String {
     let mut shown = String::new();
     let tracking = client.tracking.as_deref();
-    let subscribed =
-        client.subscriptions + client.pattern_subscriptions + client.shard_subscriptions > 0;
     for (set, letter) in [
         (client.flags.monitor, 'O'),
-        (subscribed, 'P'),
+        (client.is_subscribed(), 'P'),
         (client.transaction.is_some(), 'x'),
         (client.blocked, 'b'),
         (tracking.is_some(), 't'),
@@ -118,9 +143,7 @@ impl ClientClass {
     }
 
     fn of(client: &Client) -> Self {
-        let subscribed =
-            client.subscriptions + client.pattern_subscriptions + client.shard_subscriptions > 0;
-        if subscribed { Self::PubSub } else { Self::Normal }
+        if client.is_subscribed() { Self::PubSub } else { Self::Normal }
     }
 }
 

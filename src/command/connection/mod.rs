@@ -114,6 +114,7 @@ fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let id = ctx.client;
     ctx.sessions.unwatch(id);
     ctx.sessions.stop_tracking(id);
+    ctx.sessions.stop_listening(id);
     let client = ctx.session()?;
     client.transaction = None;
     client.watch_broken = false;

@@ -5,6 +5,7 @@ pub mod debug;
 pub mod flush;
 pub mod info;
 pub mod memory;
+pub mod monitor;
 pub mod save;
 pub mod slowlog;
 
@@ -22,6 +23,7 @@ pub const COMMANDS: &[Command] = &[
     save::LASTSAVE,
     info::LOLWUT,
     memory::MEMORY,
+    monitor::MONITOR,
     info::ROLE,
     save::SAVE,
     save::SHUTDOWN,

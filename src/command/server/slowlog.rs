@@ -82,7 +82,7 @@ fn cut(args: &Args) -> Vec<Vec<u8>> {
 }
 
 /// Whether argument `at` is a password or names a user together with one.
-fn holds_secret(args: &Args, at: usize) -> bool {
+pub(super) fn holds_secret(args: &Args, at: usize) -> bool {
     if args.is(0, "AUTH") {
         return at > 0;
     }

@@ -1,0 +1,79 @@
+//! Messages that a unit causes: keyspace events, published messages, lines for monitors.
+//!
+//! Events become messages after each command, so that they and what the commands publish themselves stay in
+//! order. All are posted when the unit is committed: under `appendfsync always` nobody hears of a write
+//! before it is safe, as nobody reads it (P1, I2). A message also waits for the publisher's own
+//! earlier writes, which it may tell of. If the log fails first, the message is not sent at all.
+
+use super::Engine;
+use crate::command::Flags;
+use crate::command::ctx::Origin;
+use crate::command::server::monitor;
+use crate::command::table::Row;
+use crate::keyspace::{effects::Event, event};
+use crate::resp::Args;
+use crate::session::{ClientId, Mail, Release, Topic};
+
+impl Engine {
+    /// Turns the events recorded since the last call into messages.
+    pub(super) fn publish_events(&mut self) {
+        if !self.ks.effects.has_events() {
+            return;
+        }
+        let events = self.ks.effects.take_events();
+        if !self.sessions.has_listeners() {
+            return;
+        }
+        let classes = self.server.config.notify_keyspace_events.bits();
+        for Event { db, name, key, .. } in events {
+            if classes & event::KEYSPACE != 0 {
+                let mut channel = format!("__keyspace@{db}__:").into_bytes();
+                channel.extend_from_slice(&key);
+                self.sessions.publish(Topic::Channel, &channel, name.as_bytes());
+            }
+            if classes & event::KEYEVENT != 0 {
+                let channel = format!("__keyevent@{db}__:{name}");
+                self.sessions.publish(Topic::Channel, channel.as_bytes(), &key);
+            }
+        }
+    }
+
+    /// Posts the messages of a unit of client `id`, whose records are in the log now. What is for the
+    /// client that is being answered follows its reply.
+    pub(super) fn post_messages(&mut self, id: ClientId) {
+        if self.sessions.messages.is_empty() {
+            return;
+        }
+        let last_write = self.sessions.client(id).map_or(0, |client| client.last_write);
+        let need = self.ks.need.max(last_write);
+        let sessions = &mut self.sessions;
+        for message in std::mem::take(&mut sessions.messages) {
+            let need = if message.waits_for_log { need } else { 0 };
+            let release = Release { need, ..Release::default() };
+            let mail = Mail::Send { to: message.to, bytes: message.bytes, release };
+            sessions.post(mail);
+        }
+    }
+
+    /// Shows a command that was run to the monitors.
+    pub(super) fn feed_monitors(&mut self, id: ClientId, row: &Row, args: &Args, origin: Origin) {
+        let hidden = row.command.flags.has(Flags::ADMIN)
+            || row.command.flags.has(Flags::SKIP_MONITOR)
+            || origin == Origin::Log;
+        if hidden || !self.sessions.has_monitors() {
+            return;
+        }
+        let client = self.sessions.client(id);
+        let source = match client {
+            _ if origin == Origin::Script => "lua".to_owned(),
+            Some(client) if client.flags.unix_socket => {
+                format!("unix:{}", client.address.trim_end_matches(":0"))
+            }
+            Some(client) => client.address.clone(),
+            None => String::new(),
+        };
+        let db = client.map_or(0, |client| client.db);
+        let line = monitor::line(args, self.wall_us(), db, &source);
+        self.sessions.tell_monitors(&line);
+    }
+}
