@@ -30,6 +30,7 @@ pub mod server;
 pub mod set;
 pub mod state;
 pub mod store;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transactions;

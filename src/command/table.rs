@@ -21,6 +21,7 @@ const FAMILIES: &[&[Command]] = &[
     super::scripting::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
+    super::stream::COMMANDS,
     super::string::COMMANDS,
     super::transactions::COMMANDS,
     super::zset::COMMANDS,

@@ -52,7 +52,7 @@ impl Engine {
         if !self.sessions.has_watches() {
             return;
         }
-        for (change, key) in self.ks.effects.changes() {
+        for (change, key) in self.ks.effects.changes().filter(|(change, _)| !change.quiet) {
             self.sessions.key_changed(change.db, key);
         }
     }

@@ -13,7 +13,7 @@ use crate::command::ctx::Origin;
 use crate::command::table::{Row, table};
 use crate::keyspace::Entry;
 use crate::resp::{Args, OwnedArgs, Reply};
-use crate::session::wait::{TimeoutReply, Waiter};
+use crate::session::wait::{TimeoutReply, WaitKind, Waiter};
 use crate::session::{ClientId, Mail, Release, Wait};
 
 /// Keys that changed and that somebody waits for, the first one first.
@@ -21,11 +21,15 @@ pub(super) type ReadyKeys = VecDeque<(usize, Vec<u8>)>;
 
 impl Engine {
     /// Makes a client wait with its request.
-    pub(super) fn wait(&mut self, id: ClientId, wait: Wait, args: &Args) {
+    pub(super) fn wait(&mut self, id: ClientId, mut wait: Wait, args: &Args) {
         let Some(client) = self.sessions.client_mut(id) else { return };
         client.blocked = true;
         let db = client.db;
-        self.sessions.waiters.add(id, Waiter { wait, db, request: args.to_owned_args() });
+        let request = match &mut wait.kind {
+            WaitKind::KeysWith(.., request) => std::mem::take(request),
+            _ => args.to_owned_args(),
+        };
+        self.sessions.waiters.add(id, Waiter { wait, db, request });
     }
 
     /// The keys that the unit changed and that somebody waits for: each once, in order.

@@ -35,6 +35,8 @@ pub struct Change {
     pub db: usize,
     /// `hash64` of its name.
     pub hash: u64,
+    /// Nothing that watchers look at: who reads a stream, not what is in it.
+    pub quiet: bool,
     start: usize,
     end: usize,
 }
@@ -75,6 +77,19 @@ impl Effects {
         }
     }
 
+    /// Adds a record of `count` words in canonical form.
+    pub fn record_words<'a>(
+        &mut self,
+        db: usize,
+        count: usize,
+        words: impl Iterator<Item = &'a [u8]>,
+    ) {
+        if self.recording {
+            self.unit.start(u32::try_from(db).unwrap_or(u32::MAX), count);
+            words.for_each(|word| self.unit.arg(word));
+        }
+    }
+
     /// Adds the request itself as a record.
     pub fn record_as_sent(&mut self, db: usize, args: &Args) {
         if self.recording {
@@ -93,9 +108,18 @@ impl Effects {
 
     /// Notes that a key changed.
     pub fn change(&mut self, db: usize, hash: u64, key: &[u8]) {
+        self.push_change(db, hash, key, false);
+    }
+
+    /// Notes that a key changed in a way that WATCH lets pass.
+    pub fn change_quietly(&mut self, db: usize, hash: u64, key: &[u8]) {
+        self.push_change(db, hash, key, true);
+    }
+
+    fn push_change(&mut self, db: usize, hash: u64, key: &[u8], quiet: bool) {
         let start = self.keys.len();
         self.keys.extend_from_slice(key);
-        self.changes.push(Change { db, hash, start, end: self.keys.len() });
+        self.changes.push(Change { db, hash, quiet, start, end: self.keys.len() });
         self.dirty += 1;
     }
 

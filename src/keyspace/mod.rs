@@ -397,6 +397,12 @@ impl Keyspace {
         self.effects.event(db, class, name, key);
     }
 
+    /// Says that something about a key changed that WATCH lets pass: a stream's consumer groups. The
+    /// event, if there is one, is said apart.
+    pub fn changed_quietly(&mut self, db: usize, key: &[u8]) {
+        self.effects.change_quietly(db, hash64(key), key);
+    }
+
     /// Removes all keys of a database and returns them, to be dropped somewhere else.
     pub fn take_all(&mut self, db: usize) -> Option<Box<Table<Entry, SegmentMeta>>> {
         let index = db;

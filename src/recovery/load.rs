@@ -54,10 +54,8 @@ impl LoadSink for SnapshotSink<'_> {
             Loaded::Set(set) => Entry::new(key, set.into_value(), expire),
             Loaded::ZSet(zset) => Entry::new(key, zset.into_value(), expire),
             Loaded::Hash(hash) => Entry::new(key, hash.into_value(), expire),
-            Loaded::Stream(image) => {
-                let stream = crate::types::Stream::from_image(*image)
-                    .map_err(|reason| Refusal::Other(reason.to_string()))?;
-                Entry::new(key, stream.into_value(), expire)
+            Loaded::Stream(stream) => {
+                Entry::new(key, crate::keyspace::Value::Stream(stream), expire)
             }
         };
         if self.engine.ks.load(self.db, entry).is_some() && !self.replace {

@@ -62,14 +62,14 @@ impl Wait {
 
     fn keys(&self) -> &[Vec<u8>] {
         match &self.kind {
-            WaitKind::Keys(keys, _) => keys,
+            WaitKind::Keys(keys, _) | WaitKind::KeysWith(keys, ..) => keys,
             WaitKind::Synced(_) | WaitKind::Time => &[],
         }
     }
 
     fn awaited(&self) -> Option<Awaited> {
         match self.kind {
-            WaitKind::Keys(_, awaited) => Some(awaited),
+            WaitKind::Keys(_, awaited) | WaitKind::KeysWith(_, awaited, _) => Some(awaited),
             WaitKind::Synced(_) | WaitKind::Time => None,
         }
     }
@@ -80,6 +80,8 @@ impl Wait {
 pub enum WaitKind {
     /// One of these keys (of the client's database) to change and then hold what is awaited.
     Keys(Vec<Vec<u8>>, Awaited),
+    /// The same, with another request to run then: `$` has become the id that it meant (XREAD).
+    KeysWith(Vec<Vec<u8>>, Awaited, OwnedArgs),
     /// The local log to be synced up to this position (WAITAOF).
     Synced(u64),
     /// Nothing but the deadline (replicas, which there are none of).

@@ -17,12 +17,13 @@ use super::primitives::{StringWriter, put_length};
 use super::record::{
     AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,
 };
-use super::stream::{Layout, StreamImage, put_stream};
+use super::stream::{Layout, put_stream};
 use super::value::ValueView;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeRef};
 use crate::types::listpack::Element;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::zset::{Direction, ZSet};
 
 /// The version of files without field expiry: Redis 7.2 and every Valkey read it.
@@ -213,9 +214,9 @@ impl Encoder {
         if self.for_redis_7_0 { STREAM_2 } else { STREAM_3 }
     }
 
-    fn stream(&mut self, out: &mut Vec<u8>, image: &StreamImage) {
+    fn stream(&mut self, out: &mut Vec<u8>, stream: &Stream) {
         let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
-        put_stream(&mut self.strings, out, image, layout);
+        put_stream(&mut self.strings, out, stream, layout);
     }
 
     fn element(&mut self, out: &mut Vec<u8>, element: Element<'_>) {

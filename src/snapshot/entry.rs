@@ -7,7 +7,6 @@
 use super::encode::Encoder;
 use super::load::Refusal;
 use super::record::Attributes;
-use super::stream::StreamImage;
 use super::value::{Loaded, ValueView};
 use crate::clock::UnixMillis;
 use crate::keyspace::entry::{Entry, StrRef, Value, ValueRef};
@@ -21,10 +20,7 @@ impl Loaded<'_> {
             Self::Set(value) => Value::Set(Box::new(value)),
             Self::ZSet(value) => Value::ZSet(Box::new(value)),
             Self::Hash(value) => Value::Hash(Box::new(value)),
-            Self::Stream(_) => {
-                let reason = "a stream cannot be loaded by this version".to_owned();
-                return Err(Refusal::Other(reason));
-            }
+            Self::Stream(value) => Value::Stream(value),
         };
         Ok(Entry::new(key, value, expire))
     }
@@ -46,7 +42,6 @@ impl Encoder {
 
 /// Calls `f` with a value in the form in which it is written.
 pub(super) fn with_view<R>(value: ValueRef<'_>, f: impl FnOnce(ValueView<'_>) -> R) -> R {
-    let empty_stream = StreamImage::default();
     f(match value {
         ValueRef::Str(StrRef::Int(value)) => ValueView::Int(value),
         ValueRef::Str(StrRef::Bytes(text)) => ValueView::Str(text),
@@ -54,8 +49,7 @@ pub(super) fn with_view<R>(value: ValueRef<'_>, f: impl FnOnce(ValueView<'_>) ->
         ValueRef::Set(value) => ValueView::Set(value),
         ValueRef::ZSet(value) => ValueView::ZSet(value),
         ValueRef::Hash(value) => ValueView::Hash(value),
-        // Streams have no entries yet.
-        ValueRef::Stream(_) => ValueView::Stream(&empty_stream),
+        ValueRef::Stream(value) => ValueView::Stream(value),
     })
 }
 

@@ -2,18 +2,16 @@
 //!
 //! A [`StreamImage`] is everything a stream consists of, checked as a whole: nodes are listpacks whose
 //! entries were followed one by one, live ids ascend through all nodes and end at or below `last_id`,
-//! every pending entry has exactly one owner. The stream type is built from the image and gives one
-//! back; the node blobs move through unchanged. See format-spec/snapshot.md, "Streams".
+//! every pending entry has exactly one owner. The stream is built from the image, into which the node
+//! blobs move unchanged; writing takes them from the stream. See format-spec/snapshot.md, "Streams".
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use super::error::{Corruption, CorruptionKind, Parsed};
 use super::primitives::{Reader, StringWriter, put_length};
 use crate::types::listpack::{Element, ListpackRef, validate};
-pub use crate::types::stream_image::{
-    ConsumerImage, GroupImage, PendingImage, StreamId, StreamImage,
-};
-use std::collections::HashMap;
+pub use crate::types::stream::{ConsumerImage, GroupImage, PendingImage, StreamId, StreamImage};
+use crate::types::stream::{Group, Pending, Stream};
 
 /// Which of the three layouts a record has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +25,11 @@ pub(super) enum Layout {
 }
 
 /// Reads a stream; everything in it is checked.
-pub(super) fn read_stream(reader: &mut Reader<'_>, layout: Layout) -> Parsed<StreamImage> {
+pub(super) fn read_stream(reader: &mut Reader<'_>, layout: Layout) -> Parsed<Stream> {
+    read_image(reader, layout).map(Stream::from)
+}
+
+fn read_image(reader: &mut Reader<'_>, layout: Layout) -> Parsed<StreamImage> {
     let start = reader.position();
     let mut image = StreamImage::default();
     // A node is 17 bytes of key and at least 8 of listpack.
@@ -42,10 +44,8 @@ pub(super) fn read_stream(reader: &mut Reader<'_>, layout: Layout) -> Parsed<Str
         key.finish()?;
         let offset = reader.position();
         let blob = reader.string()?;
-        // A node of tombstones only says nothing; Redis removes such nodes itself.
-        if check.node(master, &blob).map_err(|reason| malformed(offset, reason))? {
-            image.nodes.push((master, blob.into_vec()));
-        }
+        check.node(master, &blob).map_err(|reason| malformed(offset, reason))?;
+        image.nodes.push((master, blob.into_vec()));
     }
     image.length = reader.length()?;
     image.last_id = read_id(reader)?;
@@ -182,8 +182,8 @@ struct EntryCheck {
 }
 
 impl EntryCheck {
-    /// Follows a node's entries; tells whether one is live.
-    fn node(&mut self, master: StreamId, blob: &[u8]) -> Result<bool, &'static str> {
+    /// Follows a node's entries.
+    fn node(&mut self, master: StreamId, blob: &[u8]) -> Result<(), &'static str> {
         if self.last_master >= Some(master) || self.last_live >= Some(master) {
             return Err("nodes are not in ascending order");
         }
@@ -212,7 +212,7 @@ impl EntryCheck {
             return Err("a node's counts do not fit its entries");
         }
         self.live += live.unsigned_abs();
-        Ok(live > 0)
+        Ok(())
     }
 
     /// Passes one entry; tells whether it is live.
@@ -267,29 +267,25 @@ fn integer<'a>(items: &mut impl Iterator<Item = Element<'a>>) -> Result<i64, &'s
 pub(super) fn put_stream(
     strings: &mut StringWriter,
     out: &mut Vec<u8>,
-    image: &StreamImage,
+    stream: &Stream,
     layout: Layout,
 ) {
-    put_length(out, image.nodes.len() as u64);
-    for (master, blob) in &image.nodes {
-        put_stream_node(strings, out, *master, blob);
+    put_length(out, stream.node_count() as u64);
+    for node in stream.nodes() {
+        put_length(out, 16);
+        put_raw_id(out, node.master());
+        strings.put(out, node.bytes());
     }
-    put_length(out, image.length);
-    put_id(out, image.last_id);
-    put_id(out, image.first_id);
-    put_id(out, image.max_deleted_id);
-    put_length(out, image.entries_added);
-    put_length(out, image.groups.len() as u64);
-    for group in &image.groups {
+    put_length(out, stream.len() as u64);
+    put_id(out, stream.last_id());
+    put_id(out, stream.first_id());
+    put_id(out, stream.max_deleted_id());
+    put_length(out, stream.entries_added());
+    put_length(out, stream.groups().len() as u64);
+    for (name, group) in stream.groups() {
+        strings.put(out, name);
         put_group(strings, out, group, layout);
     }
-}
-
-/// Appends one node of a stream.
-fn put_stream_node(strings: &mut StringWriter, out: &mut Vec<u8>, master: StreamId, blob: &[u8]) {
-    put_length(out, 16);
-    put_raw_id(out, master);
-    strings.put(out, blob);
 }
 
 fn put_id(out: &mut Vec<u8>, id: StreamId) {
@@ -298,32 +294,27 @@ fn put_id(out: &mut Vec<u8>, id: StreamId) {
 }
 
 fn put_raw_id(out: &mut Vec<u8>, id: StreamId) {
-    out.extend_from_slice(&id.ms.to_be_bytes());
-    out.extend_from_slice(&id.seq.to_be_bytes());
+    out.extend_from_slice(&id.to_key());
 }
 
-fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &GroupImage, layout: Layout) {
-    strings.put(out, &group.name);
+fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &Group, layout: Layout) {
     put_id(out, group.last_id);
     put_length(out, group.entries_read.cast_unsigned());
-    put_length(out, group.pending.len() as u64);
-    let mut owned: HashMap<usize, Vec<StreamId>> = HashMap::new();
-    for pending in &group.pending {
-        put_raw_id(out, pending.id);
-        out.extend_from_slice(&pending.delivery_time.to_le_bytes());
-        put_length(out, pending.delivery_count);
-        owned.entry(pending.consumer).or_default().push(pending.id);
+    put_length(out, group.pending_len() as u64);
+    for &Pending { id, delivery_time, delivery_count, .. } in group.pending_from(StreamId::MIN) {
+        put_raw_id(out, id);
+        out.extend_from_slice(&delivery_time.to_le_bytes());
+        put_length(out, delivery_count);
     }
-    put_length(out, group.consumers.len() as u64);
-    for (index, consumer) in group.consumers.iter().enumerate() {
-        strings.put(out, &consumer.name);
+    put_length(out, group.consumer_count() as u64);
+    for consumer in group.consumers() {
+        strings.put(out, consumer.name());
         out.extend_from_slice(&consumer.seen_time.to_le_bytes());
         if layout >= Layout::Third {
             out.extend_from_slice(&consumer.active_time.to_le_bytes());
         }
-        let ids = owned.remove(&index).unwrap_or_default();
-        put_length(out, ids.len() as u64);
-        for id in ids {
+        put_length(out, consumer.pending_len() as u64);
+        for id in consumer.pending_from(StreamId::MIN) {
             put_raw_id(out, id);
         }
     }

@@ -13,7 +13,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn read(bytes: &[u8], layout: Layout) -> Parsed<StreamImage> {
     let mut reader = Reader::new(bytes);
-    let image = read_stream(&mut reader, layout)?;
+    let image = read_image(&mut reader, layout)?;
     reader.finish()?;
     Ok(image)
 }
@@ -41,10 +41,70 @@ fn with_group() -> StreamImage {
     image
 }
 
+/// An image as it is, right or wrong, in the third layout.
 fn written(image: &StreamImage) -> Vec<u8> {
     let mut out = Vec::new();
-    put_stream(&mut StringWriter::new(false), &mut out, image, Layout::Third);
+    let string = |out: &mut Vec<u8>, text: &[u8]| StringWriter::new(false).put(out, text);
+    put_length(&mut out, image.nodes.len() as u64);
+    for (master, blob) in &image.nodes {
+        string(&mut out, &master.to_key());
+        string(&mut out, blob);
+    }
+    put_length(&mut out, image.length);
+    for id in [image.last_id, image.first_id, image.max_deleted_id] {
+        put_id(&mut out, id);
+    }
+    put_length(&mut out, image.entries_added);
+    put_length(&mut out, image.groups.len() as u64);
+    for group in &image.groups {
+        string(&mut out, &group.name);
+        put_id(&mut out, group.last_id);
+        put_length(&mut out, group.entries_read.cast_unsigned());
+        put_length(&mut out, group.pending.len() as u64);
+        for pending in &group.pending {
+            put_raw_id(&mut out, pending.id);
+            out.extend(pending.delivery_time.to_le_bytes());
+            put_length(&mut out, pending.delivery_count);
+        }
+        put_length(&mut out, group.consumers.len() as u64);
+        for (index, consumer) in group.consumers.iter().enumerate() {
+            string(&mut out, &consumer.name);
+            out.extend(consumer.seen_time.to_le_bytes());
+            out.extend(consumer.active_time.to_le_bytes());
+            let owned = group.pending.iter().filter(|pending| pending.consumer == index);
+            put_length(&mut out, owned.clone().count() as u64);
+            owned.for_each(|pending| put_raw_id(&mut out, pending.id));
+        }
+    }
     out
+}
+
+/// A stream as it is written.
+fn put(stream: &Stream, layout: Layout) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_stream(&mut StringWriter::new(false), &mut out, stream, layout);
+    out
+}
+
+#[test]
+fn a_stream_is_written_as_its_image_is() {
+    let mut image = with_group();
+    // Consumers are written by name.
+    let group = &mut image.groups[0];
+    group.consumers.rotate_right(1);
+    for pending in &mut group.pending {
+        pending.consumer = (pending.consumer + 1) % 3;
+    }
+    let stream = Stream::from(image.clone());
+    assert_eq!(put(&stream, Layout::Third), written(&image));
+    assert_eq!(stream.to_image(), image);
+    let second = put(&stream, Layout::Second);
+    let mut reader = Reader::new(&second);
+    let back = read_stream(&mut reader, Layout::Second).unwrap().to_image();
+    reader.finish().unwrap();
+    assert_eq!((back.nodes, &back.groups[0].pending), (image.nodes, &image.groups[0].pending));
+    // That layout has one time per consumer.
+    assert!(back.groups[0].consumers.iter().all(|consumer| consumer.active_time == 5));
 }
 
 #[test]

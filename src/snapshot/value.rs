@@ -10,13 +10,14 @@
 use super::error::{Corruption, CorruptionKind, Parsed};
 use super::primitives::{Reader, Text};
 use super::record::Dialect;
-use super::stream::{Layout, StreamImage, read_stream};
+use super::stream::{Layout, read_stream};
 use crate::types::hash::Hash;
 use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
 use crate::types::list::{List, Node};
 use crate::types::listpack::{self, BYTES_MAX, Element, Listpack};
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::thin::ThinScored;
 use crate::types::ziplist::{Ziplist, Zipmap};
 use crate::types::zset::ZSet;
@@ -33,8 +34,8 @@ pub enum Loaded<'a> {
     ZSet(ZSet),
     /// A hash.
     Hash(Hash),
-    /// A stream in plain form.
-    Stream(Box<StreamImage>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A value on its way into a file.
@@ -52,8 +53,8 @@ pub enum ValueView<'a> {
     ZSet(&'a ZSet),
     /// A hash.
     Hash(&'a Hash),
-    /// A stream in plain form.
-    Stream(&'a StreamImage),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 /// Why a value is not read.

@@ -12,6 +12,6 @@ pub fn with_view<R>(value: ValueRef<'_>, f: impl FnOnce(ValueView<'_>) -> R) -> 
         ValueRef::Set(set) => f(ValueView::Set(set)),
         ValueRef::ZSet(zset) => f(ValueView::ZSet(zset)),
         ValueRef::Hash(hash) => f(ValueView::Hash(hash)),
-        ValueRef::Stream(stream) => f(ValueView::Stream(&stream.to_image())),
+        ValueRef::Stream(stream) => f(ValueView::Stream(stream)),
     }
 }

@@ -12,7 +12,6 @@ pub mod listpack;
 mod sample;
 pub mod set;
 pub mod stream;
-pub mod stream_image;
 pub mod table;
 pub mod thin;
 pub mod ziplist;

@@ -10,6 +10,7 @@ use fastness::types::hash::Hash;
 use fastness::types::list::List;
 use fastness::types::listpack::{Element, ListpackRef};
 use fastness::types::set::Set;
+use fastness::types::stream::Stream;
 use fastness::types::zset::ZSet;
 
 use super::text::{expiry, number, quoted};
@@ -21,7 +22,7 @@ pub(crate) enum Kept {
     Set(Set),
     ZSet(ZSet),
     Hash(Hash),
-    Stream(Box<StreamImage>),
+    Stream(Box<Stream>),
 }
 
 impl From<Loaded<'_>> for Kept {
@@ -171,7 +172,7 @@ fn value_lines(value: ValueView<'_>) -> (&'static str, Vec<String>) {
             };
             ("hash", fields.iter().map(line).collect())
         }
-        ValueView::Stream(image) => ("stream", stream_lines(image)),
+        ValueView::Stream(stream) => ("stream", stream_lines(&stream.to_image())),
     }
 }
 

@@ -5,11 +5,10 @@ use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
-use crate::keyspace::{Entry, Typed, event};
+use crate::keyspace::{Entry, Typed, Value, event};
 use crate::number;
 use crate::snapshot::view::with_view;
 use crate::snapshot::{Loaded, RestoreError, dump as payload};
-use crate::types::Stream;
 
 pub(super) const DUMP: Command = Command {
     name: "DUMP",
@@ -134,11 +133,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
             }
             Entry::new(key, hash.into_value(), expire)
         }
-        Loaded::Stream(image) => {
-            let stream = Stream::from_image(*image)
-                .map_err(|_| CommandError::text("ERR Bad data format"))?;
-            Entry::new(key, stream.into_value(), expire)
-        }
+        Loaded::Stream(stream) => Entry::new(key, Value::Stream(stream), expire),
     };
     if expire.is_some_and(|at| at <= ctx.now) && ctx.origin != Origin::Log {
         if ctx.ks.remove(ctx.db, key).is_some() {

@@ -1,0 +1,56 @@
+//! The number of nodes that Redis' radix tree of the same stream has, which XINFO STREAM tells.
+//!
+//! That tree maps the 16 bytes of each master id to its listpack. It has a leaf per key, a node per
+//! place where keys part, and one per run of bytes between those that is not empty; an empty tree has
+//! its root. All that follows from how many bytes neighbouring keys share.
+
+use super::Stream;
+use super::ordered::Keyed;
+
+/// Bytes of a key.
+const KEY_BYTES: usize = 16;
+
+impl Stream {
+    /// Nodes of the radix tree. Walks all master ids.
+    pub fn radix_nodes(&self) -> usize {
+        let mut keys = self.nodes().map(|node| node.id().to_key());
+        let Some(mut last) = keys.next() else { return 1 };
+        let mut nodes = 0;
+        // Depths of the places on the way to the last key where an earlier one parted from it.
+        let mut places: Vec<usize> = Vec::new();
+        for key in keys {
+            let shared = last.iter().zip(&key).take_while(|(a, b)| a == b).count();
+            nodes += leave(&mut places, shared);
+            last = key;
+        }
+        let (way_up, top) = climb(&mut places, 0);
+        // A place in the root is the root.
+        nodes + way_up + usize::from(top > 0)
+    }
+}
+
+/// Goes up from the last key to where the next one parts: the nodes that are complete with that.
+fn leave(places: &mut Vec<usize>, shared: usize) -> usize {
+    let (nodes, top) = climb(places, shared + 1);
+    if places.last() != Some(&shared) {
+        places.push(shared);
+    }
+    nodes + run(shared, top)
+}
+
+/// Counts the last key's leaf, and every place at or below `depth` with the run under it. Also gives
+/// the depth of the topmost of these.
+fn climb(places: &mut Vec<usize>, depth: usize) -> (usize, usize) {
+    let (mut nodes, mut below) = (1, KEY_BYTES);
+    while let Some(place) = places.pop_if(|place| *place >= depth) {
+        nodes += 1 + run(place, below);
+        below = place;
+    }
+    (nodes, below)
+}
+
+/// One node for the bytes between a place and what is under it, if there are any: the first one
+/// stands in the place itself.
+fn run(place: usize, below: usize) -> usize {
+    usize::from(below - place > 1)
+}
