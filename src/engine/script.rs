@@ -5,12 +5,13 @@
 //! when the script ends, also when it fails half-way, because what it did stays.
 
 use super::Engine;
+use crate::acl::Context;
 use crate::command::ctx::{Origin, ScriptCall, ScriptTarget};
 use crate::command::table::{Row, table};
 use crate::command::{CommandError, Flags, Outcome};
 use crate::resp::{Args, Reply};
 use crate::scripting::{Commands, LogLevel, Prepared, ScriptError, ScriptFlags};
-use crate::session::ClientId;
+use crate::session::{ClientId, UserId};
 
 /// The engine as a running script sees it.
 struct Running<'e> {
@@ -103,13 +104,16 @@ impl Engine {
 
 impl Running<'_> {
     /// Why a command may not be called here, if so.
-    fn refusal(&mut self, row: &Row, args: &Args) -> Option<String> {
+    fn refusal(&mut self, row: &'static Row, args: &Args) -> Option<String> {
         let flags = row.command.flags;
         if !row.command.accepts(args.len()) {
             return Some("ERR Wrong number of args calling Redis command from script".to_owned());
         }
         if flags.has(Flags::NOSCRIPT) {
             return Some("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if let Err(refusal) = self.engine.permit(self.id, row, args, Context::Script) {
+            return Some(format!("ERR ACL failure in script: {}", refusal.text()));
         }
         if flags.has(Flags::WRITE) {
             if self.read_only {
@@ -200,7 +204,11 @@ impl Commands for Running<'_> {
     }
 
     fn permits(&mut self, args: &Args) -> Option<bool> {
-        table().find(args).is_ok_and(|row| row.command.accepts(args.len())).then_some(true)
+        let row = table().find(args).ok().filter(|row| row.command.accepts(args.len()))?;
+        let client = self.engine.sessions.client(self.id);
+        let user = client.and_then(|client| client.user.as_ref());
+        let id = user.map_or(UserId::DEFAULT, |user| user.id);
+        Some(self.engine.server.acl.check(id, row, args).is_ok())
     }
 
     fn pulse(&mut self) -> Option<&'static str> {
