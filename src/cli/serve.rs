@@ -226,6 +226,7 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         pause: None,
         scripts: Default::default(),
         acl: Default::default(),
+        libraries: Default::default(),
     }
 }
 

@@ -49,6 +49,8 @@ pub struct ServerState {
     pub scripts: crate::scripting::Scripts,
     /// Who may do what.
     pub acl: crate::acl::Acl,
+    /// The libraries of functions.
+    pub libraries: crate::scripting::Libraries,
     /// The port in use.
     pub tcp_port: u16,
 }

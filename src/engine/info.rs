@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::aof::log::LogState;
+use crate::command::state::ServerState;
 use crate::command::table::table;
 use crate::engine::Engine;
 use crate::memory::kernel_file;
@@ -141,16 +142,7 @@ fn memory(engine: &Engine, out: &mut String) {
     line(out, "allocator_resident", resident);
     line(out, "total_system_memory", total);
     line(out, "total_system_memory_human", human_bytes(total));
-    line(out, "used_memory_lua", 0);
-    line(out, "used_memory_vm_eval", 0);
-    line(out, "used_memory_scripts_eval", 0);
-    line(out, "number_of_cached_scripts", 0);
-    line(out, "number_of_functions", 0);
-    line(out, "number_of_libraries", 0);
-    line(out, "used_memory_vm_functions", 0);
-    line(out, "used_memory_vm_total", 0);
-    line(out, "used_memory_functions", 0);
-    line(out, "used_memory_scripts", 0);
+    memory_of_scripts(state, out);
     line(out, "maxmemory", state.config.maxmemory);
     line(out, "maxmemory_human", human_bytes(state.config.maxmemory));
     line(out, "maxmemory_policy", state.config.maxmemory_policy.name());
@@ -171,6 +163,26 @@ fn memory(engine: &Engine, out: &mut String) {
     line(out, "active_defrag_running", 0);
     line(out, "lazyfree_pending_objects", 0);
     line(out, "lazyfreed_objects", 0);
+}
+
+fn memory_of_scripts(state: &ServerState, out: &mut String) {
+    let (scripts, libraries) = (&state.scripts, &state.libraries);
+    let (vm_eval, vm_functions) = (scripts.interpreter_bytes(), libraries.interpreter_bytes());
+    let (eval, functions) = (scripts.cache_bytes(), libraries.library_bytes());
+    let human = |bytes: usize| human_bytes(bytes as u64);
+    line(out, "used_memory_lua", vm_eval);
+    line(out, "used_memory_vm_eval", vm_eval);
+    line(out, "used_memory_lua_human", human(vm_eval));
+    line(out, "used_memory_scripts_eval", eval);
+    line(out, "number_of_cached_scripts", scripts.len());
+    line(out, "number_of_functions", libraries.function_count());
+    line(out, "number_of_libraries", libraries.len());
+    line(out, "used_memory_vm_functions", vm_functions);
+    line(out, "used_memory_vm_total", vm_eval + vm_functions);
+    line(out, "used_memory_vm_total_human", human(vm_eval + vm_functions));
+    line(out, "used_memory_functions", functions);
+    line(out, "used_memory_scripts", eval + functions);
+    line(out, "used_memory_scripts_human", human(eval + functions));
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
@@ -279,7 +291,7 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "expire_cycle_cpu_milliseconds", 0);
     line(out, "evicted_keys", stats.evicted_keys);
     line(out, "evicted_clients", stats.evicted_clients);
-    line(out, "evicted_scripts", 0);
+    line(out, "evicted_scripts", engine.server.scripts.evicted);
     line(out, "total_eviction_exceeded_time", 0);
     line(out, "current_eviction_exceeded_time", 0);
     line(out, "keyspace_hits", keys.hits);

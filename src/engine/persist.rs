@@ -195,6 +195,9 @@ impl SaveJob {
         };
         let mut out = Vec::new();
         encoder.header(&mut out, &header);
+        for library in engine.server.libraries.iter() {
+            encoder.function(&mut out, &library.source);
+        }
         for db in 0..engine.ks.databases() {
             let keys = engine.ks.len(db) as u64;
             if keys > 0 {

@@ -38,9 +38,8 @@ impl Engine {
     ) -> Result<(), ScriptError> {
         let script = match call.target {
             ScriptTarget::Source => self.server.scripts.by_source(args.at(1))?,
-            ScriptTarget::Digest | ScriptTarget::Function => {
-                self.server.scripts.by_digest(args.at(1))?
-            }
+            ScriptTarget::Digest => self.server.scripts.by_digest(args.at(1))?,
+            ScriptTarget::Function => self.function(args.at(1))?,
         };
         let allow_oom = self.admit_script(&script, call.read_only)?;
         let read_only = call.read_only || script.flags.has(ScriptFlags::NO_WRITES);
@@ -73,6 +72,16 @@ impl Engine {
             client.commands = commands;
         }
         ended
+    }
+
+    /// A function; the reply waits for the log to have its library.
+    fn function(&mut self, name: &[u8]) -> Result<Prepared, ScriptError> {
+        let libraries = &mut self.server.libraries;
+        if std::mem::take(&mut libraries.changed) {
+            libraries.position = self.server.persistence.appended;
+        }
+        self.ks.need = self.ks.need.max(libraries.position);
+        libraries.function(name)
     }
 
     /// The checks before a script that states its flags. Returns whether memory is not to be checked

@@ -30,6 +30,7 @@ impl Engine {
             slow_log: Default::default(),
             scripts: Default::default(),
             acl: Default::default(),
+            libraries: Default::default(),
             ..*server
         };
         let mut loader = Self::new(
@@ -48,6 +49,8 @@ impl Engine {
     pub fn adopt(&mut self, loader: Self) {
         let stats = self.ks.stats;
         self.ks = loader.ks;
+        self.server.libraries = loader.server.libraries;
+        self.server.libraries.position = self.server.persistence.appended;
         // Whatever the new keyspace holds may rest on records that are not synced yet.
         self.ks.publish_everywhere(self.server.persistence.appended);
         self.ks.expire_mode = ExpireMode::Active;

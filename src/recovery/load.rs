@@ -65,8 +65,9 @@ impl LoadSink for SnapshotSink<'_> {
         Ok(())
     }
 
-    fn function(&mut self, _source: &[u8]) -> Result<(), Refusal> {
-        Err(Refusal::Other("it holds function libraries, which need scripting".to_owned()))
+    fn function(&mut self, source: &[u8]) -> Result<(), Refusal> {
+        let server = &mut self.engine.server;
+        server.libraries.load(source, self.replace).map(drop).map_err(Refusal::Other)
     }
 }
 

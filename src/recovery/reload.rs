@@ -19,6 +19,7 @@ impl Engine {
         let options = SnapshotOptions { keep_expired: false, replace: !flush };
         if !flush {
             std::mem::swap(&mut loader.ks, &mut self.ks);
+            std::mem::swap(&mut loader.server.libraries, &mut self.server.libraries);
         }
         let loaded = load::load_snapshot(&mut loader, &path, &bytes, options);
         if loaded.is_ok() || !flush {

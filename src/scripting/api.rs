@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
-use mlua::{Function, Lua, MultiValue, Table, Value};
+use mlua::{Lua, MultiValue, Table, Value};
 use sha1::{Digest, Sha1};
 
 use super::commands::{self, LogLevel};
 use super::interpreter::Unlimited;
 use super::raise::{Raise, error_table};
+use super::register::Registry;
 use super::reply;
 use crate::number::DoubleText;
 use crate::resp::{OwnedArgs, Reply};
@@ -38,9 +39,6 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     redis.set("log", lua.create_function(|_, args| log(&args))?)?;
     redis.set("setresp", lua.create_function(|_, args| set_resp(&args))?)?;
     redis.set("set_repl", lua.create_function(|_, args| set_replication(&args))?)?;
-    redis.set("replicate_commands", lua.create_function(|_, _: MultiValue| Ok(true))?)?;
-    redis.set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)?;
-    redis.set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
     redis.set("acl_check_cmd", lua.create_function(|_, args| acl_check(&args))?)?;
     for (name, value) in [
         ("LOG_DEBUG", 0),
@@ -58,6 +56,35 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
     redis.set("REDIS_VERSION", crate::REDIS_VERSION)?;
     redis.set("REDIS_VERSION_NUM", version_number(crate::REDIS_VERSION))?;
     Ok(redis)
+}
+
+/// What only EVAL's scripts have.
+pub(super) fn add_for_scripts(lua: &Lua, redis: &Table) -> mlua::Result<()> {
+    redis.set("replicate_commands", lua.create_function(|_, _: MultiValue| Ok(true))?)?;
+    redis.set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)?;
+    redis.set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)
+}
+
+/// What a library has as `redis` while it is loaded: the log, the version, and the registry.
+pub(super) fn loading_library(
+    lua: &Lua,
+    redis: &Table,
+    registry: &Registry,
+) -> mlua::Result<Table> {
+    let loading = lua.create_table()?;
+    for name in [
+        "log",
+        "LOG_DEBUG",
+        "LOG_VERBOSE",
+        "LOG_NOTICE",
+        "LOG_WARNING",
+        "REDIS_VERSION",
+        "REDIS_VERSION_NUM",
+    ] {
+        loading.set(name, redis.get::<Value>(name)?)?;
+    }
+    loading.set("register_function", registry.function(lua)?)?;
+    Ok(loading)
 }
 
 /// `8.0.6` is 0x080006.
@@ -258,9 +285,4 @@ pub(super) fn hex_digest(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-/// A function that fails: what a library may not call while it is loaded.
-pub(super) fn refusing(lua: &Lua, text: &'static str) -> mlua::Result<Function> {
-    lua.create_function(move |_, _: MultiValue| fail::<()>(text))
 }

@@ -1,4 +1,10 @@
-//! The first line of a script: `#!lua flags=no-writes,allow-oom`.
+//! The first line of a script (`#!lua flags=no-writes,allow-oom`) or a library (`#!lua name=mylib`).
+
+use crate::resp::inline::split_words;
+
+/// What names of libraries and functions are made of.
+pub(super) const NAME_RULE: &str = "Library names can only contain letters, numbers, or \
+                                    underscores(_) and must be at least one character long";
 
 /// What a script says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +63,9 @@ pub(super) fn shebang(body: &[u8]) -> Result<Option<Shebang>, String> {
     }
     let len = body.iter().position(|byte| *byte == b'\n').ok_or("Invalid script shebang")?;
     let line = String::from_utf8_lossy(body.get(..len).unwrap_or_default()).into_owned();
-    let mut words = line.split_ascii_whitespace();
-    let engine = words.next().unwrap_or_default();
+    let words = split_words(line.as_bytes()).unwrap_or_default();
+    let mut words = words.iter().map(|word| String::from_utf8_lossy(word));
+    let engine = words.next().ok_or("Invalid engine in script shebang")?;
     if engine != "#!lua" {
         return Err(format!("Unexpected engine in script shebang: {engine}"));
     }
@@ -74,4 +81,41 @@ pub(super) fn shebang(body: &[u8]) -> Result<Option<Shebang>, String> {
         }
     }
     Ok(Some(Shebang { flags, len }))
+}
+
+/// Whether a library or a function may have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The name in the first line of a library: `#!lua name=mylib`.
+pub(super) fn library_name(source: &[u8]) -> Result<String, String> {
+    let line = source.strip_prefix(b"#!").ok_or("Missing library metadata")?;
+    let end = line.iter().position(|byte| *byte == b'\n').ok_or("Invalid library metadata")?;
+    let words = split_words(source.get(..end + 2).unwrap_or_default());
+    let words = words.ok_or("Invalid library metadata")?;
+    let mut words = words.iter().map(|word| String::from_utf8_lossy(word));
+    let engine = words.next().unwrap_or_default();
+    let engine = engine.get(2..).unwrap_or_default();
+    let mut name = None;
+    for word in words {
+        match word.split_at_checked(5) {
+            Some((key, value)) if key.eq_ignore_ascii_case("name=") => {
+                if name.replace(value.to_owned()).is_some() {
+                    return Err(
+                        "Invalid metadata value, name argument was given multiple times".to_owned()
+                    );
+                }
+            }
+            _ => return Err(format!("Invalid metadata value given: {word}")),
+        }
+    }
+    let name = name.ok_or("Library name was not given")?;
+    if !is_name(&name) {
+        return Err(NAME_RULE.to_owned());
+    }
+    if !engine.eq_ignore_ascii_case("lua") {
+        return Err(format!("Engine '{engine}' not found"));
+    }
+    Ok(name)
 }

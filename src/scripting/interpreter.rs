@@ -12,6 +12,7 @@ use mlua::{ChunkMode, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Va
 use super::commands::{self, Commands};
 use super::raise::{self, Raise, raise_of};
 use super::random::ScriptRandom;
+use super::register::Registry;
 use super::{api, bits, json, msgpack, structs};
 
 /// The name of the sandbox's own code in the call stack.
@@ -21,13 +22,20 @@ const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Instructions between two looks at the clock.
 const PULSE_INSTRUCTIONS: u32 = 100_000;
 
+/// What an interpreter is for.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// EVAL.
+    Scripts,
+    /// Functions, registered here while a library is loaded.
+    Functions(Registry),
+}
+
 /// A Lua state with the sandbox in place.
 pub(super) struct Interpreter {
-    pub(super) lua: Lua,
-    /// What scripts have as `_G`'s content.
-    pub(super) globals: Table,
-    /// Shows a table without letting scripts change it.
-    pub(super) protect: Function,
+    lua: Lua,
+    /// Switches between what a library sees while it is loaded and what its functions see.
+    set_loading: Function,
     run_script: Function,
     run_function: Function,
 }
@@ -56,7 +64,7 @@ pub(super) struct Ended {
 
 impl Interpreter {
     /// A fresh interpreter.
-    pub(super) fn new(random: &ScriptRandom) -> mlua::Result<Self> {
+    pub(super) fn new(random: &ScriptRandom, kind: Kind) -> mlua::Result<Self> {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let native = lua.create_table()?;
@@ -68,6 +76,13 @@ impl Interpreter {
         native.set("randomseed", random.seed_function(&lua)?)?;
         let shown = lua.create_table()?;
         let redis = api::library(&lua)?;
+        let loading = match &kind {
+            Kind::Scripts => {
+                api::add_for_scripts(&lua, &redis)?;
+                None
+            }
+            Kind::Functions(registry) => Some(api::loading_library(&lua, &redis, registry)?),
+        };
         shown.set("server", &redis)?;
         shown.set("redis", redis)?;
         shown.set("bit", bits::library(&lua)?)?;
@@ -75,13 +90,9 @@ impl Interpreter {
         shown.set("cmsgpack", msgpack::library(&lua)?)?;
         shown.set("struct", structs::library(&lua)?)?;
         let sandbox = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
-        let (environment, globals, protect, run_script, run_function): (
-            Table,
-            Table,
-            Function,
-            Function,
-            Function,
-        ) = sandbox.call((native, shown))?;
+        let parts: (Table, Function, Function, Function) =
+            sandbox.call((native, shown, loading))?;
+        let (environment, set_loading, run_script, run_function) = parts;
         lua.set_globals(environment)?;
         let triggers = HookTriggers::new().every_nth_instruction(PULSE_INSTRUCTIONS);
         lua.set_global_hook(triggers, |_, _| {
@@ -90,7 +101,7 @@ impl Interpreter {
                 None => Ok(VmState::Continue),
             }
         })?;
-        Ok(Self { lua, globals, protect, run_script, run_function })
+        Ok(Self { lua, set_loading, run_script, run_function })
     }
 
     /// Bytes that the interpreter has allocated.
@@ -134,11 +145,24 @@ impl Interpreter {
         }
     }
 
-    /// Runs a chunk that is no script: the body of a library.
-    pub(super) fn run_chunk(&self, function: &Function) -> mlua::Result<()> {
-        let unlimited = self.unlimited();
-        drop(unlimited);
-        function.call::<()>(())
+    /// Runs the body of a library; the text of what it raised.
+    pub(super) fn load_chunk(
+        &self,
+        chunk: &Function,
+        commands: &mut dyn Commands,
+    ) -> Result<(), String> {
+        self.set_loading.call::<()>(true).map_err(text_of)?;
+        let nothing = std::iter::empty;
+        let ended = self.run(Calling::Function, chunk, nothing(), nothing(), commands);
+        self.set_loading.call::<()>(false).map_err(text_of)?;
+        match ended? {
+            Ended { ok: true, .. } => Ok(()),
+            Ended { value: Value::Table(table), .. } => match table.raw_get("err") {
+                Ok(Value::String(text)) => Err(text.to_string_lossy()),
+                _ => Err("ERR unknown error".to_owned()),
+            },
+            Ended { value, .. } => Err(format!("ERR {}", value.to_string().unwrap_or_default())),
+        }
     }
 
     /// Lifts the limit on memory until the guard is dropped.

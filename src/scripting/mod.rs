@@ -14,15 +14,18 @@ pub mod commands;
 mod flags;
 mod interpreter;
 mod json;
+pub mod library;
 mod msgpack;
 mod raise;
 mod random;
+mod register;
 mod reply;
 pub mod scripts;
 mod structs;
 
 pub use commands::{Commands, LogLevel};
 pub use flags::ScriptFlags;
+pub use library::{Libraries, Library, RestorePolicy};
 pub use scripts::{Prepared, ScriptError, Scripts};
 
 /// The SHA-1 of a script in hexadecimal.

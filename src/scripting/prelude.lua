@@ -5,7 +5,7 @@
 -- the same way. `pcall` and its relatives hand out what Rust functions raise as Lua values; they
 -- never let a script catch the end that SCRIPT KILL puts to it.
 
-local native, libraries = ...
+local native, libraries, loading_library = ...
 
 local error, getmetatable, ipairs, next, pairs = error, getmetatable, ipairs, next, pairs
 local pcall, rawget, rawset, select, setmetatable = pcall, rawget, rawset, select, setmetatable
@@ -70,7 +70,9 @@ end
 string_library.gfind = string_library.gmatch
 
 local globals = {}
-local environment = protect(globals)
+local shows_globals = { __index = globals, __newindex = refuse, __metatable = false }
+local environment = setmetatable({}, shows_globals)
+real_of[environment] = globals
 
 local function plain(...)
   for _, name in ipairs({ ... }) do
@@ -232,4 +234,14 @@ local function run_function(f, keys, arguments)
   return xpcall(call_running, handler)
 end
 
-return environment, globals, protect, run, run_function
+-- A library being loaded sees `redis` with little in it, and nothing else.
+local loading_globals = setmetatable({}, missing)
+if loading_library then
+  loading_globals.redis = protect(setmetatable(loading_library, missing))
+  loading_globals.server = loading_globals.redis
+end
+local function set_loading(on)
+  shows_globals.__index = on and loading_globals or globals
+end
+
+return environment, set_loading, run, run_function

@@ -10,7 +10,7 @@ use mlua::{Function, Value};
 
 use super::commands::Commands;
 use super::flags::{ScriptFlags, shebang};
-use super::interpreter::{Calling, Interpreter};
+use super::interpreter::{Calling, Interpreter, Kind};
 use super::random::ScriptRandom;
 use super::{api, reply};
 use crate::resp::Reply;
@@ -69,7 +69,7 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
-    fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         Self { text, counted: false }
     }
 }
@@ -187,21 +187,20 @@ impl Scripts {
         if let Some(used) = script.used.as_mut() {
             *used = self.uses;
         }
-        Some(Prepared {
-            interpreter: Arc::clone(self.interpreter.as_ref()?),
-            function: script.function.clone(),
-            calling: Calling::Script,
-            name: String::from_utf8_lossy(digest).into_owned(),
-            flags: script.flags,
-            has_shebang: script.has_shebang,
-        })
+        Some(Prepared::new(
+            self.interpreter.as_ref()?,
+            script.function.clone(),
+            Calling::Script,
+            String::from_utf8_lossy(digest).into_owned(),
+            (script.flags, script.has_shebang),
+        ))
     }
 
     fn interpreter(&mut self) -> Result<Arc<Interpreter>, ScriptError> {
         if let Some(interpreter) = &self.interpreter {
             return Ok(Arc::clone(interpreter));
         }
-        let made = Interpreter::new(&self.random).map_err(|error| {
+        let made = Interpreter::new(&self.random, Kind::Scripts).map_err(|error| {
             ScriptError::new(format!("ERR the script interpreter cannot start: {error}"))
         })?;
         let made = Arc::new(made);
@@ -211,6 +210,17 @@ impl Scripts {
 }
 
 impl Prepared {
+    /// A compiled function of an interpreter, with what it states of itself, if it does.
+    pub(super) fn new(
+        interpreter: &Arc<Interpreter>,
+        function: Function,
+        calling: Calling,
+        name: String,
+        (flags, has_shebang): (ScriptFlags, bool),
+    ) -> Self {
+        Self { interpreter: Arc::clone(interpreter), function, calling, name, flags, has_shebang }
+    }
+
     /// Runs the script and writes its result.
     pub fn run<'a>(
         &self,

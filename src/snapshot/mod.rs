@@ -11,6 +11,7 @@ pub mod dump;
 pub mod encode;
 pub mod entry;
 mod error;
+pub mod function;
 pub mod inspect;
 pub mod load;
 pub mod lzf;

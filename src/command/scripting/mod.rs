@@ -4,6 +4,7 @@
 //! commands.
 
 mod eval;
+pub(crate) mod function;
 mod script;
 
 use super::{
@@ -12,8 +13,16 @@ use super::{
 };
 use crate::scripting::ScriptError;
 
-pub const COMMANDS: &[Command] =
-    &[eval::EVAL, eval::EVALSHA, eval::EVALSHA_RO, eval::EVAL_RO, script::SCRIPT];
+pub const COMMANDS: &[Command] = &[
+    eval::EVAL,
+    eval::EVALSHA,
+    eval::EVALSHA_RO,
+    eval::EVAL_RO,
+    function::FCALL,
+    function::FCALL_RO,
+    function::FUNCTION,
+    script::SCRIPT,
+];
 
 impl From<ScriptError> for CommandError {
     fn from(error: ScriptError) -> Self {
