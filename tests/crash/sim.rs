@@ -147,9 +147,8 @@ impl Sim {
         let found = found.unwrap_or_else(|| engine_of(&config(policy), &shared, twin, seed));
         let model = Model::new(found, log.appended().0);
         let clients = (0..clients).map(|_| {
-            let mut client = Client::new("127.0.0.1:1".to_owned(), String::new(), 0);
-            client.user = Some("default".to_owned());
-            let id = engine.sessions.add(client);
+            let client = Client::new("127.0.0.1:1".to_owned(), String::new(), 0);
+            let (id, _) = engine.admit(client).unwrap();
             SimClient {
                 id,
                 outbox: Outbox::default(),
@@ -249,10 +248,10 @@ impl Sim {
             let last_write = engine.sessions.client(client.id).map_or(0, |c| c.last_write);
             (engine.execute(client.id, &owned.as_args(), &mut reply), db, last_write)
         };
-        let text = String::from_utf8_lossy(&reply.buffer[start..]).into_owned();
+        let answer = reply.buffer[start..].to_vec();
         client.outbox.bytes = reply.buffer;
         client.outbox.hold(start, executed.release(), progress);
-        let needs = self.needs(who, &request, db, executed, text.starts_with('-'))?;
+        let needs = self.needs(who, &request, db, executed, &answer)?;
         let client = &mut self.clients[who];
         let waited_for = request[0].eq_ignore_ascii_case(b"WAITAOF").then_some(last_write);
         if executed.waits {
@@ -271,7 +270,7 @@ impl Sim {
         request: &Request,
         db: usize,
         executed: Executed,
-        refused: bool,
+        answer: &[u8],
     ) -> Result<u64, String> {
         // The request's own unit comes first, then those of whoever waited for it.
         let units = self.log().hear();
@@ -283,6 +282,8 @@ impl Sim {
         let mut needs = own.filter(|_| executed.wrote).map_or(0, |(position, _)| position.0);
         let client = &mut self.clients[who];
         let word = request[0].to_ascii_uppercase();
+        // An error tells of arguments, not of keys.
+        let refused = answer.starts_with(b"-");
         let queues = self
             .live
             .lock()
@@ -293,8 +294,10 @@ impl Sim {
             _ if queues => client.queued.push(request.clone()),
             b"EXEC" if !refused => {
                 let mut db = db;
-                for request in std::mem::take(&mut client.queued) {
-                    needs = needs.max(rests_on(&self.model, &request, &mut db));
+                let queued = std::mem::take(&mut client.queued);
+                for (request, answer) in queued.iter().zip(elements(answer)) {
+                    let rests_on = rests_on(&self.model, request, &mut db);
+                    needs = needs.max(if answer.starts_with(b"-") { 0 } else { rests_on });
                 }
             }
             b"EXEC" | b"DISCARD" | b"MULTI" | b"RESET" => client.queued.clear(),
@@ -472,6 +475,17 @@ fn rests_on(model: &Model, request: &Request, db: &mut usize) -> u64 {
 pub(crate) fn show(request: &Request) -> String {
     let words: Vec<String> = request.iter().map(|word| word.escape_ascii().to_string()).collect();
     words.join(" ")
+}
+
+/// The replies inside an array of replies.
+fn elements(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let header = array.windows(2).position(|pair| pair == b"\r\n").map_or(0, |at| at + 2);
+    let mut rest = &array[header..];
+    std::iter::from_fn(move || {
+        let (first, behind) = rest.split_at(if rest.is_empty() { 0 } else { reply_len(rest) });
+        rest = behind;
+        (!first.is_empty()).then_some(first)
+    })
 }
 
 /// The length of the first reply (RESP2).
