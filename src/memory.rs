@@ -18,6 +18,39 @@ pub fn allocated_bytes() -> u64 {
     tikv_jemalloc_ctl::stats::allocated::read().map_or(0, |bytes| bytes as u64)
 }
 
+/// Bytes that this thread has allocated less those it has freed, its own or others'. Only differences mean
+/// something. It costs two reads, so that whoever holds a lock can follow what happens under it.
+#[inline]
+pub fn thread_balance() -> i64 {
+    use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
+    type Counters = (ThreadLocal<u64>, ThreadLocal<u64>);
+    thread_local! {
+        static COUNTERS: Option<Counters> = allocatedp::read().ok().zip(deallocatedp::read().ok());
+    }
+    COUNTERS.with(|counters| {
+        counters
+            .as_ref()
+            .map_or(0, |(allocated, freed)| allocated.get().wrapping_sub(freed.get()).cast_signed())
+    })
+}
+
+/// Gives pages without allocations back to the system.
+pub fn purge() {
+    use tikv_jemalloc_ctl::{Access as _, AsName as _};
+    let arenas = tikv_jemalloc_ctl::arenas::narenas::read().unwrap_or(0);
+    for arena in 0..arenas {
+        let name = format!("arena.{arena}.dirty_decay_ms\0");
+        let name: &tikv_jemalloc_ctl::Name = name.as_bytes().name();
+        // A decay time of zero gives everything back at once; then it is what it was.
+        let decay: Result<isize, _> = name.read();
+        if let Ok(decay) = decay
+            && name.write(0isize).is_ok()
+        {
+            let _ = name.write(decay);
+        }
+    }
+}
+
 /// Bytes in pages that hold allocations, and bytes that are mapped for them.
 pub fn active_and_resident_bytes() -> (u64, u64) {
     let active = tikv_jemalloc_ctl::stats::active::read().map_or(0, |bytes| bytes as u64);

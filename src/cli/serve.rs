@@ -227,6 +227,8 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         scripts: Default::default(),
         acl: Default::default(),
         libraries: Default::default(),
+        eviction: Default::default(),
+        observed: Default::default(),
     }
 }
 

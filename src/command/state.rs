@@ -33,7 +33,7 @@ pub struct ServerState {
     pub executable: String,
     /// The active expiry cycle runs (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire: bool,
-    /// Bytes allocated, sampled by the cron (`used_memory`).
+    /// Bytes allocated (`used_memory`): counted by the cron, followed in between.
     pub used_memory: u64,
     pub used_memory_peak: u64,
     /// Memory that is not data, and what was used before the first key.
@@ -51,6 +51,10 @@ pub struct ServerState {
     pub acl: crate::acl::Acl,
     /// The libraries of functions.
     pub libraries: crate::scripting::Libraries,
+    /// What is kept of how memory is freed.
+    pub eviction: Eviction,
+    /// What is kept for those who look for causes.
+    pub observed: Observed,
     /// The port in use.
     pub tcp_port: u16,
 }
@@ -62,6 +66,22 @@ pub struct Pause {
     pub until: Duration,
     /// Reads go on.
     pub writes_only: bool,
+}
+
+/// How memory stands to `maxmemory`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Eviction {
+    /// Memory was above the limit before the running command, and nothing could go for it.
+    pub out_of_memory: bool,
+    /// Since when memory is above the limit, and how long it was before, in sum.
+    pub over_limit_since: Option<Duration>,
+    pub over_limit: Duration,
+}
+
+/// What commands and events cost, as far as it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    pub latency: super::server::latency::LatencyMonitor,
 }
 
 /// Totals since the start or CONFIG RESETSTAT.
@@ -92,6 +112,8 @@ pub struct CommandStats {
     pub microseconds: u64,
     pub rejected: u64,
     pub failed: u64,
+    /// How long the calls took, while `latency-tracking` is on.
+    pub histogram: super::server::latency::Histogram,
 }
 
 /// Facts about saves and the log.

@@ -75,6 +75,13 @@ pub struct UserLine {
     pub place: String,
 }
 
+impl MaxmemoryPolicy {
+    /// Whether the order depends on when or how often keys were used.
+    pub fn by_use(self) -> bool {
+        matches!(self, Self::AllkeysLru | Self::VolatileLru | Self::AllkeysLfu | Self::VolatileLfu)
+    }
+}
+
 impl Allow {
     /// Whether a client may, given whether its connection is from this machine.
     pub fn permits(self, local: bool) -> bool {

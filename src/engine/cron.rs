@@ -31,6 +31,7 @@ impl Engine {
         self.sample_memory();
         self.sample_rates();
         self.close_idle_clients();
+        self.evict_clients();
         self.expire_waiters();
         self.watch_log();
         self.save_if_due();
@@ -71,18 +72,6 @@ impl Engine {
             persistence.log_current_bytes = stats.base_bytes + stats.incr_bytes;
             persistence.log_base_bytes = stats.base_bytes;
             persistence.log_delayed_syncs = stats.delayed;
-        }
-    }
-
-    /// Asks the allocator how much is in use.
-    pub fn sample_memory(&mut self) {
-        let used = crate::memory::allocated_bytes();
-        let server = &mut self.server;
-        server.used_memory = used;
-        server.used_memory_peak = server.used_memory_peak.max(used);
-        if server.memory_at_start == 0 {
-            server.memory_at_start = used;
-            server.memory_overhead = used;
         }
     }
 

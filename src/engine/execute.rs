@@ -10,10 +10,11 @@ use crate::acl::Context;
 use crate::acl::permit::{self, Refusal};
 use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
+use crate::command::server::latency::event;
 use crate::command::table::{Row, table};
-use crate::command::{CommandError, Flags, Handler, Outcome, Propagate};
+use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
 use crate::resp::{Args, OwnedArgs, Reply};
-use crate::session::{ClientId, ReplyMode};
+use crate::session::{Client, ClientId, ReplyMode};
 
 /// Commands that run at once inside MULTI instead of being queued.
 const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"];
@@ -29,6 +30,18 @@ const ALLOWED_WHILE_SUBSCRIBED: &[&str] = &[
     "QUIT",
     "RESET",
 ];
+
+/// Whether a command is refused while memory is above `maxmemory` and nothing may go: one that may need
+/// more, and EXEC with such a command queued.
+fn needs_memory(client: &Client, row: &Row) -> bool {
+    let queued = || client.transaction.as_ref().is_some_and(|queued| queued.denied_when_full);
+    row.command.flags.has(Flags::DENYOOM) || (row.command.name == "EXEC" && queued())
+}
+
+/// The class of latency events that a command belongs to.
+fn command_event(command: &Command) -> &'static str {
+    if command.flags.has(Flags::FAST) { event::FAST_COMMAND } else { event::COMMAND }
+}
 
 impl Engine {
     /// Executes one request of a client and writes its reply.
@@ -79,6 +92,7 @@ impl Engine {
             }
             Err(error) => return self.reject(id, None, &error, reply),
         };
+        self.free_memory();
         if let Err(error) = self.check(id, row, args) {
             return self.reject(id, Some(row), &error, reply);
         }
@@ -104,7 +118,9 @@ impl Engine {
         if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
             self.ks.need = self.server.persistence.appended;
         }
+        let (start, started) = (reply.buffer.len(), self.monotonic);
         let outcome = self.call(id, row, args, reply, Origin::Client);
+        let is_task = matches!(outcome, Ok(Outcome::Task(_)));
         let mut executed = Executed::default();
         match outcome {
             Ok(Outcome::Replied) | Err(_) => {}
@@ -119,6 +135,11 @@ impl Engine {
         }
         // SUBSCRIBE and its kin, which scripts may not call as PUBLISH.
         executed.is_message = row.command.flags.has(Flags::PUBSUB.or(Flags::NOSCRIPT));
+        if is_task {
+            let failed = reply.buffer.get(start) == Some(&b'-');
+            self.sample_clock();
+            self.note_call(id, row, args, Origin::Client, started, failed);
+        }
         executed.wrote = self.commit(id);
         executed
     }
@@ -184,8 +205,13 @@ impl Engine {
         if !runs_again {
             self.feed_monitors(id, row, args, origin);
         }
-        // A command that waits is counted when its wait ends.
-        if origin != Origin::Client || !matches!(outcome, Ok(Outcome::Wait(_))) {
+        // A command that waits is counted when its wait ends, one that the engine goes on with then.
+        let ended = match &outcome {
+            Ok(Outcome::Wait(_)) => origin != Origin::Client,
+            Ok(Outcome::Task(_)) => false,
+            Ok(Outcome::Replied) | Err(_) => true,
+        };
+        if ended {
             self.note_call(id, row, args, origin, started, outcome.is_err());
         }
         if let Err(error) = &outcome {
@@ -212,11 +238,15 @@ impl Engine {
         let elapsed = self.monotonic.saturating_sub(started);
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.note_slow(id, row, args, elapsed_us, origin);
+        self.note_latency(command_event(row.command), elapsed);
         self.server.stats.commands_processed += 1;
         if let Some(stats) = self.server.command_stats.get_mut(row.index) {
             stats.calls += 1;
             stats.microseconds += elapsed_us;
             stats.failed += u64::from(failed);
+            if self.server.config.latency_tracking {
+                stats.histogram.add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+            }
         }
     }
 
@@ -295,6 +325,9 @@ impl Engine {
             || (row.command.name == "EXEC"
                 && client.transaction.as_ref().is_some_and(|transaction| transaction.writes));
         let subscribed = client.in_pubsub_mode();
+        if self.server.eviction.out_of_memory && needs_memory(client, row) {
+            return Err(CommandError::OutOfMemory);
+        }
         if (writes || row.command.name == "PING")
             && let Some(cause) = self.write_refusal()
         {
@@ -306,14 +339,6 @@ impl Engine {
                  RESET are allowed in this context",
                 row.full_name
             )));
-        }
-        let wants_memory = flags.has(Flags::DENYOOM)
-            || (row.command.name == "EXEC"
-                && self.sessions.client(id).is_some_and(|client| {
-                    client.transaction.as_ref().is_some_and(|queued| queued.denied_when_full)
-                }));
-        if wants_memory && self.is_out_of_memory() {
-            return Err(CommandError::OutOfMemory);
         }
         if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
             return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
@@ -331,17 +356,6 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let now = self.ks.now;
         permit::permit(&mut self.server, &mut self.sessions, id, (row, args), context, now)
-    }
-
-    /// Whether memory is above `maxmemory` and nothing may be given up for it.
-    pub(super) fn is_out_of_memory(&mut self) -> bool {
-        let limit = self.server.config.maxmemory;
-        if limit == 0 || self.server.used_memory <= limit {
-            return false;
-        }
-        // The sample is up to a tenth of a second old: refuse on a fresh one only.
-        self.sample_memory();
-        self.server.used_memory > limit
     }
 
     /// Why writes are refused at the moment, if they are.
@@ -420,11 +434,16 @@ impl Engine {
         if let Some(client) = self.sessions.client(id) {
             reply.resp3 = client.resp3;
         }
+        let started = self.monotonic;
         match self.call(id, row, &args, reply, Origin::Transaction) {
             // Nothing waits inside a transaction: WAITAOF says how things are.
             Ok(Outcome::Task(Task::WaitLog { .. })) => self.write_log_counts(id, reply),
             Ok(Outcome::Task(task)) => {
+                let start = reply.buffer.len();
                 self.perform(id, task, &args, reply);
+                let failed = reply.buffer.get(start) == Some(&b'-');
+                self.sample_clock();
+                self.note_call(id, row, &args, Origin::Transaction, started, failed);
             }
             // A blocking command that finds nothing answers as if its time were over.
             Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),

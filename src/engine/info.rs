@@ -27,7 +27,7 @@ const SECTIONS: &[Section] = &[
     ("modules", true, |_, _| {}),
     ("commandstats", false, command_stats),
     ("errorstats", true, error_stats),
-    ("latencystats", false, |_, _| {}),
+    ("latencystats", false, latency_stats),
     ("cluster", true, |_, out| line(out, "cluster_enabled", 0)),
     ("keyspace", true, keyspace),
 ];
@@ -87,7 +87,7 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "uptime_in_days", uptime_s / 86_400);
     line(out, "hz", state.config.hz);
     line(out, "configured_hz", state.config.hz);
-    line(out, "lru_clock", engine.ks.use_clock);
+    line(out, "lru_clock", engine.ks.use_clock.redis_seconds());
     line(out, "executable", &state.executable);
     line(out, "config_file", &state.config_file);
     line(out, "io_threads_active", 0);
@@ -361,6 +361,23 @@ fn command_stats(engine: &Engine, out: &mut String) {
             "cmdstat_{}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}\r\n",
             row.full_name, stats.calls, stats.microseconds, stats.rejected, stats.failed
         );
+    }
+}
+
+fn latency_stats(engine: &Engine, out: &mut String) {
+    let percentiles = &engine.server.config.latency_tracking_info_percentiles;
+    for (row, stats) in table().rows().iter().zip(&engine.server.command_stats) {
+        if stats.histogram.total() == 0 {
+            continue;
+        }
+        let values: Vec<String> = percentiles
+            .iter()
+            .map(|&percent| {
+                let microseconds = stats.histogram.percentile(percent) as f64 / 1000.0;
+                format!("p{percent}={microseconds:.3}")
+            })
+            .collect();
+        line(out, &format!("latency_percentiles_usec_{}", row.full_name), values.join(","));
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod commit;
 pub mod cron;
+mod evict;
 pub mod execute;
 pub mod info;
 pub mod log_work;
@@ -94,6 +95,8 @@ pub struct Engine {
     monotonic: Duration,
     /// The time at which a script runs: it stands still until the script ends.
     frozen_wall_us: Option<i64>,
+    /// What the thread that holds the lock had allocated when memory was looked at last.
+    memory_mark: i64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -127,6 +130,7 @@ impl Engine {
             batch_start: Duration::ZERO,
             monotonic: Duration::ZERO,
             frozen_wall_us: None,
+            memory_mark: crate::memory::thread_balance(),
         };
         engine.begin_batch();
         engine
@@ -162,7 +166,6 @@ impl Engine {
 
     fn set_time(&mut self) {
         self.ks.now = self.wall_us() / 1000;
-        // Redis' LRU clock: seconds in 24 bits.
-        self.ks.use_clock = u32::try_from((self.ks.now / 1000) & 0xFF_FFFF).unwrap_or(0);
+        self.ks.use_clock.set_time(self.ks.now);
     }
 }

@@ -19,6 +19,7 @@ use crate::aof::log::{CutPoint, Log, NewBase};
 use crate::clock::Clock;
 use crate::disk::{DiskFile, OpenMode, SharedDisk, durable};
 use crate::keyspace::Entry;
+use crate::keyspace::lru::UseClock;
 use crate::keyspace::snapshot::SegmentSink;
 use crate::snapshot::Attributes;
 use crate::snapshot::crc64::Crc64;
@@ -66,6 +67,8 @@ struct EncodingSink {
     out: Vec<u8>,
     selected: Option<usize>,
     keys: u64,
+    /// The use clock at the start, with a policy that saves what it says.
+    uses: Option<UseClock>,
 }
 
 impl SegmentSink for EncodingSink {
@@ -76,8 +79,15 @@ impl SegmentSink for EncodingSink {
                 let number = u32::try_from(db).unwrap_or(u32::MAX);
                 self.encoder.select_db(&mut self.out, number);
             }
-            let attributes =
+            let mut attributes =
                 Attributes { expire_at_ms: entry.expire_at(), ..Attributes::default() };
+            match &self.uses {
+                Some(uses) if uses.counts() => {
+                    attributes.frequency = Some(uses.frequency(entry.used_at()));
+                }
+                Some(uses) => attributes.idle_seconds = Some(uses.idle_ms(entry.used_at()) / 1000),
+                None => {}
+            }
             let (encoder, out) = (&mut self.encoder, &mut self.out);
             with_view(entry.value(), |view| encoder.key(out, entry.key(), view, attributes));
             self.keys += 1;
@@ -205,7 +215,9 @@ impl SaveJob {
                 encoder.resize_db(&mut out, keys, engine.ks.expires(db) as u64);
             }
         }
-        let sink = EncodingSink { encoder, out, selected: None, keys: 0 };
+        let policy = engine.server.config.maxmemory_policy;
+        let uses = policy.by_use().then(|| engine.ks.use_clock.clone());
+        let sink = EncodingSink { encoder, out, selected: None, keys: 0, uses };
         if !engine.ks.snapshot_start(Box::new(sink)) {
             return Err("another snapshot is running".to_owned());
         }

@@ -1,7 +1,7 @@
 //! CONFIG SET and CONFIG REWRITE: applying what `config` has checked to the running server.
 
 use super::Engine;
-use crate::config::{Changed, Config, DiskFiles, Files as _};
+use crate::config::{Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
 use crate::disk::durable;
 use crate::keyspace::event;
 use crate::session::ClientId;
@@ -41,6 +41,13 @@ impl Engine {
                     let password = self.server.config.requirepass.clone();
                     self.server.acl.set_default_password(&password);
                 }
+                "maxmemory-policy" => self.ks.forget_candidates(),
+                "maxmemory" if self.server.over_limit() => self.logger.warning(format!(
+                    "WARNING: the new maxmemory value set via CONFIG SET ({}) is smaller than the \
+                     current memory usage ({}). This will result in key eviction and/or the \
+                     inability to accept new write commands depending on the maxmemory-policy.",
+                    self.server.config.maxmemory, self.server.used_memory
+                )),
                 "save" => {
                     // Changes that no point covers any more are not pending for ever.
                     self.server.persistence.last_save_ok |= self.server.config.save.is_empty();
@@ -56,6 +63,14 @@ impl Engine {
     pub fn refresh_settings(&mut self) {
         let config = &self.server.config;
         self.server.limits = config.limits();
+        self.ks.use_clock.set_policy(
+            matches!(
+                config.maxmemory_policy,
+                MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu
+            ),
+            config.lfu_log_factor,
+            config.lfu_decay_time,
+        );
         self.ks.effects.event_classes = event_classes(config);
         self.ks.effects.recording = self.log.is_some();
         self.logger.set_level(config.loglevel);

@@ -8,6 +8,19 @@ use crate::resp::Args;
 use crate::session::ClientId;
 
 impl Engine {
+    /// Keeps something that took `took`, if that is long enough for the latency monitor.
+    #[inline]
+    pub fn note_latency(&mut self, class: &'static str, took: std::time::Duration) {
+        let threshold_ms = self.server.config.latency_monitor_threshold;
+        if threshold_ms != 0 {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            if took_ms >= threshold_ms {
+                let at_s = self.wall_us() / 1_000_000;
+                self.server.observed.latency.note(class, at_s, took_ms);
+            }
+        }
+    }
+
     /// Notes a command that took `took_us`, if that is long.
     pub(super) fn note_slow(
         &mut self,

@@ -31,6 +31,7 @@ impl Engine {
             scripts: Default::default(),
             acl: Default::default(),
             libraries: Default::default(),
+            observed: Default::default(),
             ..*server
         };
         let mut loader = Self::new(

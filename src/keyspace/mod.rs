@@ -10,7 +10,9 @@
 pub mod digest;
 pub mod effects;
 pub mod entry;
+pub mod evict;
 pub mod expire;
+pub mod lru;
 pub mod scan;
 pub mod snapshot;
 
@@ -104,8 +106,10 @@ pub struct Keyspace {
     pub need: u64,
     versions: Box<[u64]>,
     pub stats: KeyspaceStats,
-    /// Value of the use clock (LRU seconds) that lookups stamp entries with.
-    pub use_clock: u32,
+    /// What lookups stamp entries with.
+    pub use_clock: lru::UseClock,
+    /// Candidates for eviction.
+    pool: evict::Pool,
     /// Set for CLIENT NO-TOUCH: lookups leave the use clock of entries alone.
     pub no_touch: bool,
     snapshot: Option<snapshot::Running>,
@@ -177,7 +181,8 @@ impl Keyspace {
             need: 0,
             versions: vec![0; VERSION_SLOTS].into_boxed_slice(),
             stats: KeyspaceStats::default(),
-            use_clock: 0,
+            use_clock: lru::UseClock::default(),
+            pool: evict::Pool::default(),
             no_touch: false,
             snapshot: None,
             snapshots_started: 0,
@@ -208,13 +213,12 @@ impl Keyspace {
     /// Looks a key up for reading.
     pub fn lookup(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.arrive(db, key);
-        let (clock, no_touch) = (self.use_clock, self.no_touch);
         let found = self.dbs.get(db)?.table.find(hash, key);
         match found {
             Some(entry) => {
                 self.stats.hits += 1;
-                if !no_touch {
-                    entry.touch(clock);
+                if !self.no_touch {
+                    self.use_clock.stamp(hash, entry);
                 }
             }
             None => {
@@ -240,10 +244,9 @@ impl Keyspace {
     pub fn lookup_mut(&mut self, db: usize, key: &[u8]) -> Option<&mut Entry> {
         let hash = self.arrive(db, key);
         self.before_write(db, hash);
-        let (clock, no_touch) = (self.use_clock, self.no_touch);
         let entry = self.dbs.get_mut(db)?.table.find_mut(hash, key)?;
-        if !no_touch {
-            entry.touch(clock);
+        if !self.no_touch {
+            self.use_clock.stamp(hash, entry);
         }
         Some(entry)
     }
@@ -312,13 +315,24 @@ impl Keyspace {
 
     /// Puts an entry under its key; what was there before comes back.
     pub fn insert(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+        entry.touch(self.use_clock.fresh());
+        self.put(db, entry)
+    }
+
+    /// Puts an entry with its stamp of use under its key; what was there before comes back.
+    fn put(&mut self, db: usize, entry: Entry) -> Option<Entry> {
         let hash = hash64(entry.key());
         self.before_write(db, hash);
-        entry.touch(self.use_clock);
         let expiry = entry.expire_at();
         let db = self.dbs.get_mut(db)?;
         let old = match db.table.find_mut(hash, entry.key()) {
-            Some(place) => Some(std::mem::replace(place, entry)),
+            Some(place) => {
+                if self.use_clock.counts() {
+                    // The count is the key's, whatever it holds.
+                    entry.touch(place.used_at());
+                }
+                Some(std::mem::replace(place, entry))
+            }
             None => {
                 db.table.insert_new(hash, entry);
                 None
@@ -339,19 +353,18 @@ impl Keyspace {
     pub fn set_string(&mut self, db: usize, key: &[u8], value: &[u8], expire: Option<UnixMillis>) {
         let hash = self.arrive(db, key);
         self.before_write(db, hash);
-        let clock = self.use_clock;
         let Some(place) = self.dbs.get_mut(db) else { return };
         match place.table.find_mut(hash, key) {
             Some(entry) if entry.expire_at().is_none() && expire.is_none() => {
                 entry.set_string(value);
-                entry.touch(clock);
+                self.use_clock.stamp(hash, entry);
             }
             Some(_) => {
                 self.insert(db, Entry::new_string(key, value, expire));
             }
             None => {
                 let entry = Entry::new_string(key, value, expire);
-                entry.touch(clock);
+                entry.touch(self.use_clock.fresh());
                 place.table.insert_new(hash, entry);
                 if let Some(at) = expire {
                     place.expires += 1;
@@ -459,12 +472,13 @@ impl Keyspace {
         self.versions.fill(position);
     }
 
-    /// Puts in a key that was loaded; what was there before comes back.
-    pub fn load(&mut self, db: usize, entry: Entry) -> Option<Entry> {
+    /// Puts in a key that was loaded, with the stamp of its last use if that is known; what was there before comes back.
+    pub fn load(&mut self, db: usize, entry: Entry, used: Option<u32>) -> Option<Entry> {
         if let ValueRef::Hash(hash) = entry.value() {
             self.field_expiry |= hash.earliest_expire().is_some();
         }
-        self.insert(db, entry)
+        entry.touch(used.unwrap_or_else(|| self.use_clock.fresh()));
+        self.put(db, entry)
     }
 
     /// Makes room for `keys` further keys.

@@ -58,7 +58,9 @@ impl LoadSink for SnapshotSink<'_> {
                 Entry::new(key, crate::keyspace::Value::Stream(stream), expire)
             }
         };
-        if self.engine.ks.load(self.db, entry).is_some() && !self.replace {
+        let uses = &self.engine.ks.use_clock;
+        let used = uses.restored(attributes.idle_seconds, attributes.frequency);
+        if self.engine.ks.load(self.db, entry, used).is_some() && !self.replace {
             return Err(Refusal::DuplicateKey);
         }
         self.keys += 1;

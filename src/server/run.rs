@@ -130,7 +130,7 @@ async fn expire(shared: Arc<Shared>) {
 
 fn expire_once(shared: &Shared) -> bool {
     let mut engine = shared.lock();
-    let more = engine.expire_cycle();
+    let more = engine.expire_cycle() | engine.evict_cycle();
     shared.unlock(engine);
     shared.log_signal_if_pending();
     more

@@ -190,11 +190,14 @@ impl Shared {
 
     /// Takes the lock.
     pub fn lock(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock()
+        let mut engine = self.engine.lock();
+        engine.mark_memory();
+        engine
     }
 
     /// Lets go of the lock after delivering the mail that execution left.
     pub fn unlock(&self, mut engine: MutexGuard<'_, Engine>) {
+        engine.follow_memory();
         if engine.settings_changed {
             self.refresh_settings(&mut engine);
         }

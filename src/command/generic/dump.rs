@@ -143,7 +143,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ctx.reply.ok();
         return Ok(());
     }
-    put(ctx, entry, options.idle_s);
+    put(ctx, entry, &options);
     let mut digits = itoa::Buffer::new();
     match expire {
         None => ctx.effect(&[b"RESTORE", key, b"0", bytes, b"REPLACE"]),
@@ -157,15 +157,16 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-fn put(ctx: &mut Ctx, entry: Entry, idle_s: Option<i64>) {
-    let clock = ctx.ks.use_clock;
+fn put(ctx: &mut Ctx, entry: Entry, options: &Options) {
     let key = entry.key().to_vec();
     if ctx.ks.insert(ctx.db, entry).is_none() {
         ctx.ks.effects.event(ctx.db, event::NEW, "new", &key);
     }
-    if let Some(idle) = idle_s.and_then(|idle| u32::try_from(idle).ok())
+    let idle_s = options.idle_s.map(i64::unsigned_abs);
+    let frequency = options.frequency.and_then(|frequency| u8::try_from(frequency).ok());
+    if let Some(used) = ctx.ks.use_clock.restored(idle_s, frequency)
         && let Some(entry) = ctx.ks.peek(ctx.db, &key)
     {
-        entry.touch(clock.wrapping_sub(idle) & super::object::USE_CLOCK_MASK);
+        entry.touch(used);
     }
 }

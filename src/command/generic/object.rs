@@ -67,15 +67,19 @@ const FREQ: Command = Command {
 };
 
 fn freq(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    if !ctx.ks.contains(ctx.db, args.at(2)) {
+    let Some(used) = ctx.ks.peek(ctx.db, args.at(2)).map(Entry::used_at) else {
         ctx.reply.null();
         return Ok(());
+    };
+    if !ctx.ks.use_clock.counts() {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+             note that when switching between policies at runtime LRU and LFU data will take some \
+             time to adjust.",
+        ));
     }
-    Err(CommandError::text(
-        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
-         that when switching between policies at runtime LRU and LFU data will take some time to \
-         adjust.",
-    ))
+    ctx.reply.int(i64::from(ctx.ks.use_clock.frequency(used)));
+    Ok(())
 }
 
 const IDLETIME: Command = Command {
@@ -85,15 +89,18 @@ const IDLETIME: Command = Command {
     ..SUBCOMMAND
 };
 
-/// The use clock counts seconds in 24 bits.
-pub(super) const USE_CLOCK_MASK: u32 = 0xFF_FFFF;
-
 fn idletime(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let clock = ctx.ks.use_clock;
-    match ctx.ks.peek(ctx.db, args.at(2)).map(Entry::used_at) {
-        None => ctx.reply.null(),
-        Some(used) => ctx.reply.int(i64::from(clock.wrapping_sub(used) & USE_CLOCK_MASK)),
+    let Some(used) = ctx.ks.peek(ctx.db, args.at(2)).map(Entry::used_at) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    if ctx.ks.use_clock.counts() {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
     }
+    ctx.reply.int((ctx.ks.use_clock.idle_ms(used) / 1000).cast_signed());
     Ok(())
 }
 

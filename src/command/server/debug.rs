@@ -85,9 +85,16 @@ fn reload(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
 }
 
 fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let now = ctx.ks.use_clock;
+    let clock = ctx.ks.use_clock.clone();
     let entry = ctx.ks.peek(ctx.db, args.at(2)).ok_or(CommandError::NoSuchKey)?;
-    let idle = now.saturating_sub(entry.used_at());
+    let used = entry.used_at();
+    let (lru, idle) = if clock.counts() {
+        (used & 0xFF_FFFF, 0)
+    } else {
+        let idle = clock.idle_ms(used) / 1000;
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        (clock.redis_seconds().wrapping_sub(idle) & 0xFF_FFFF, idle)
+    };
     let length = {
         let mut payload = Vec::new();
         with_view(entry.value(), |view| dump::dump(&mut payload, view));
@@ -95,10 +102,9 @@ fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
         payload.len().saturating_sub(11)
     };
     let text = format!(
-        "Value at:0x{:x} refcount:1 encoding:{} serializedlength:{length} lru:{} lru_seconds_idle:{idle}",
+        "Value at:0x{:x} refcount:1 encoding:{} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}",
         std::ptr::from_ref::<Entry>(entry).addr(),
         entry.encoding_name(),
-        entry.used_at(),
     );
     ctx.reply.simple(&text);
     Ok(())

@@ -4,6 +4,7 @@ pub mod config;
 pub mod debug;
 pub mod flush;
 pub mod info;
+pub mod latency;
 pub mod memory;
 pub mod monitor;
 pub mod save;
@@ -21,6 +22,7 @@ pub const COMMANDS: &[Command] = &[
     flush::FLUSHDB,
     info::INFO,
     save::LASTSAVE,
+    latency::LATENCY,
     info::LOLWUT,
     memory::MEMORY,
     monitor::MONITOR,

@@ -38,6 +38,14 @@ impl<'a, E: Slot, M: SegmentMeta> SegmentRef<'a, E, M> {
         self.segment.entries().filter(move |entry| whole || entry.hash() >= position)
     }
 
+    /// All entries of the segment, from its `start`-th slot on and around its end, for samples.
+    pub fn entries_from(&self, start: usize) -> impl Iterator<Item = &'a E> + use<'a, E, M> {
+        let segment = self.segment;
+        let slots = segment.bucket_count() * SLOTS;
+        let first = start.checked_rem(slots).unwrap_or(0);
+        (first..slots).chain(0..first).filter_map(move |slot| segment.nth_slot(slot))
+    }
+
     /// The metadata of the segment.
     pub fn meta(&self) -> &'a M {
         &self.segment.meta

@@ -1,0 +1,248 @@
+//! Keeping memory below its limits: keys go before a command that would need more (`maxmemory`), clients
+//! that hold too much are closed (`maxmemory-clients`).
+//!
+//! `used_memory` is what the allocator has handed out. The cron counts it exactly; in between, whoever
+//! holds the engine's lock follows it by the allocator's counters of its own thread, which cost nothing
+//! to read and see every byte that commands allocate and free under the lock. What other threads do
+//! meanwhile (buffers of connections, the reclaim thread) is known a tenth of a second later.
+//!
+//! Evictions are a unit of their own, in the log before the command they make room for. Their time is
+//! bounded (`maxmemory-eviction-tenacity`): when it is over, the command runs, and the rest goes before
+//! the next one or in the cron. While loading nothing is evicted and nothing refused, so that a limit
+//! never keeps a server from starting.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::command::server::latency::event;
+use crate::command::state::ServerState;
+use crate::config::MaxmemoryPolicy;
+use crate::keyspace::Entry;
+use crate::keyspace::evict::{Evicted, EvictionOrder, Spare};
+use crate::session::{ClientId, Mail};
+
+/// Keys that go between two looks at the time.
+const KEYS_PER_LOOK: usize = 16;
+/// Freed on another thread from this size on, if that is wished.
+const LARGE_BYTES: usize = 64 * 1024;
+
+impl ServerState {
+    /// Bytes in use beyond `maxmemory`: 0 without a limit. Records that wait to be written and the
+    /// copies of a running snapshot do not count, or one write's log would evict the next one's key.
+    pub fn excess_memory(&self) -> u64 {
+        let limit = self.config.maxmemory;
+        if limit == 0 {
+            return 0;
+        }
+        self.used_memory.saturating_sub(self.uncounted_memory()).saturating_sub(limit)
+    }
+
+    /// Memory that does not count against `maxmemory`.
+    pub fn uncounted_memory(&self) -> u64 {
+        let persistence = &self.persistence;
+        persistence.appended.saturating_sub(persistence.written) + persistence.snapshot_bytes
+    }
+
+    /// Whether memory is above `maxmemory`.
+    pub fn over_limit(&self) -> bool {
+        self.excess_memory() > 0
+    }
+}
+
+impl Engine {
+    /// The lock was taken by this thread: from here on its allocations are followed.
+    pub fn mark_memory(&mut self) {
+        self.memory_mark = crate::memory::thread_balance();
+    }
+
+    /// Adds to `used_memory` what this thread has allocated and freed since the last look.
+    pub fn follow_memory(&mut self) {
+        let balance = crate::memory::thread_balance();
+        let grown = balance.wrapping_sub(self.memory_mark);
+        self.memory_mark = balance;
+        let server = &mut self.server;
+        server.used_memory = server.used_memory.saturating_add_signed(grown);
+        server.used_memory_peak = server.used_memory_peak.max(server.used_memory);
+    }
+
+    /// Asks the allocator how much is in use.
+    pub fn sample_memory(&mut self) {
+        let used = crate::memory::allocated_bytes();
+        self.memory_mark = crate::memory::thread_balance();
+        let server = &mut self.server;
+        server.used_memory = used;
+        server.used_memory_peak = server.used_memory_peak.max(used);
+        if server.memory_at_start == 0 {
+            server.memory_at_start = used;
+            server.memory_overhead = used;
+        }
+    }
+
+    /// Before a command: evicts while memory is above its limit, and notes whether that was in vain.
+    #[inline]
+    pub(super) fn free_memory(&mut self) {
+        if self.server.config.maxmemory == 0 {
+            self.server.eviction.out_of_memory = false;
+            return;
+        }
+        self.follow_memory();
+        self.evict_if_over();
+    }
+
+    /// Whether memory is above `maxmemory` and nothing may go, as it was before the running command.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.server.eviction.out_of_memory
+    }
+
+    /// More of the same in the cron, when a command's time was not enough. True when there is more to do.
+    pub fn evict_cycle(&mut self) -> bool {
+        if self.server.eviction.over_limit_since.is_none() {
+            return false;
+        }
+        self.begin_batch();
+        self.evict_if_over();
+        self.server.eviction.over_limit_since.is_some() && !self.server.eviction.out_of_memory
+    }
+
+    fn evict_if_over(&mut self) {
+        self.server.eviction.out_of_memory = false;
+        if self.server.loading.is_some() {
+            return;
+        }
+        if self.server.over_limit() {
+            self.evict();
+        } else if let Some(since) = self.server.eviction.over_limit_since.take() {
+            self.server.eviction.over_limit += self.monotonic().saturating_sub(since);
+        }
+    }
+
+    #[cold]
+    fn evict(&mut self) {
+        let now = self.monotonic();
+        self.server.eviction.over_limit_since.get_or_insert(now);
+        let Some(order) = order(&self.server) else {
+            self.server.eviction.out_of_memory = true;
+            return;
+        };
+        let need = self.ks.need;
+        self.ks.effects.clear();
+        let begin = self.clock.monotonic();
+        let limit = time_limit(self.server.config.maxmemory_eviction_tenacity);
+        let mut tries = 0;
+        while self.server.over_limit() {
+            match self.ks.evict_one(order, &mut self.rng) {
+                Evicted::Entry(entry) => {
+                    self.server.stats.evicted_keys += 1;
+                    self.drop_evicted(entry);
+                }
+                Evicted::Searching => {}
+                Evicted::Nothing => {
+                    self.server.eviction.out_of_memory = true;
+                    break;
+                }
+            }
+            tries += 1;
+            if tries % KEYS_PER_LOOK == 0 && self.clock.monotonic().saturating_sub(begin) > limit {
+                break;
+            }
+        }
+        self.commit(ClientId(0));
+        // The command that comes now waits for its own keys only; a reader of an evicted one is held
+        // by its position, as after any write.
+        self.ks.need = need;
+        self.follow_memory();
+        if !self.server.over_limit() {
+            self.server.eviction.over_limit_since = None;
+        }
+        let took = self.clock.monotonic().saturating_sub(begin);
+        self.note_latency(event::EVICTION_CYCLE, took);
+    }
+
+    fn drop_evicted(&mut self, entry: Entry) {
+        if self.server.config.lazyfree_lazy_eviction {
+            let bytes = entry.memory_bytes();
+            if bytes >= LARGE_BYTES {
+                // Counted as gone, or more would be evicted until it is.
+                self.server.used_memory = self.server.used_memory.saturating_sub(bytes as u64);
+                self.server.garbage.push(Box::new(entry));
+                return self.follow_memory();
+            }
+        }
+        drop(entry);
+        self.follow_memory();
+    }
+
+    /// Closes the clients that hold most until all together are below `maxmemory-clients`.
+    pub fn evict_clients(&mut self) {
+        let config = &self.server.config;
+        let limit = config.maxmemory_clients.of(config.maxmemory);
+        if limit == 0 {
+            return;
+        }
+        // Those that are being closed already count no more.
+        let open = || self.sessions.iter().filter(|client| !client.flags.close_after_reply);
+        let mut used = open().map(|client| client.memory_bytes() as u64).sum::<u64>();
+        if used <= limit {
+            return;
+        }
+        let candidates = open().filter(|client| !client.flags.no_evict && !client.flags.internal);
+        let mut clients: Vec<(usize, ClientId)> =
+            candidates.map(|client| (client.memory_bytes(), client.id)).collect();
+        clients.sort_unstable_by(|a, b| b.cmp(a));
+        for (bytes, to) in clients {
+            if used <= limit {
+                break;
+            }
+            used = used.saturating_sub(bytes as u64);
+            self.server.stats.evicted_clients += 1;
+            self.logger.notice(format!("Evicting client: id={} tot-mem={bytes}", to.0));
+            if let Some(client) = self.sessions.client_mut(to) {
+                client.flags.close_after_reply = true;
+            }
+            self.sessions.outgoing.push(Mail::Close { to, flush: false });
+        }
+    }
+}
+
+/// What the policy says; `None` when nothing may go.
+fn order(server: &ServerState) -> Option<EvictionOrder> {
+    use MaxmemoryPolicy::*;
+    let config = &server.config;
+    let (spare, volatile_only) = match config.maxmemory_policy {
+        Noeviction => return None,
+        AllkeysLru | AllkeysLfu => (Spare::ByUse, false),
+        AllkeysRandom => (Spare::ByChance, false),
+        VolatileLru | VolatileLfu => (Spare::ByUse, true),
+        VolatileRandom => (Spare::ByChance, true),
+        VolatileTtl => (Spare::ByExpiry, true),
+    };
+    let samples = config.maxmemory_samples as usize;
+    Some(EvictionOrder { spare, volatile_only, samples })
+}
+
+/// How long evictions may take before one command: 50 us for each step up to 10, then 15 % more for each,
+/// and as long as it takes at 100.
+fn time_limit(tenacity: u32) -> Duration {
+    match tenacity {
+        0..=10 => Duration::from_micros(50 * u64::from(tenacity)),
+        11..=99 => {
+            let more = 1.15f64.powi(i32::try_from(tenacity).unwrap_or(99) - 10);
+            Duration::from_secs_f64(500e-6 * more)
+        }
+        _ => Duration::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenacity_grows_from_nothing_to_for_ever() {
+        assert_eq!(time_limit(0), Duration::ZERO);
+        assert_eq!(time_limit(10), Duration::from_micros(500));
+        assert!(time_limit(11) > time_limit(10));
+        assert!((1.9..2.1).contains(&(time_limit(20).as_secs_f64() * 1e3 - 0.0)));
+        assert_eq!(time_limit(100), Duration::MAX);
+    }
+}
