@@ -19,6 +19,7 @@
 pub mod commands;
 pub mod file;
 pub mod keys;
+mod listeners;
 pub mod log;
 pub mod password;
 pub mod permit;
@@ -30,6 +31,7 @@ pub mod user;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use listeners::disconnect_listeners;
 pub use permit::{Context, Denied, Reason};
 pub use user::{RuleError, User};
 

@@ -108,7 +108,7 @@ impl Refusal {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Auth | Reason::Channel => {
-                "no permission to access one of the channels used as argument to the command"
+                "no permission to access one of the channels used as arguments"
             }
         };
         CommandError::owned(format!(

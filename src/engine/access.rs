@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::acl::user::join_selectors;
-use crate::acl::{User, file};
+use crate::acl::{User, disconnect_listeners, file};
 use crate::config::{AclPubsubDefault, UserLine};
 use crate::disk::durable;
 use crate::session::ClientId;
@@ -82,8 +82,13 @@ impl Engine {
     /// who listens to channels that are no longer allowed.
     pub(super) fn acl_load(&mut self, asked_by: ClientId) -> Result<bool, String> {
         let users = self.read_acl_file().map_err(|error| format!("ERR {error}"))?;
-        let (gone, _) = self.server.acl.replace_all(users);
+        let (gone, former) = self.server.acl.replace_all(users);
         self.sessions.disconnect_users(&gone, asked_by);
+        for (id, old) in &former {
+            if let Some(new) = self.server.acl.user(*id) {
+                disconnect_listeners(&mut self.sessions, *id, (old, new), asked_by);
+            }
+        }
         Ok(true)
     }
 

@@ -165,16 +165,24 @@ impl Sessions {
     /// Takes these users from their connections and closes those; the one that asked for it gets its
     /// reply first.
     pub fn disconnect_users(&mut self, users: &[UserId], asked_by: ClientId) {
-        for (id, client) in &mut self.clients {
-            if !client.user.as_ref().is_some_and(|user| users.contains(&user.id)) {
-                continue;
+        let of =
+            |client: &Client| client.user.as_ref().is_some_and(|user| users.contains(&user.id));
+        let victims: Vec<ClientId> =
+            self.iter().filter(|client| of(client)).map(|client| client.id).collect();
+        for id in victims {
+            if let Some(client) = self.client_mut(id) {
+                client.user = None;
             }
-            client.user = None;
-            if *id == asked_by {
-                client.flags.close_after_reply = true;
-            } else {
-                self.outgoing.push(Mail::Close { to: *id, flush: false });
-            }
+            self.disconnect(id, asked_by);
+        }
+    }
+
+    /// Closes a connection; the one that asked for it gets its reply first.
+    pub fn disconnect(&mut self, id: ClientId, asked_by: ClientId) {
+        if id != asked_by {
+            self.outgoing.push(Mail::Close { to: id, flush: false });
+        } else if let Some(client) = self.client_mut(id) {
+            client.flags.close_after_reply = true;
         }
     }
 

@@ -1,9 +1,9 @@
 //! ACL SETUSER, GETUSER, DELUSER, LIST, USERS, WHOAMI.
 
 use super::super::{Args, CommandError, CommandResult, Ctx};
-use crate::acl::User;
 use crate::acl::selector::{Selector, has_spaces};
 use crate::acl::user::join_selectors;
+use crate::acl::{User, disconnect_listeners};
 use crate::config::AclPubsubDefault;
 use crate::resp::Reply;
 
@@ -30,7 +30,11 @@ pub(super) fn set(ctx: &mut Ctx, args: &Args) -> CommandResult {
             ))
         })?;
     }
-    ctx.server.acl.put(user);
+    if let (Some(former), Some(handle)) =
+        (ctx.server.acl.put(user.clone()), ctx.server.acl.handle(name))
+    {
+        disconnect_listeners(ctx.sessions, handle.id, (&former, &user), ctx.client);
+    }
     ctx.reply.ok();
     Ok(())
 }

@@ -90,7 +90,7 @@ pub(super) fn holds_secret(args: &Args, at: usize) -> bool {
         return at > 2 && (args.is(at - 1, "AUTH") || args.is(at - 2, "AUTH"));
     }
     if args.is(0, "ACL") {
-        return at > 1 && args.is(1, "SETUSER");
+        return at > 1 && ["SETUSER", "GETUSER", "DELUSER"].iter().any(|sub| args.is(1, sub));
     }
     let value = at > 2 && at % 2 == 1;
     value && args.is(0, "CONFIG") && args.is(1, "SET") && is_secret(args.at(at - 1))
