@@ -66,6 +66,7 @@ impl Pair {
             ("zset-max-listpack-entries", 128, 4),
             ("zset-max-listpack-value", 64, 16),
             ("list-max-listpack-size", -2, 4),
+            ("stream-node-max-entries", 100, 4),
         ];
         let open = |server: &Server| -> io::Result<[Client; 3]> {
             let mut clients = [(); 3].map(|()| server.client());
@@ -314,6 +315,10 @@ fn shape(reply: &Reply) -> String {
         Reply::Bulk(_) => "string".into(),
         Reply::Array(items) => format!("[{}]", items.iter().map(shape).collect::<String>()),
         Reply::Set(items) => format!("~[{}]", items.iter().map(shape).collect::<String>()),
+        Reply::Map(pairs) => {
+            let pair = |(key, value): &(Reply, Reply)| format!("{key} => {}, ", shape(value));
+            format!("{{{}}}", pairs.iter().map(pair).collect::<String>())
+        }
         other => other.to_string(),
     }
 }

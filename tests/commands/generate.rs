@@ -187,7 +187,7 @@ fn damage(args: &mut Vec<Vec<u8>>, rng: &mut Rng) {
 }
 
 fn key(kind: char, rng: &mut Rng) -> Vec<u8> {
-    const KINDS: [char; 6] = ['s', 'h', 'l', 't', 'z', 'k'];
+    const KINDS: [char; 7] = ['s', 'h', 'l', 't', 'z', 'k', 'x'];
     let kind = match rng.below(100) {
         _ if kind == 'k' => *rng.pick(&KINDS),
         _ if kind == 'y' || kind == 'p' => kind,
@@ -245,6 +245,11 @@ fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
             3..6 => format!("({}", rng.below(6)),
             _ => (rng.below(8) as i64 - 1).to_string(),
         },
+        "id" | "newid" | "idbound" | "readid" | "groupid" | "threshold" => stream_id(kind, rng),
+        "group" => format!("g{}", rng.below(3)),
+        "consumer" => format!("c{}", rng.below(3)),
+        // Nothing that a millisecond more or less decides.
+        "idle" => pick(rng, &["0", "0", "0", "0", "100000000", "-1", "x"]),
         "lex" => match rng.below(10) {
             0 => "-".into(),
             1 => "+".into(),
@@ -255,6 +260,28 @@ fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
         _ => panic!("no such argument in forms.grammar: @{kind}"),
     }
     .into_bytes()
+}
+
+/// Ids mostly of one millisecond, so that new ones are mostly greater than old ones.
+fn stream_id(kind: &str, rng: &mut Rng) -> String {
+    let usual = format!("9-{}", rng.below(40));
+    let any = match rng.below(20) {
+        0 => pick(rng, &["x", "", "-", "+", "9-", "0-0", "18446744073709551615-0", "9-x"]),
+        1..4 => rng.below(12).to_string(),
+        4 => format!("{}-{}", rng.below(300), rng.below(3)),
+        _ => usual,
+    };
+    match (kind, rng.below(20)) {
+        ("newid", 0..13) => "9-*".into(),
+        ("newid", 13..15) => format!("{}-*", rng.below(14)),
+        ("idbound", 0..3) => pick(rng, &["-", "+"]),
+        ("idbound", 3..6) => format!("({any}"),
+        ("readid", 0..3) => pick(rng, &["$", "+", ">"]),
+        ("groupid", 0..4) => "$".into(),
+        ("groupid", 4..9) => "0".into(),
+        ("threshold", 0..10) => rng.below(12).to_string(),
+        _ => any,
+    }
 }
 
 fn pick(rng: &mut Rng, choices: &[&str]) -> String {

@@ -11,7 +11,7 @@ use super::reply::{Reply, escape};
 /// What the dump tells beside the values.
 #[derive(Clone, Copy)]
 pub(crate) struct Detail {
-    /// Times of expiry to the millisecond, or only whether there is one.
+    /// Times of expiry to the millisecond, or only whether there is one; times of delivery or none.
     pub(crate) expiry_times: bool,
     /// OBJECT ENCODING and DEBUG DIGEST-VALUE of every key.
     pub(crate) internals: bool,
@@ -106,7 +106,7 @@ fn dump_chunk(
             Some(time) if time > 0 => text.push_str(" expires"),
             _ => {}
         }
-        text.push_str(&value_text(kind, &replies[1], &replies[2]));
+        text.push_str(&value_text(kind, &replies[1], &replies[2], detail));
         if kind == "hash" {
             text.push_str(&field_expiries(client, key, detail, &replies[1])?);
         }
@@ -137,7 +137,7 @@ fn extra_request(kind: &str) -> &'static [&'static str] {
     }
 }
 
-fn value_text(kind: &str, value: &Reply, extra: &Reply) -> String {
+fn value_text(kind: &str, value: &Reply, extra: &Reply, detail: Detail) -> String {
     match kind {
         "set" => {
             let mut members: Vec<&Reply> = value.items().iter().collect();
@@ -149,14 +149,14 @@ fn value_text(kind: &str, value: &Reply, extra: &Reply) -> String {
             pairs.sort();
             pairs.iter().map(|pair| format!(" {}={}", pair[0], pair[pair.len() - 1])).collect()
         }
-        "stream" => format!(" {value}{}", stream_text(extra)),
+        "stream" => format!(" {value}{}", stream_text(extra, detail)),
         _ => format!(" {value}"),
     }
 }
 
 /// The lasting part of XINFO STREAM FULL: not how the server stores it, and not when a consumer
 /// was last seen, which a restart may round.
-fn stream_text(info: &Reply) -> String {
+fn stream_text(info: &Reply, detail: Detail) -> String {
     const LEFT_OUT: [&str; 7] = [
         "radix-tree-keys",
         "radix-tree-nodes",
@@ -174,12 +174,20 @@ fn stream_text(info: &Reply) -> String {
         }
         let value = &pair[pair.len() - 1];
         let nested = value.items();
+        if name == "pending" && !detail.expiry_times {
+            // Two servers deliver at different times: the last but one is left out.
+            for entry in nested.iter().map(Reply::items) {
+                let (first, last) = (&entry[..entry.len() - 2], &entry[entry.len() - 1]);
+                text.push_str(&format!(" pending {first:?} {last}"));
+            }
+            continue;
+        }
         if !nested.is_empty() && nested.iter().all(|item| !item.items().is_empty()) {
             let inner: String = nested
                 .iter()
                 .map(|item| match item.items()[0] {
                     // A group or a consumer is a list of names and values; the rest are entries.
-                    Reply::Bulk(ref word) if word == b"name" => stream_text(item),
+                    Reply::Bulk(ref word) if word == b"name" => stream_text(item, detail),
                     _ => item.to_string(),
                 })
                 .collect();

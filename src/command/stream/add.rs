@@ -1,5 +1,6 @@
 //! XADD and XSETID: new entries, and the counters that new entries go on from.
 
+use super::group;
 use super::id::{self, NewId};
 use super::reply_id;
 use super::trim::{TrimOptions, Trimmed};
@@ -230,7 +231,7 @@ fn xsetid(ctx: &mut Ctx, args: &Args) -> CommandResult {
         "ERR The entries_added specified in XSETID is smaller than the target stream length"
     } else {
         stream.set_counters(id, added, deleted);
-        ctx.changed(key, event::STREAM, "xsetid");
+        group::changed(ctx, key, "xsetid");
         ctx.reply.ok();
         return Ok(());
     };

@@ -170,7 +170,7 @@ fn create(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-/// A group changed: an event, but nothing that WATCH looks at.
+/// A group or a counter changed: an event, but nothing that WATCH looks at.
 pub(super) fn changed(ctx: &mut Ctx, key: &[u8], event: &'static str) {
     ctx.ks.changed_quietly(ctx.db, key);
     ctx.ks.effects.event(ctx.db, event::STREAM, event, key);
