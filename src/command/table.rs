@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::{Command, CommandError};
+use super::{Command, CommandError, Flags};
 use crate::resp::Args;
 
 /// The lists of all families. A new family file is added here and nowhere else.
@@ -27,6 +27,28 @@ const FAMILIES: &[&[Command]] = &[
     super::zset::COMMANDS,
 ];
 
+/// Commands that may write and whose lookups are reads all the same: they tell what they found, or compute
+/// from other keys. What the others look up is no hit and no miss.
+const WRITES_THAT_READ: &[&str] = &[
+    "BITOP",
+    "COPY",
+    "GEORADIUS",
+    "GEORADIUSBYMEMBER",
+    "GEOSEARCHSTORE",
+    "GETDEL",
+    "GETEX",
+    "GETSET",
+    "SDIFFSTORE",
+    "SINTERSTORE",
+    "SORT",
+    "SUNIONSTORE",
+    "XREADGROUP",
+    "ZDIFFSTORE",
+    "ZINTERSTORE",
+    "ZRANGESTORE",
+    "ZUNIONSTORE",
+];
+
 /// Longest name that is looked up; longer ones cannot be commands.
 const NAME_BYTES_MAX: usize = 32;
 
@@ -40,6 +62,8 @@ pub struct Row {
     pub full_name: String,
     /// Place in the table: slot of its statistics.
     pub index: usize,
+    /// Whether its lookups count as hits and misses.
+    pub counts_reads: bool,
     subcommands: HashMap<&'static [u8], usize, ahash::RandomState>,
 }
 
@@ -87,7 +111,9 @@ impl CommandTable {
             None => command.name.to_lowercase(),
         };
         let subcommands = HashMap::default();
-        self.rows.push(Row { command, container, full_name, index, subcommands });
+        let counts_reads =
+            !command.flags.has(Flags::WRITE) || WRITES_THAT_READ.contains(&command.name);
+        self.rows.push(Row { command, container, full_name, index, counts_reads, subcommands });
         index
     }
 
@@ -178,7 +204,7 @@ fn unknown_subcommand(row: &Row, word: &[u8]) -> CommandError {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::{Flags, Handler, Propagate};
+    use super::super::{Handler, Propagate};
     use super::*;
 
     #[test]

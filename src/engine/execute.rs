@@ -165,6 +165,7 @@ impl Engine {
             }
             None => (0, false, false),
         };
+        self.ks.counts_reads = row.counts_reads;
         self.ks.no_touch = no_touch && command.name != "TOUCH";
         let mut ctx = Ctx {
             db,
@@ -280,12 +281,11 @@ impl Engine {
 
     /// Forgets a transaction and what it watched.
     fn end_transaction(&mut self, id: ClientId) {
-        if let Some(client) = self.sessions.client_mut(id)
-            && client.transaction.take().is_some()
-        {
+        if let Some(client) = self.sessions.client_mut(id) {
+            client.transaction = None;
             client.watch_broken = false;
-            self.sessions.unwatch(id);
         }
+        self.sessions.unwatch(id);
     }
 
     pub(super) fn count_error(&mut self, error: &CommandError) {

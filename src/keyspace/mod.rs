@@ -112,6 +112,8 @@ pub struct Keyspace {
     pool: evict::Pool,
     /// Set for CLIENT NO-TOUCH: lookups leave the use clock of entries alone.
     pub no_touch: bool,
+    /// Whether lookups are hits and misses: not those of a command that looks only where to write.
+    pub counts_reads: bool,
     snapshot: Option<snapshot::Running>,
     snapshots_started: u64,
     /// A hash field was given an expiry since the start.
@@ -184,6 +186,7 @@ impl Keyspace {
             use_clock: lru::UseClock::default(),
             pool: evict::Pool::default(),
             no_touch: false,
+            counts_reads: true,
             snapshot: None,
             snapshots_started: 0,
             field_expiry: false,
@@ -216,15 +219,16 @@ impl Keyspace {
         let found = self.dbs.get(db)?.table.find(hash, key);
         match found {
             Some(entry) => {
-                self.stats.hits += 1;
+                self.stats.hits += u64::from(self.counts_reads);
                 if !self.no_touch {
                     self.use_clock.stamp(hash, entry);
                 }
             }
-            None => {
+            None if self.counts_reads => {
                 self.stats.misses += 1;
                 self.effects.event(db, event::KEY_MISS, "keymiss", key);
             }
+            None => {}
         }
         found
     }

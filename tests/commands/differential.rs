@@ -323,7 +323,7 @@ fn shape(reply: &Reply) -> String {
     }
 }
 
-fn round(forms: &[Form], seed: u64, count: usize) -> Vec<Command> {
+pub(crate) fn round(forms: &[Form], seed: u64, count: usize) -> Vec<Command> {
     let mut rng = Rng::new(seed);
     (0..count).map(|_| command(forms, &mut rng)).collect()
 }
@@ -343,7 +343,7 @@ fn report(pair: &Pair, seed: u64, commands: Vec<Command>) -> String {
 }
 
 /// An argument as a transcript has it.
-fn quoted(arg: &[u8]) -> String {
+pub(crate) fn quoted(arg: &[u8]) -> String {
     let plain = !arg.is_empty() && arg.iter().all(|byte| (0x21..0x7f).contains(byte));
     if plain && !arg.contains(&b'"') && !arg.contains(&b'\\') && !arg.contains(&b'{') {
         return escape(arg);

@@ -5,7 +5,8 @@
 //! transcript against a real redis-server, so that the transcripts themselves are known to be
 //! right. `TRANSCRIPT=strings` picks one, `BLESS=1` writes missing replies.
 //!
-//! `differential.rs` then compares us with the real server on random commands.
+//! `differential.rs` then compares us with the real server on random commands, `notify.rs` the
+//! keyspace events that transcripts and random commands cause.
 
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
@@ -17,6 +18,7 @@ mod support;
 mod bless;
 mod differential;
 mod generate;
+mod notify;
 mod pattern;
 mod runner;
 mod transcript;

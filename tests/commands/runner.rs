@@ -61,6 +61,16 @@ impl Expected {
 pub(crate) type Outcomes = Vec<Vec<Outcome>>;
 
 pub(crate) fn play(transcript: &Transcript, server: &Server, protocol: Protocol) -> Outcomes {
+    play_watched(transcript, server, protocol, |_| {})
+}
+
+/// Plays a transcript and calls `watch` after each step that was played.
+pub(crate) fn play_watched(
+    transcript: &Transcript,
+    server: &Server,
+    protocol: Protocol,
+    mut watch: impl FnMut(&Step),
+) -> Outcomes {
     let version = server_version(server);
     let mut player = Player { server, protocol, connections: HashMap::new(), kept: HashMap::new() };
     let mut outcomes = Outcomes::new();
@@ -76,6 +86,7 @@ pub(crate) fn play(transcript: &Transcript, server: &Server, protocol: Protocol)
         outcomes.push(player.step(step).unwrap_or_else(|why| {
             panic!("{}:{}: {why}", transcript.path.display(), step.line + 1)
         }));
+        watch(step);
     }
     outcomes
 }

@@ -219,6 +219,7 @@ fn run(ctx: &mut Ctx, args: &Args, read_only: bool) -> CommandResult {
     let last_bit = writes.map(|step| step.offset + u64::from(step.encoding.width) - 1).max();
     let Some(last_bit) = last_bit else {
         let mut buffer = itoa::Buffer::new();
+        ctx.ks.counts_reads = true;
         let string = ctx.ks.read_string(ctx.db, key)?;
         let bytes = string.map(|string| value::text(string, &mut buffer)).unwrap_or_default();
         ctx.reply.array(steps.len());
@@ -240,7 +241,9 @@ fn run(ctx: &mut Ctx, args: &Args, read_only: bool) -> CommandResult {
         changed
     })?;
     if changed || old_len.is_none_or(|old| old < len) {
-        ctx.changed(key, event::STRING, "setbit");
+        // A string that only grew because of steps that failed is no event, but must be logged.
+        let heard = results.iter().any(Option::is_some);
+        ctx.changed(key, if heard { event::STRING } else { 0 }, "setbit");
     }
     ctx.reply.array(results.len());
     for result in results {

@@ -143,6 +143,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ctx.reply.ok();
         return Ok(());
     }
+    ctx.ks.remove(ctx.db, key);
     put(ctx, entry, &options);
     let mut digits = itoa::Buffer::new();
     match expire {

@@ -203,15 +203,32 @@ fn hsetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         && at <= ctx.now
         && ctx.origin != Origin::Log
     {
-        let Some(hash) = ctx.ks.write::<Hash>(ctx.db, key)? else { return Ok(()) };
-        let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
-        record_removal(ctx, key, &removed);
-        if !removed.is_empty() {
-            fields_removed(ctx, key);
-        }
-        return Ok(());
+        return store_expired(ctx, key, &request);
     }
     store(ctx, key, &request)
+}
+
+/// What is set with a time that is over is gone at once: only listeners hear that it was ever there.
+fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResult {
+    let hear = |ctx: &mut Ctx, class, name| ctx.ks.effects.event(ctx.db, class, name, key);
+    let there = ctx.ks.contains(ctx.db, key);
+    if !there {
+        hear(ctx, event::NEW, "new");
+    }
+    hear(ctx, event::HASH, "hset");
+    let Some(hash) = ctx.ks.write::<Hash>(ctx.db, key)? else {
+        hear(ctx, event::HASH, "hdel");
+        hear(ctx, event::GENERIC, "del");
+        return Ok(());
+    };
+    let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
+    record_removal(ctx, key, &removed);
+    if removed.is_empty() {
+        hear(ctx, event::HASH, "hdel");
+    } else {
+        fields_removed(ctx, key);
+    }
+    Ok(())
 }
 
 /// Sets the fields and their times.

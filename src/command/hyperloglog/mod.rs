@@ -180,6 +180,7 @@ fn pfmerge(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
     let mut values: Values = [0; REGISTERS];
     let mut dense = false;
+    ctx.ks.counts_reads = true;
     for source in args.iter().skip(1) {
         // The target counts too; a missing key adds nothing.
         if let Some(entry) = ctx.ks.lookup(ctx.db, source) {
@@ -188,6 +189,7 @@ fn pfmerge(ctx: &mut Ctx, args: &Args) -> CommandResult {
             registers::merge_into(&mut values, bytes)?;
         }
     }
+    ctx.ks.counts_reads = false;
     let mut bytes = load(ctx, key)?.unwrap_or_else(registers::empty);
     if dense {
         bytes = registers::dense_from(&bytes, &values);

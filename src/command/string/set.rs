@@ -78,9 +78,13 @@ fn set_if(
 ) -> Result<bool, CommandError> {
     let condition = options.condition;
     let holds = if options.returns_old {
+        // This lookup is a read; the others of SET only look where to write.
+        ctx.ks.counts_reads = true;
         let old = ctx.ks.read_string(ctx.db, key)?;
         value::reply(ctx.reply, old);
-        condition.holds(old)
+        let holds = condition.holds(old);
+        ctx.ks.counts_reads = false;
+        holds
     } else if condition == Condition::Always {
         true
     } else {
