@@ -16,6 +16,7 @@ mod interpreter;
 mod json;
 pub mod library;
 mod msgpack;
+mod printf;
 mod raise;
 mod random;
 mod register;

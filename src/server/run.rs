@@ -17,6 +17,9 @@ use crate::resp::Reply;
 
 /// Between two looks at the keyspace for expired keys, when there was nothing left to do.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// Stack of a reactor: scripts run on it, and what they make may be nested 2,000 levels deep. Only
+/// what is used is ever backed by memory.
+const REACTOR_STACK_BYTES: usize = 16 << 20;
 
 /// A running server.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub fn start(
         let shared = Arc::clone(shared);
         let spawned = std::thread::Builder::new()
             .name(format!("reactor-{index}"))
+            .stack_size(REACTOR_STACK_BYTES)
             .spawn(move || run_reactor(index, &shared, listeners, keepalive_s))?;
         threads.push(spawned);
     }
