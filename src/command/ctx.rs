@@ -118,6 +118,8 @@ pub enum Task {
     DebugReload { flush: bool, save: bool },
     /// DEBUG LOADAOF
     DebugLoadLog,
+    /// DEBUG LOG
+    DebugLog(String),
     /// DEBUG SLEEP
     DebugSleep(Duration),
     /// WAITAOF numlocal numreplicas timeout

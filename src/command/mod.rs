@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod args_tree;
 pub mod bitmap;
+pub mod cluster;
 pub mod connection;
 pub mod ctx;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod introspect;
 pub mod keyspec;
 pub mod list;
 pub mod pubsub;
+pub mod replication;
 pub mod scan_args;
 pub mod scripting;
 pub mod server;

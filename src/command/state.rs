@@ -82,6 +82,13 @@ pub struct Eviction {
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub latency: super::server::latency::LatencyMonitor,
+    /// The id that DEBUG CHANGE-REPL-ID set; empty: it is the run id.
+    pub replication_id: String,
+    /// DEBUG PAUSE-CRON
+    pub cron_paused: bool,
+    /// Commands whose request or reply was large (COMMANDLOG).
+    pub large_requests: super::server::slowlog::SlowLog,
+    pub large_replies: super::server::slowlog::SlowLog,
 }
 
 /// Totals since the start or CONFIG RESETSTAT.

@@ -10,6 +10,7 @@ use crate::resp::Args;
 const FAMILIES: &[&[Command]] = &[
     super::acl::COMMANDS,
     super::bitmap::COMMANDS,
+    super::cluster::COMMANDS,
     super::connection::COMMANDS,
     super::generic::COMMANDS,
     super::geo::COMMANDS,
@@ -18,6 +19,7 @@ const FAMILIES: &[&[Command]] = &[
     super::introspect::COMMANDS,
     super::list::COMMANDS,
     super::pubsub::COMMANDS,
+    super::replication::COMMANDS,
     super::scripting::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,

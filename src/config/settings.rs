@@ -207,6 +207,11 @@ pub struct Settings {
     /// Microseconds; 0 logs all, -1 none.
     pub slowlog_log_slower_than: i64,
     pub slowlog_max_len: u64,
+    /// Bytes; negative is off.
+    pub commandlog_request_larger_than: i64,
+    pub commandlog_large_request_max_len: u64,
+    pub commandlog_reply_larger_than: i64,
+    pub commandlog_large_reply_max_len: u64,
     /// Milliseconds; 0 is off.
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,

@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use super::Engine;
 use super::persist::PersistRequest;
+use crate::command::server::latency::event;
 use crate::session::{ClientId, Mail};
 
-/// Segments the expiry cycle opens under one hold of the lock.
-const EXPIRE_SEGMENTS: usize = 16;
+/// Segments the expiry cycle looks at between two looks at the time.
+const EXPIRE_SEGMENTS: usize = 8;
+/// How long one slice of it holds the lock, for each step of `active-expire-effort`.
+const EXPIRE_SLICE: Duration = Duration::from_micros(250);
+/// Between two passes over the keyspace.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
 /// State of the periodic work.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +32,9 @@ impl Engine {
     /// Samples, limits, automatic saves.
     pub fn cron(&mut self) {
         self.begin_batch();
+        if self.server.observed.cron_paused {
+            return;
+        }
         self.refresh_log_facts();
         self.sample_memory();
         self.sample_rates();
@@ -38,26 +46,47 @@ impl Engine {
         self.rewrite_if_due();
     }
 
-    /// One slice of active expiry. True when there is more to do now.
-    pub fn expire_cycle(&mut self) -> bool {
-        if !self.server.active_expire || self.server.loading.is_some() || self.is_paused() {
-            return false;
+    /// One slice of active expiry; how long to pause before the next. A slice ends when its time is
+    /// over: then the next comes soon if there was much to remove, and later if not.
+    pub fn expire_cycle(&mut self) -> Duration {
+        if !self.server.active_expire || self.server.loading.is_some() {
+            return EXPIRE_EVERY;
         }
         self.begin_batch();
-        let databases = self.ks.databases();
-        for _ in 0..databases {
-            let db = self.persist.cron.expire_db % databases.max(1);
+        let begin = self.clock.monotonic();
+        let effort = self.server.config.active_expire_effort.clamp(1, 10);
+        let until = begin + EXPIRE_SLICE * effort;
+        let databases = self.ks.databases().max(1);
+        let (mut removed, mut ended, mut over) = (0, 0, false);
+        while ended < databases && !over {
+            let db = self.persist.cron.expire_db % databases;
             self.ks.effects.clear();
-            let (removed, at_end) = self.ks.expire_step(db, EXPIRE_SEGMENTS);
+            let (gone, at_end) = self.ks.expire_step(db, EXPIRE_SEGMENTS);
             self.commit(ClientId(0));
+            removed += gone;
             if at_end {
-                self.persist.cron.expire_db = (db + 1) % databases.max(1);
+                self.persist.cron.expire_db = (db + 1) % databases;
+                ended += 1;
             }
-            if removed > 0 || !at_end {
-                return true;
-            }
+            over = self.clock.monotonic() >= until;
         }
-        false
+        let took = self.clock.monotonic().saturating_sub(begin);
+        self.note_expiry(removed, took, over && removed > 0);
+        match (ended < databases, removed > 0) {
+            (true, true) => Duration::from_millis(1),
+            (true, false) => EXPIRE_EVERY / 10,
+            (false, _) => EXPIRE_EVERY,
+        }
+    }
+
+    fn note_expiry(&mut self, removed: usize, took: Duration, cut_short: bool) {
+        let timed: usize = (0..self.ks.databases()).map(|db| self.ks.expires(db)).sum();
+        let stats = &mut self.ks.stats;
+        stats.expire_cycle_us += u64::try_from(took.as_micros()).unwrap_or(0);
+        stats.expire_time_cap_reached += u64::from(cut_short);
+        let share = removed as f64 * 100.0 / (timed + removed).max(1) as f64;
+        stats.stale_percent = stats.stale_percent * 0.95 + share * 0.05;
+        self.note_latency(event::EXPIRE_CYCLE, took);
     }
 
     /// Copies the log's positions and sizes to where INFO finds them.

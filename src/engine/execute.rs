@@ -55,6 +55,7 @@ impl Engine {
         self.ks.need = 0;
         self.sessions.answering = Some(id);
         let mut executed = self.dispatch(id, args, reply);
+        self.note_large(id, args, reply.buffer.len().saturating_sub(start));
         self.sessions.answering = None;
         executed.need = executed.need.max(self.ks.need);
         executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
@@ -301,13 +302,8 @@ impl Engine {
         args: &Args,
     ) -> Result<(), CommandError> {
         let flags = row.command.flags;
-        if flags.has(Flags::PROTECTED) && !self.permits_debug(id) {
-            return Err(CommandError::owned(format!(
-                "ERR {} command not allowed. If the enable-debug-command option is set to \"local\", \
-                 you can run it from a local connection, otherwise you need to set this option in \
-                 the configuration file, and then restart the server.",
-                row.command.name
-            )));
+        if flags.has(Flags::PROTECTED) {
+            self.permit_protected(id, row)?;
         }
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {

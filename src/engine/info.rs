@@ -91,6 +91,12 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "executable", &state.executable);
     line(out, "config_file", &state.config_file);
     line(out, "io_threads_active", 0);
+    let binds: Vec<String> =
+        state.config.bind.iter().map(|address| format!("bind={address}")).collect();
+    line(out, "listener0", format!("name=tcp,{},port={}", binds.join(","), state.tcp_port));
+    if !state.config.unixsocket.is_empty() {
+        line(out, "listener1", format!("name=unix,bind={}", state.config.unixsocket));
+    }
 }
 
 fn clients(engine: &Engine, out: &mut String) {
@@ -137,20 +143,30 @@ fn memory(engine: &Engine, out: &mut String) {
     line(out, "used_memory_dataset", dataset);
     let net = used.saturating_sub(state.memory_at_start);
     line(out, "used_memory_dataset_perc", format!("{:.2}%", percent(dataset.min(net), net)));
+    let (active, mapped) = crate::memory::active_and_resident_bytes();
     line(out, "allocator_allocated", used);
-    line(out, "allocator_active", resident);
-    line(out, "allocator_resident", resident);
+    line(out, "allocator_active", active);
+    line(out, "allocator_resident", mapped);
+    line(out, "allocator_muzzy", 0);
     line(out, "total_system_memory", total);
     line(out, "total_system_memory_human", human_bytes(total));
     memory_of_scripts(state, out);
     line(out, "maxmemory", state.config.maxmemory);
     line(out, "maxmemory_human", human_bytes(state.config.maxmemory));
     line(out, "maxmemory_policy", state.config.maxmemory_policy.name());
+    let ratio = |part: u64, whole: u64| format!("{:.2}", percent(part, whole) / 100.0);
+    line(out, "allocator_frag_ratio", ratio(active, used));
+    line(out, "allocator_frag_bytes", active.cast_signed() - used.cast_signed());
+    line(out, "allocator_rss_ratio", ratio(mapped, active));
+    line(out, "allocator_rss_bytes", mapped.cast_signed() - active.cast_signed());
+    line(out, "rss_overhead_ratio", ratio(resident, mapped));
+    line(out, "rss_overhead_bytes", resident.cast_signed() - mapped.cast_signed());
     line(out, "mem_fragmentation_ratio", format!("{:.2}", percent(resident, used) / 100.0));
     line(out, "mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
-    line(out, "mem_not_counted_for_evict", 0);
+    line(out, "mem_not_counted_for_evict", state.uncounted_memory());
     line(out, "mem_replication_backlog", 0);
     line(out, "mem_total_replication_buffers", 0);
+    line(out, "mem_replica_full_sync_buffer", 0);
     line(out, "mem_clients_slaves", 0);
     line(out, "mem_clients_normal", engine.sessions.memory_bytes());
     line(out, "mem_cluster_links", 0);
@@ -160,6 +176,7 @@ fn memory(engine: &Engine, out: &mut String) {
         state.persistence.appended.saturating_sub(state.persistence.written),
     );
     line(out, "mem_allocator", crate::memory::ALLOCATOR_NAME);
+    line(out, "mem_overhead_db_hashtable_rehashing", 0);
     line(out, "active_defrag_running", 0);
     line(out, "lazyfree_pending_objects", 0);
     line(out, "lazyfreed_objects", 0);
@@ -284,16 +301,21 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "sync_full", 0);
     line(out, "sync_partial_ok", 0);
     line(out, "sync_partial_err", 0);
-    line(out, "expired_subkeys", 0);
+    line(out, "expired_subkeys", keys.expired_fields);
     line(out, "expired_keys", keys.expired);
-    line(out, "expired_stale_perc", "0.00");
+    line(out, "expired_stale_perc", format!("{:.2}", keys.stale_percent));
     line(out, "expired_time_cap_reached_count", keys.expire_time_cap_reached);
-    line(out, "expire_cycle_cpu_milliseconds", 0);
+    line(out, "expire_cycle_cpu_milliseconds", keys.expire_cycle_us / 1000);
     line(out, "evicted_keys", stats.evicted_keys);
     line(out, "evicted_clients", stats.evicted_clients);
     line(out, "evicted_scripts", engine.server.scripts.evicted);
-    line(out, "total_eviction_exceeded_time", 0);
-    line(out, "current_eviction_exceeded_time", 0);
+    let eviction = &engine.server.eviction;
+    let current = eviction
+        .over_limit_since
+        .map_or(std::time::Duration::ZERO, |since| engine.monotonic().saturating_sub(since));
+    let total = eviction.over_limit + current;
+    line(out, "total_eviction_exceeded_time", total.as_millis());
+    line(out, "current_eviction_exceeded_time", current.as_millis());
     line(out, "keyspace_hits", keys.hits);
     line(out, "keyspace_misses", keys.misses);
     line(out, "pubsub_channels", topics(Topic::Channel));
@@ -305,6 +327,10 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "slave_expires_tracked_keys", 0);
     line(out, "active_defrag_hits", 0);
     line(out, "active_defrag_misses", 0);
+    line(out, "active_defrag_key_hits", 0);
+    line(out, "active_defrag_key_misses", 0);
+    line(out, "total_active_defrag_time", 0);
+    line(out, "current_active_defrag_time", 0);
     let (keys, items, prefixes) = engine.sessions.tracked.totals();
     line(out, "tracking_total_keys", keys);
     line(out, "tracking_total_items", items);
@@ -314,6 +340,8 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "dump_payload_sanitizations", 0);
     line(out, "total_reads_processed", stats.reads_processed);
     line(out, "total_writes_processed", stats.writes_processed);
+    line(out, "io_threaded_reads_processed", 0);
+    line(out, "io_threaded_writes_processed", 0);
     let denied = &engine.server.acl.denied;
     line(out, "acl_access_denied_auth", denied.auth);
     line(out, "acl_access_denied_cmd", denied.command);
@@ -331,7 +359,10 @@ fn replication(engine: &Engine, out: &mut String) {
     line(out, "role", "master");
     line(out, "connected_slaves", 0);
     line(out, "master_failover_state", "no-failover");
-    line(out, "master_replid", &engine.server.run_id);
+    let state = &engine.server;
+    let replication_id = &state.observed.replication_id;
+    let id = if replication_id.is_empty() { &state.run_id } else { replication_id };
+    line(out, "master_replid", id);
     line(out, "master_replid2", "0".repeat(40));
     line(out, "master_repl_offset", engine.server.persistence.appended);
     line(out, "second_repl_offset", -1);
@@ -342,11 +373,15 @@ fn replication(engine: &Engine, out: &mut String) {
 }
 
 fn cpu(_: &Engine, out: &mut String) {
-    let (user, system) = cpu_seconds();
+    let (user, system) = cpu_seconds("/proc/self/stat");
     line(out, "used_cpu_sys", format!("{system:.6}"));
     line(out, "used_cpu_user", format!("{user:.6}"));
     line(out, "used_cpu_sys_children", "0.000000");
     line(out, "used_cpu_user_children", "0.000000");
+    let path = format!("/proc/self/task/{}/stat", std::process::id());
+    let (user, system) = cpu_seconds(&path);
+    line(out, "used_cpu_sys_main_thread", format!("{system:.6}"));
+    line(out, "used_cpu_user_main_thread", format!("{user:.6}"));
 }
 
 fn command_stats(engine: &Engine, out: &mut String) {
@@ -394,16 +429,17 @@ fn keyspace(engine: &Engine, out: &mut String) {
             let expires = engine.ks.expires(db);
             let _ = write!(
                 out,
-                "db{db}:keys={keys},expires={expires},avg_ttl={},subexpiry=0\r\n",
-                engine.ks.average_ttl(db)
+                "db{db}:keys={keys},expires={expires},avg_ttl={},subexpiry={}\r\n",
+                engine.ks.average_ttl(db),
+                engine.ks.timed_hashes(db)
             );
         }
     }
 }
 
-/// User and system time of the whole process in seconds.
-fn cpu_seconds() -> (f64, f64) {
-    let text = kernel_file("/proc/self/stat");
+/// User and system time in seconds, of the process or thread that the file is about.
+fn cpu_seconds(path: &str) -> (f64, f64) {
+    let text = kernel_file(path);
     let fields: Vec<&str> =
         text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks =

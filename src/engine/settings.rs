@@ -1,6 +1,8 @@
 //! CONFIG SET and CONFIG REWRITE: applying what `config` has checked to the running server.
 
 use super::Engine;
+use crate::command::CommandError;
+use crate::command::table::Row;
 use crate::config::{Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
 use crate::disk::durable;
 use crate::keyspace::event;
@@ -86,9 +88,22 @@ impl Engine {
         })
     }
 
-    /// Whether a protected command is allowed to this client (`enable-debug-command`).
-    pub(super) fn permits_debug(&self, id: ClientId) -> bool {
-        self.server.config.enable_debug_command.permits(self.is_local(id))
+    /// Whether a protected command is allowed to this client (`enable-debug-command`,
+    /// `enable-module-command`).
+    pub(super) fn permit_protected(&self, id: ClientId, row: &Row) -> Result<(), CommandError> {
+        let config = &self.server.config;
+        let (name, option, allowed) = match row.container {
+            Some(module) => (module.name, "enable-module-command", config.enable_module_command),
+            None => (row.command.name, "enable-debug-command", config.enable_debug_command),
+        };
+        if allowed.permits(self.is_local(id)) {
+            return Ok(());
+        }
+        Err(CommandError::owned(format!(
+            "ERR {name} command not allowed. If the {option} option is set to \"local\", you can run \
+             it from a local connection, otherwise you need to set this option in the configuration \
+             file, and then restart the server.",
+        )))
     }
 
     /// Writes the configuration in force back to its file.

@@ -21,6 +21,50 @@ impl Engine {
         }
     }
 
+    /// Notes a command with a large request or reply, as the command log has them.
+    #[inline]
+    pub(super) fn note_large(&mut self, id: ClientId, args: &Args, reply_bytes: usize) {
+        let config = &self.server.config;
+        let request_bytes =
+            args.raw().map_or_else(|| args.iter().map(<[u8]>::len).sum(), <[u8]>::len);
+        let is_large = |bytes: usize, threshold: i64| {
+            u64::try_from(threshold).is_ok_and(|threshold| bytes as u64 >= threshold)
+        };
+        let request = is_large(request_bytes, config.commandlog_request_larger_than);
+        let reply = is_large(reply_bytes, config.commandlog_reply_larger_than);
+        if request || reply {
+            self.keep_large(
+                id,
+                args,
+                request.then_some(request_bytes),
+                reply.then_some(reply_bytes),
+            );
+        }
+    }
+
+    #[cold]
+    fn keep_large(
+        &mut self,
+        id: ClientId,
+        args: &Args,
+        request_bytes: Option<usize>,
+        reply_bytes: Option<usize>,
+    ) {
+        let at = self.wall_us() / 1_000_000;
+        let client = self.sessions.client(id);
+        let who =
+            client.map_or(("", [].as_slice()), |client| (&*client.address, client.name.as_slice()));
+        let (config, observed) = (&self.server.config, &mut self.server.observed);
+        if let Some(bytes) = request_bytes {
+            let len_max = config.commandlog_large_request_max_len;
+            observed.large_requests.note(args, (at, bytes as u64), who, len_max);
+        }
+        if let Some(bytes) = reply_bytes {
+            let len_max = config.commandlog_large_reply_max_len;
+            observed.large_replies.note(args, (at, bytes as u64), who, len_max);
+        }
+    }
+
     /// Notes a command that took `took_us`, if that is long.
     pub(super) fn note_slow(
         &mut self,

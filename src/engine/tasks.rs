@@ -39,6 +39,10 @@ impl Engine {
             }
             Task::DebugReload { flush, save } => self.debug_reload(flush, save),
             Task::DebugLoadLog => self.debug_load_log(),
+            Task::DebugLog(text) => {
+                self.logger.warning(format!("DEBUG LOG: {text}"));
+                Ok(true)
+            }
             Task::DebugSleep(duration) => {
                 self.clock.sleep(duration);
                 Ok(true)

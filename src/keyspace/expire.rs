@@ -4,7 +4,7 @@
 //! tracking, an `expired` event. The active cycle walks segments in hash order and opens only those
 //! whose earliest expiry has passed, so keys without expiry cost it nothing.
 
-use super::{Entry, ExpireMode, Keyspace, ValueMut, ValueRef, event};
+use super::{Entry, ExpireMode, Keyspace, ValueMut, ValueRef, earliest_field, event};
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
 
@@ -42,8 +42,8 @@ impl Keyspace {
         }
     }
 
-    /// Removes the fields of a hash whose time is over, and the hash if none is left.
-    pub(super) fn expire_fields(&mut self, db: usize, key: &[u8], hash: u64) {
+    /// Removes up to `max` fields of a hash whose time is over, and the hash if none is left.
+    pub(super) fn expire_fields(&mut self, db: usize, key: &[u8], hash: u64, max: usize) {
         let now = u64::try_from(self.now).unwrap_or(0);
         let entry = self.dbs.get(db).and_then(|db| db.table.find(hash, key));
         let earliest = match entry.map(Entry::value) {
@@ -57,9 +57,10 @@ impl Keyspace {
         let effects = &mut self.effects;
         let entry = self.dbs.get_mut(db).and_then(|db| db.table.find_mut(hash, key));
         let Some(ValueMut::Hash(fields)) = entry.map(Entry::value_mut) else { return };
-        fields.take_expired(now, usize::MAX, &mut |field, _| {
+        let count = fields.take_expired(now, max, &mut |field, _| {
             field.with_bytes(|field| effects.record(db, &[b"HDEL", key, field]));
         });
+        self.stats.expired_fields += count as u64;
         let now_empty = fields.is_empty();
         self.changed(db, key, event::HASH, "hexpired");
         if now_empty {
@@ -68,17 +69,20 @@ impl Keyspace {
         }
     }
 
-    /// Removes expired keys of up to `segments` segments of `db`, going on where the last call stopped.
-    /// Returns the keys removed and whether the walk came to the end of the table.
+    /// Removes expired keys and hash fields of up to `segments` segments of `db`, going on where the
+    /// last call stopped. Returns how many there were and whether the walk came to the end of the table.
     pub fn expire_step(&mut self, db: usize, segments: usize) -> (usize, bool) {
         let mut removed = 0;
         for _ in 0..segments {
-            let Some((expired, at_end)) = self.expired_in_next_segment(db) else {
+            let Some((due, at_end)) = self.due_in_next_segment(db) else {
                 return (removed, true);
             };
-            removed += expired.len();
-            for key in &expired {
+            removed += due.keys.len();
+            for key in &due.keys {
                 self.expire_now(db, key);
+            }
+            for key in &due.hashes {
+                removed += self.expire_some_fields(db, key);
             }
             if at_end {
                 return (removed, true);
@@ -86,38 +90,105 @@ impl Keyspace {
         }
         (removed, false)
     }
-}
 
-impl Keyspace {
-    /// Moves the cursor over one segment and returns its expired keys; `None` when nothing can expire.
+    /// Removes fields of one hash in the active cycle; what is left comes with the next pass.
+    fn expire_some_fields(&mut self, db: usize, key: &[u8]) -> usize {
+        let (hash, before) = (hash64(key), self.stats.expired_fields);
+        self.expire_fields(db, key, hash, FIELDS_PER_HASH);
+        let Some(place) = self.dbs.get_mut(db) else { return 0 };
+        if let Some(at) = place.table.find(hash, key).and_then(earliest_field) {
+            let meta = place.table.segment_meta_mut(hash);
+            meta.earliest_field = meta.earliest_field.min(at);
+        }
+        usize::try_from(self.stats.expired_fields - before).unwrap_or(0)
+    }
+
+    /// Moves the cursor over one segment and returns what is due there; `None` when nothing can expire.
     /// True with the last segment.
-    fn expired_in_next_segment(&mut self, db: usize) -> Option<(Vec<Vec<u8>>, bool)> {
-        let now = self.now;
-        let place = self.dbs.get_mut(db).filter(|place| place.expires > 0)?;
+    fn due_in_next_segment(&mut self, db: usize) -> Option<(Due, bool)> {
+        let (now, fields) = (self.now, self.field_expiry);
+        let place = self.dbs.get_mut(db).filter(|place| place.expires > 0 || fields)?;
         let (meta, entries, next) = place.table.segment_at_mut(place.expire_cursor);
-        let mut expired = Vec::new();
-        if meta.earliest_expiry < now {
-            (expired, meta.earliest_expiry) = expired_keys(entries, now);
+        let mut due = Due::default();
+        if meta.earliest_expiry < now || meta.earliest_field < now {
+            (due, meta.earliest_expiry, meta.earliest_field) = due_of(entries, now);
         }
         // Removing keys may join this segment with the one before, which is done with.
         place.expire_cursor = next.unwrap_or(0);
-        Some((expired, next.is_none()))
+        Some((due, next.is_none()))
     }
 }
 
-/// The keys of a segment that have expired, and the earliest expiry of those that have not.
-fn expired_keys<'e>(
+/// Fields of one hash that go in one step of the active cycle.
+const FIELDS_PER_HASH: usize = 256;
+
+/// Keys whose time is over, and of hashes with fields whose time is over.
+#[derive(Default)]
+struct Due {
+    keys: Vec<Vec<u8>>,
+    hashes: Vec<Vec<u8>>,
+}
+
+/// What is due in a segment, and the earliest expiry of keys and of fields that are not.
+fn due_of<'e>(
     entries: impl Iterator<Item = &'e mut Entry>,
     now: UnixMillis,
-) -> (Vec<Vec<u8>>, UnixMillis) {
-    let mut expired = Vec::new();
-    let mut earliest = UnixMillis::MAX;
+) -> (Due, UnixMillis, UnixMillis) {
+    let mut due = Due::default();
+    let (mut earliest_key, mut earliest) = (UnixMillis::MAX, UnixMillis::MAX);
     for entry in entries {
         match entry.expire_at() {
-            Some(at) if at < now => expired.push(entry.key().to_vec()),
+            Some(at) if at < now => {
+                due.keys.push(entry.key().to_vec());
+                continue;
+            }
+            Some(at) => earliest_key = earliest_key.min(at),
+            None => {}
+        }
+        match earliest_field(entry) {
+            Some(at) if at < now => due.hashes.push(entry.key().to_vec()),
             Some(at) => earliest = earliest.min(at),
             None => {}
         }
     }
-    (expired, earliest)
+    (due, earliest_key, earliest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Hash;
+    use crate::types::limits::Limits;
+
+    fn timed_hash(fields: usize, at: u64) -> Entry {
+        let mut hash = Hash::new();
+        for n in 0..fields {
+            hash.insert(format!("f{n}").as_bytes(), b"v", &Limits::default());
+            hash.set_field_expire(format!("f{n}").as_bytes(), Some(at + n as u64 % 2));
+        }
+        Entry::new(b"h", crate::keyspace::Value::Hash(Box::new(hash)), None)
+    }
+
+    #[test]
+    fn fields_nobody_looks_at_expire_in_bounded_steps() {
+        let mut ks = Keyspace::new(1);
+        ks.effects.recording = true;
+        ks.insert(0, timed_hash(1000, 500));
+        assert_eq!(ks.timed_hashes(0), 1);
+        ks.now = 400;
+        assert_eq!(ks.expire_step(0, 16), (0, true));
+        ks.now = 501;
+        // Half of them are over their time.
+        assert_eq!(ks.expire_step(0, 16), (256, true));
+        assert_eq!(ks.expire_step(0, 16), (244, true));
+        assert_eq!(ks.expire_step(0, 16), (0, true));
+        ks.now = 10_000;
+        let mut rounds = 0;
+        while ks.len(0) > 0 {
+            assert!(ks.expire_step(0, 16).0 <= 256);
+            rounds += 1;
+        }
+        assert_eq!((rounds, ks.stats.expired_fields, ks.timed_hashes(0)), (2, 1000, 0));
+        assert!(!ks.effects.unit.is_empty());
+    }
 }

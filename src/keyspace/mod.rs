@@ -38,6 +38,8 @@ pub struct SegmentMeta {
     snapshot: u64,
     /// No key of the segment expires before this time.
     earliest_expiry: UnixMillis,
+    /// No field of a hash of the segment expires before this time.
+    earliest_field: UnixMillis,
 }
 
 impl table::SegmentMeta for SegmentMeta {
@@ -46,13 +48,14 @@ impl table::SegmentMeta for SegmentMeta {
         (self.snapshot == sibling.snapshot).then(|| Self {
             snapshot: self.snapshot,
             earliest_expiry: self.earliest_expiry.min(sibling.earliest_expiry),
+            earliest_field: self.earliest_field.min(sibling.earliest_field),
         })
     }
 }
 
 impl Default for SegmentMeta {
     fn default() -> Self {
-        Self { snapshot: 0, earliest_expiry: UnixMillis::MAX }
+        Self { snapshot: 0, earliest_expiry: UnixMillis::MAX, earliest_field: UnixMillis::MAX }
     }
 }
 
@@ -80,6 +83,12 @@ pub struct KeyspaceStats {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    /// Hash fields that expired.
+    pub expired_fields: u64,
+    /// Time that the active cycle took, and the share of keys with a time to live that it found over
+    /// their time, in percent, smoothed.
+    pub expire_cycle_us: u64,
+    pub stale_percent: f64,
     /// Times the active cycle stopped because its time was over.
     pub expire_time_cap_reached: u64,
 }
@@ -328,6 +337,8 @@ impl Keyspace {
         let hash = hash64(entry.key());
         self.before_write(db, hash);
         let expiry = entry.expire_at();
+        let field_expiry = earliest_field(&entry);
+        self.field_expiry |= field_expiry.is_some();
         let db = self.dbs.get_mut(db)?;
         let old = match db.table.find_mut(hash, entry.key()) {
             Some(place) => {
@@ -349,6 +360,10 @@ impl Keyspace {
             db.expires += 1;
             let meta = db.table.segment_meta_mut(hash);
             meta.earliest_expiry = meta.earliest_expiry.min(at);
+        }
+        if let Some(at) = field_expiry {
+            let meta = db.table.segment_meta_mut(hash);
+            meta.earliest_field = meta.earliest_field.min(at);
         }
         old
     }
@@ -478,9 +493,6 @@ impl Keyspace {
 
     /// Puts in a key that was loaded, with the stamp of its last use if that is known; what was there before comes back.
     pub fn load(&mut self, db: usize, entry: Entry, used: Option<u32>) -> Option<Entry> {
-        if let ValueRef::Hash(hash) = entry.value() {
-            self.field_expiry |= hash.earliest_expire().is_some();
-        }
         entry.touch(used.unwrap_or_else(|| self.use_clock.fresh()));
         self.put(db, entry)
     }
@@ -497,9 +509,31 @@ impl Keyspace {
         self.field_expiry
     }
 
-    /// A hash field was given an expiry.
-    pub fn note_field_expiry(&mut self) {
+    /// A field of the hash at a key was given an expiry.
+    pub fn note_field_expiry(&mut self, db: usize, key: &[u8], at: u64) {
         self.field_expiry = true;
+        let at = UnixMillis::try_from(at).unwrap_or(UnixMillis::MAX);
+        if let Some(db) = self.dbs.get_mut(db) {
+            let meta = db.table.segment_meta_mut(hash64(key));
+            meta.earliest_field = meta.earliest_field.min(at);
+        }
+    }
+
+    /// How many hashes of a database have fields that expire. Looks at the segments that may have some.
+    pub fn timed_hashes(&self, db: usize) -> usize {
+        let Some(table) = self.dbs.get(db).map(|db| &db.table).filter(|_| self.field_expiry) else {
+            return 0;
+        };
+        let mut count = 0;
+        let mut position = Some(0);
+        while let Some(at) = position {
+            let segment = table.segment_at(at);
+            if segment.meta().earliest_field != UnixMillis::MAX {
+                count += segment.entries().filter(|entry| earliest_field(entry).is_some()).count();
+            }
+            position = segment.next();
+        }
+        count
     }
 
     /// First step of every lookup: remembers the last write of the key, removes it if it has expired.
@@ -516,10 +550,16 @@ impl Keyspace {
             self.expire_now(db, key);
         }
         if self.field_expiry && self.expire_mode == ExpireMode::Active {
-            self.expire_fields(db, key, hash);
+            self.expire_fields(db, key, hash, usize::MAX);
         }
         hash
     }
+}
+
+/// The earliest time of a field, if the entry is a hash with such fields.
+fn earliest_field(entry: &Entry) -> Option<UnixMillis> {
+    let ValueRef::Hash(hash) = entry.value() else { return None };
+    UnixMillis::try_from(hash.earliest_expire()?).ok()
 }
 
 fn version_slot(db: usize, hash: u64) -> usize {

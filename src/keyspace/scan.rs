@@ -15,6 +15,12 @@ impl Keyspace {
         self.dbs.get(db).into_iter().flat_map(|db| db.table.iter())
     }
 
+    /// Segments of a database's table, and bytes it has allocated without those of entries.
+    pub fn table_figures(&self, db: usize) -> (usize, usize) {
+        let table = self.dbs.get(db).map(|db| &db.table);
+        table.map_or((0, 0), |table| (table.segment_count(), table.memory_bytes()))
+    }
+
     /// Whether an entry counts as gone at the time of the running unit.
     pub fn is_expired(&self, entry: &Entry) -> bool {
         self.expire_mode == super::ExpireMode::Active

@@ -15,8 +15,6 @@ use crate::clock::Clock;
 use crate::engine::ShutdownState;
 use crate::resp::Reply;
 
-/// Between two looks at the keyspace for expired keys, when there was nothing left to do.
-const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 /// Stack of a reactor: scripts run on it, and what they make may be nested 2,000 levels deep. Only
 /// what is used is ever backed by memory.
 const REACTOR_STACK_BYTES: usize = 16 << 20;
@@ -126,18 +124,20 @@ fn cron_once(shared: &Shared) -> Duration {
 /// Active expiry: one slice, then whoever is ready, then the next slice.
 async fn expire(shared: Arc<Shared>) {
     loop {
-        let more = expire_once(&shared);
-        let pause = if more { Duration::from_millis(1) } else { EXPIRE_EVERY };
+        let pause = expire_once(&shared);
         tokio::time::sleep(pause).await;
     }
 }
 
-fn expire_once(shared: &Shared) -> bool {
+fn expire_once(shared: &Shared) -> Duration {
     let mut engine = shared.lock();
-    let more = engine.expire_cycle() | engine.evict_cycle();
+    let mut pause = engine.expire_cycle();
+    if engine.evict_cycle() {
+        pause = Duration::from_millis(1);
+    }
     shared.unlock(engine);
     shared.log_signal_if_pending();
-    more
+    pause
 }
 
 /// Ends waits whose time is over, as soon as it is.

@@ -63,6 +63,13 @@ pub(super) const RESTORE: Command = Command {
     ..Command::BASE
 };
 
+pub(super) const RESTORE_ASKING: Command = Command {
+    name: "RESTORE-ASKING",
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::ASKING),
+    doc: doc("3.0.0", RESTORE.doc.complexity, "An internal command for moving keys in a cluster."),
+    ..RESTORE
+};
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Options {
     replace: bool,
@@ -127,12 +134,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Loaded::List(list) => Entry::new(key, list.into_value(), expire),
         Loaded::Set(set) => Entry::new(key, set.into_value(), expire),
         Loaded::ZSet(zset) => Entry::new(key, zset.into_value(), expire),
-        Loaded::Hash(hash) => {
-            if hash.expiring_len() > 0 {
-                ctx.ks.note_field_expiry();
-            }
-            Entry::new(key, hash.into_value(), expire)
-        }
+        Loaded::Hash(hash) => Entry::new(key, hash.into_value(), expire),
         Loaded::Stream(stream) => Entry::new(key, Value::Stream(stream), expire),
     };
     if expire.is_some_and(|at| at <= ctx.now) && ctx.origin != Origin::Log {

@@ -41,6 +41,7 @@ pub const COMMANDS: &[Command] = &[
     copy::RENAME,
     copy::RENAMENX,
     dump::RESTORE,
+    dump::RESTORE_ASKING,
     scan::SCAN,
     sort::SORT,
     sort::SORT_RO,

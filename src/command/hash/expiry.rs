@@ -138,7 +138,7 @@ pub(super) fn finish(ctx: &mut Ctx, key: &[u8], timed: &[&[u8]], at: u64, remove
     record_fields(ctx, &[b"HPEXPIREAT", key, at.to_string().as_bytes()], timed);
     record_removal(ctx, key, removed);
     if !timed.is_empty() {
-        ctx.ks.note_field_expiry();
+        ctx.ks.note_field_expiry(ctx.db, key, at);
         ctx.changed(key, event::HASH, "hexpire");
     }
     if !removed.is_empty() {

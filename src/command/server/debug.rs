@@ -6,6 +6,7 @@ use super::super::help::reply_help;
 use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Outcome, Task, doc,
 };
+use super::debug_tools;
 use crate::keyspace::{Entry, digest};
 use crate::number;
 use crate::snapshot::dump;
@@ -39,14 +40,60 @@ const ROWS: &[Row] = &[
     ("DIGEST-VALUE", 2..=usize::MAX, |ctx, args| plain(value_digests(ctx, args))),
     ("SET-ACTIVE-EXPIRE", 3..=3, |ctx, args| plain(set_active_expire(ctx, args))),
     ("JMAP", 2..=2, |ctx, _| plain(ok(ctx))),
+    ("POPULATE", 3..=5, |ctx, args| plain(debug_tools::populate(ctx, args))),
+    ("PROTOCOL", 3..=3, |ctx, args| plain(debug_tools::protocol(ctx, args))),
+    ("ERROR", 3..=3, |ctx, args| plain(debug_tools::error(ctx, args))),
+    ("LOG", 3..=3, log),
+    ("SDSLEN", 3..=3, |ctx, args| plain(debug_tools::string_sizes(ctx, args))),
+    ("LISTPACK", 3..=3, |ctx, args| {
+        plain(debug_tools::encoded_as(ctx, args, "listpack", "Listpack"))
+    }),
+    ("QUICKLIST", 3..=4, |ctx, args| {
+        plain(debug_tools::encoded_as(ctx, args, "quicklist", "Quicklist"))
+    }),
+    ("STRUCTSIZE", 2..=2, |ctx, _| plain(debug_tools::structure_sizes(ctx))),
+    ("HTSTATS", 3..=4, |ctx, args| plain(debug_tools::table_figures(ctx, args))),
+    ("HTSTATS-KEY", 3..=4, |ctx, args| plain(debug_tools::value_table_figures(ctx, args))),
+    ("CHANGE-REPL-ID", 2..=2, |ctx, _| {
+        ctx.server.observed.replication_id = crate::rng::random_hex(40);
+        plain(ok(ctx))
+    }),
+    ("QUICKLIST-PACKED-THRESHOLD", 3..=3, |ctx, args| {
+        plain(debug_tools::packed_threshold(ctx, args))
+    }),
+    ("REPLYBUFFER", 4..=4, |ctx, args| plain(debug_tools::reply_buffer(ctx, args))),
+    ("CLIENT-EVICTION", 2..=2, |ctx, _| plain(debug_tools::client_memory(ctx))),
+    ("PAUSE-CRON", 3..=3, |ctx, args| {
+        ctx.server.observed.cron_paused = number::parse_i64(args.at(2)).unwrap_or(0) != 0;
+        plain(ok(ctx))
+    }),
+    // Without replicas, forks and tables that are resized as a whole there is nothing to do.
+    ("REPLICATE", 3..=usize::MAX, |ctx, _| plain(ok(ctx))),
+    ("DICT-RESIZING", 3..=3, |ctx, _| plain(ok(ctx))),
+    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |ctx, _| plain(ok(ctx))),
+    ("REPL-PAUSE", 3..=3, |ctx, _| plain(ok(ctx))),
+    ("LEAK", 3..=3, |ctx, args| {
+        std::mem::forget(args.at(2).to_vec());
+        plain(ok(ctx))
+    }),
+    // Each ends the process at once, as the fault it stands for would.
+    ("SEGFAULT", 2..=2, |_, _| std::process::abort()),
+    ("PANIC", 2..=2, |_, _| std::process::abort()),
+    ("ASSERT", 2..=2, |_, _| std::process::abort()),
+    ("OOM", 2..=2, |_, _| std::process::abort()),
     ("HELP", 2..=2, |ctx, _| plain(help(ctx))),
 ];
+
+fn log(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
+    let text = String::from_utf8_lossy(args.at(2)).into_owned();
+    Ok(Outcome::Task(Task::DebugLog(text)))
+}
 
 fn plain(result: CommandResult) -> Result<Outcome, CommandError> {
     result.map(|()| Outcome::Replied)
 }
 
-fn ok(ctx: &mut Ctx) -> CommandResult {
+pub(super) fn ok(ctx: &mut Ctx) -> CommandResult {
     ctx.reply.ok();
     Ok(())
 }
@@ -135,25 +182,70 @@ fn help(ctx: &mut Ctx) -> CommandResult {
         ctx,
         "DEBUG",
         &[
+            "ASSERT",
+            "    Crash by assertion failed.",
+            "CHANGE-REPL-ID",
+            "    Change the replication IDs of the instance.",
+            "CLIENT-EVICTION",
+            "    Show what clients hold (maxmemory-clients).",
+            "DICT-RESIZING <0|1>",
+            "    Accepted for compatibility; tables grow a segment at a time.",
             "DIGEST",
             "    Output a hex signature representing the current DB content.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Output a hex signature of the values of all the specified keys.",
+            "ERROR <string>",
+            "    Return a Redis protocol error with <string> as message.",
+            "HTSTATS <dbid> [full]",
+            "    Return hash table statistics of the specified Redis database.",
+            "HTSTATS-KEY <key> [full]",
+            "    Like HTSTATS but for the hash table stored at <key>'s value.",
             "JMAP",
             "    Accepted for compatibility; does nothing.",
+            "LEAK <string>",
+            "    Create a memory leak of the input string.",
+            "LISTPACK <key>",
+            "    Say whether <key> is encoded as a listpack.",
             "LOADAOF",
             "    Flush the AOF buffers on disk and reload the AOF in memory.",
+            "LOG <message>",
+            "    Write <message> to the server log.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
+            "OOM",
+            "    Crash the server simulating an out-of-memory error.",
+            "PANIC",
+            "    Crash the server simulating a panic.",
+            "PAUSE-CRON <0|1>",
+            "    Stop periodic cron job processing.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create <count> string keys named key:<num>. If <prefix> is specified then",
+            "    it is used instead of the 'key' prefix.",
+            "PROTOCOL <type>",
+            "    Reply with a test value of the specified type.",
+            "QUICKLIST <key> [<0|1>]",
+            "    Say whether <key> is encoded as a quicklist.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Accepted for compatibility.",
             "RELOAD [option ...]",
             "    Save the RDB on disk and reload it back to memory. Valid <option> values:",
             "    * MERGE: conflicting keys will be loaded from RDB.",
             "    * NOFLUSH: the existing database will not be removed before load.",
             "    * NOSAVE: the database will be loaded from an existing RDB file.",
+            "REPLICATE <string>",
+            "    Accepted for compatibility; there are no replicas.",
+            "REPLYBUFFER <PEAK-RESET-TIME|RESIZING> <value>",
+            "    Accepted for compatibility.",
+            "SDSLEN <key>",
+            "    Show lengths of a string and its key.",
+            "SEGFAULT",
+            "    Crash the server.",
             "SET-ACTIVE-EXPIRE <0|1>",
-            "    Setting it to 0 disables expiring keys in background.",
+            "    Setting it to 0 disables expiring keys (and hash-fields) in background.",
             "SLEEP <seconds>",
             "    Stop the server for <seconds>. Decimals allowed.",
+            "STRUCTSIZE",
+            "    Return the size of different core structures.",
         ],
     )
 }

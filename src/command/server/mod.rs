@@ -1,11 +1,14 @@
 //! Server commands: data set as a whole, persistence, configuration, facts.
 
+pub mod commandlog;
 pub mod config;
 pub mod debug;
+mod debug_tools;
 pub mod flush;
 pub mod info;
 pub mod latency;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod save;
 pub mod slowlog;
@@ -15,6 +18,7 @@ use super::Command;
 pub const COMMANDS: &[Command] = &[
     save::BGREWRITEAOF,
     save::BGSAVE,
+    commandlog::COMMANDLOG,
     config::CONFIG,
     info::DBSIZE,
     debug::DEBUG,
@@ -25,6 +29,7 @@ pub const COMMANDS: &[Command] = &[
     latency::LATENCY,
     info::LOLWUT,
     memory::MEMORY,
+    module::MODULE,
     monitor::MONITOR,
     info::ROLE,
     save::SAVE,

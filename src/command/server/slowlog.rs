@@ -11,13 +11,14 @@ use super::super::{
 };
 use crate::config::is_secret;
 use crate::number;
+use crate::resp::Reply;
 
 const ARGUMENTS_MAX: usize = 32;
 const ARGUMENT_BYTES_MAX: usize = 128;
 const REDACTED: &[u8] = b"(redacted)";
 
 /// The log itself.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SlowLog {
     /// Newest first.
     entries: VecDeque<SlowEntry>,
@@ -26,7 +27,7 @@ pub struct SlowLog {
 }
 
 /// One slow command.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct SlowEntry {
     id: i64,
     /// Unix seconds when it ended.
@@ -38,6 +39,38 @@ struct SlowEntry {
 }
 
 impl SlowLog {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Drops all entries; numbers go on.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Writes the newest `count` entries.
+    pub fn write(&self, count: usize, reply: &mut Reply) {
+        reply.array(self.entries.len().min(count));
+        for entry in self.entries.iter().take(count) {
+            reply.array(6);
+            reply.int(entry.id);
+            reply.int(entry.at);
+            reply.int(entry.took_us);
+            reply.array(entry.args.len());
+            for arg in &entry.args {
+                reply.bulk(arg);
+            }
+            reply.bulk(entry.address.as_bytes());
+            reply.bulk(&entry.name);
+        }
+    }
+
     /// Adds a command, and drops the oldest entries beyond `len_max`.
     pub fn note(
         &mut self,
@@ -142,7 +175,7 @@ pub const SLOWLOG: Command = Command {
             ],
             doc: doc("2.2.12", "O(1)", "Returns the number of entries in the slow log."),
             handler: Handler::Plain(|ctx, _| {
-                ctx.reply.count(ctx.server.slow_log.entries.len());
+                ctx.reply.count(ctx.server.slow_log.len());
                 Ok(())
             }),
             ..SUB
@@ -157,7 +190,7 @@ pub const SLOWLOG: Command = Command {
                 "Clears all entries from the slow log.",
             ),
             handler: Handler::Plain(|ctx, _| {
-                ctx.server.slow_log.entries.clear();
+                ctx.server.slow_log.clear();
                 ctx.reply.ok();
                 Ok(())
             }),
@@ -183,20 +216,7 @@ fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
                 .ok_or(CommandError::text("ERR count should be greater than or equal to -1"))?,
         },
     };
-    let entries = &ctx.server.slow_log.entries;
-    ctx.reply.array(entries.len().min(count));
-    for entry in entries.iter().take(count) {
-        ctx.reply.array(6);
-        ctx.reply.int(entry.id);
-        ctx.reply.int(entry.at);
-        ctx.reply.int(entry.took_us);
-        ctx.reply.array(entry.args.len());
-        for arg in &entry.args {
-            ctx.reply.bulk(arg);
-        }
-        ctx.reply.bulk(entry.address.as_bytes());
-        ctx.reply.bulk(&entry.name);
-    }
+    ctx.server.slow_log.write(count, ctx.reply);
     Ok(())
 }
 

@@ -146,22 +146,6 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .hidden(),
     // Observation.
-    integer(
-        "commandlog-request-larger-than",
-        UNSUPPORTED,
-        (-1, i64::MAX),
-        "1048576",
-        "Requests to log.",
-    ),
-    integer("commandlog-large-request-max-len", UNSUPPORTED, U63, "128", "Entries of that log."),
-    integer(
-        "commandlog-reply-larger-than",
-        UNSUPPORTED,
-        (-1, i64::MAX),
-        "1048576",
-        "Replies to log.",
-    ),
-    integer("commandlog-large-reply-max-len", UNSUPPORTED, U63, "128", "Entries of that log."),
     one_of(
         "log-format",
         UNSUPPORTED,

@@ -48,6 +48,34 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .alias(&["commandlog-slow-execution-max-len"]),
     integer(
+        "commandlog-request-larger-than",
+        at!(commandlog_request_larger_than),
+        (-1, i64::MAX),
+        "1048576",
+        "Bytes from which a request gets into the log of large requests; -1 is none.",
+    ),
+    integer(
+        "commandlog-large-request-max-len",
+        at!(commandlog_large_request_max_len),
+        U63,
+        "128",
+        "Entries that the log of large requests keeps.",
+    ),
+    integer(
+        "commandlog-reply-larger-than",
+        at!(commandlog_reply_larger_than),
+        (-1, i64::MAX),
+        "1048576",
+        "Bytes from which a reply gets its command into the log of large replies; -1 is none.",
+    ),
+    integer(
+        "commandlog-large-reply-max-len",
+        at!(commandlog_large_reply_max_len),
+        U63,
+        "128",
+        "Entries that the log of large replies keeps.",
+    ),
+    integer(
         "latency-monitor-threshold",
         at!(latency_monitor_threshold),
         U63,
