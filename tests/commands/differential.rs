@@ -157,6 +157,14 @@ impl Pair {
 impl Sessions {
     fn step(&mut self, command: &Command) -> io::Result<Option<String>> {
         let at = command.connection;
+        let mut command = command.clone();
+        if self.sorted {
+            // A skiplist that SORT made keeps a negative zero, which a listpack has not.
+            for arg in command.args.iter_mut().filter(|arg| arg.as_slice() == b"-0") {
+                *arg = b"0".to_vec();
+            }
+        }
+        let command = &command;
         for clients in &mut self.clients {
             clients[at].send(&command.args)?;
         }

@@ -158,8 +158,11 @@ fn zdiffstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn keep(ctx: &mut Ctx, args: &Args, operation: Operation, name: &'static str) -> CommandResult {
     let request = Combination::parse(ctx, args, 2, operation, Target::Key)?;
-    let result = combine(ctx, &request);
+    let mut result = combine(ctx, &request);
     let len = result.len();
+    if len <= ctx.limits().zset_max_listpack_entries {
+        result = packed(&result, ctx.limits());
+    }
     store(ctx, args.at(1), result, event::ZSET, name);
     ctx.reply.count(len);
     Ok(())
@@ -206,13 +209,15 @@ fn inputs<'a>(ctx: &'a Ctx, request: &Combination) -> Vec<Input<'a>> {
     inputs
 }
 
+/// The combination in the large form, whatever its size: the small one has no negative zero, and a
+/// reply shows it.
 fn combine(ctx: &Ctx, request: &Combination) -> ZSet {
-    let limits = ctx.limits();
+    let limits = &Limits { zset_max_listpack_entries: 0, ..ctx.limits().clone() };
     let inputs = inputs(ctx, request);
     match request.operation {
         Operation::Union => union(&inputs, request, limits),
         Operation::Intersection => {
-            let mut result = ZSet::new();
+            let mut result = ZSet::with_expected(1, 0, limits);
             intersection(&inputs, request, &mut |member, score| {
                 member.with_bytes(|member| result.insert(member, score, limits));
                 true
@@ -223,11 +228,18 @@ fn combine(ctx: &Ctx, request: &Combination) -> ZSet {
     }
 }
 
-fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
-    let mut result = ZSet::new();
-    if let Some((largest, _)) = inputs.last() {
-        result.expect(largest.len(), limits);
+/// The same set in the form that suits its size.
+fn packed(set: &ZSet, limits: &Limits) -> ZSet {
+    let mut packed = ZSet::new();
+    for (member, score) in set.iter() {
+        member.with_bytes(|member| packed.insert(member, score, limits));
     }
+    packed
+}
+
+fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
+    let expected = inputs.last().map_or(1, |(largest, _)| largest.len().max(1));
+    let mut result = ZSet::with_expected(expected, 0, limits);
     for &(source, weight) in inputs {
         for (member, score) in source.iter() {
             let score = zero_if_nan(score * weight);
@@ -264,7 +276,7 @@ fn intersection(
 }
 
 fn difference(inputs: &[Input], limits: &Limits) -> ZSet {
-    let mut result = ZSet::new();
+    let mut result = ZSet::with_expected(1, 0, limits);
     let Some(((first, _), others)) = inputs.split_first() else { return result };
     for (member, score) in first.iter() {
         member.with_bytes(|member| {
