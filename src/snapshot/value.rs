@@ -157,16 +157,15 @@ impl ValueReader {
 
     fn plain_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
         let count = reader.count(1)?;
-        let mut set = None;
+        let mut set = Set::with_listed(count, &self.limits);
         for _ in 0..count {
             let offset = reader.position();
             let member = reader.string()?;
-            let set = set.get_or_insert_with(|| Set::with_expected(&member, count, &self.limits));
             if !set.insert(&member, &self.limits) {
                 return Err(duplicate(offset, "member"));
             }
         }
-        Ok(set)
+        Ok((count > 0).then_some(set))
     }
 
     fn intset_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {

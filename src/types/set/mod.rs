@@ -71,6 +71,16 @@ impl Set {
         Self { form }
     }
 
+    /// An empty set for the `count` members that a file lists one by one. Redis begins with an intset,
+    /// whatever the members are, unless there are too many for one.
+    /// `count` also reserves memory, so bound it by something checked.
+    pub fn with_listed(count: usize, limits: &Limits) -> Self {
+        if count <= limits.set_max_intset_entries {
+            return Self::new();
+        }
+        Self { form: Form::Full(Box::new(Full::with_expected(count))) }
+    }
+
     /// The set in a (validated) intset of a file; stays as it is within the limits.
     pub fn from_intset(ints: IntSet, limits: &Limits) -> Self {
         let mut set = Self { form: Form::Ints(ints) };
