@@ -121,7 +121,7 @@ impl Engine {
             return;
         }
         if keys.is_empty() {
-            message.null_array();
+            message.null();
         } else {
             message.array(keys.len());
             for key in keys {

@@ -161,11 +161,12 @@ impl Sessions {
         if self.sorted {
             // A skiplist that SORT made keeps a negative zero, and answers a negative LIMIT, which a
             // listpack does not.
+            let mut after_limit = false;
             for arg in &mut command.args {
-                match arg.as_slice() {
-                    b"-0" | b"-1" => *arg = b"0".to_vec(),
-                    _ => {}
+                if arg.as_slice() == b"-0" || (after_limit && arg.starts_with(b"-")) {
+                    *arg = b"0".to_vec();
                 }
+                after_limit = arg.eq_ignore_ascii_case(b"LIMIT");
             }
         }
         let command = &command;
