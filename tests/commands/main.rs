@@ -15,6 +15,7 @@
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
+mod access;
 mod bless;
 mod differential;
 mod generate;

@@ -53,7 +53,8 @@ impl Place {
 
 impl Server {
     /// Starts a server on a new data directory. `options` are configuration directives in the
-    /// form of the command line: `--appendonly yes --save ""` is `["appendonly yes", "save "]`.
+    /// form of the command line: `--appendonly yes --save ""` is `["appendonly yes", "save "]`. An
+    /// absolute path is a configuration file.
     pub(crate) fn start(program: &Program, options: &[&str]) -> Self {
         Self::start_on(program, &Place::new(), options)
     }
@@ -187,12 +188,13 @@ fn spawn(program: &Program, place: &Place, port: u16, options: &[String]) -> Chi
     if program.kind == Kind::Fastness {
         command.arg("serve");
     }
+    command.args(options.iter().filter(|option| option.starts_with('/')));
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     command.args(["--dir", &place.data().display().to_string()]);
     if program.kind == Kind::Redis || program.kind == Kind::Valkey {
         command.args(["--daemonize", "no", "--logfile", ""]);
     }
-    for option in options {
+    for option in options.iter().filter(|option| !option.starts_with('/')) {
         let (name, value) = option.split_once(' ').unwrap_or((option, ""));
         command.arg(format!("--{name}")).arg(value);
     }
