@@ -129,7 +129,10 @@ impl Engine {
                 self.wait(id, wait, args);
                 executed.waits = true;
             }
-            Ok(Outcome::Task(Task::Exec)) => self.run_transaction(id, reply),
+            Ok(Outcome::Task(Task::Exec)) => {
+                self.run_transaction(id, reply);
+                self.feed_monitors(id, row, args, Origin::Client);
+            }
             Ok(Outcome::Task(task)) => {
                 executed.waits = self.perform(id, task, args, reply);
             }
@@ -190,6 +193,7 @@ impl Engine {
         };
         let mut counted = false;
         if let Ok(Outcome::Task(Task::Script(call))) = outcome {
+            self.feed_monitors_with_script(id, args);
             let ended = self.run_script(id, call, args, reply);
             counted = ended.as_ref().is_err_and(|error| error.counted);
             outcome = ended.map(|()| Outcome::Replied).map_err(CommandError::from);
@@ -204,7 +208,8 @@ impl Engine {
         if origin != Origin::Log {
             self.publish_events();
         }
-        if !runs_again {
+        // EXEC is shown behind the commands that it runs, a waiting command when it begins to wait.
+        if !runs_again && !matches!(outcome, Ok(Outcome::Task(Task::Exec))) {
             self.feed_monitors(id, row, args, origin);
         }
         // A command that waits is counted when its wait ends, one that the engine goes on with then.
@@ -336,8 +341,14 @@ impl Engine {
                 row.full_name
             )));
         }
+        let monitors = client.flags.monitor;
         if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
             return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        }
+        // Redis' monitors are a kind of replica.
+        let touches_keys = writes || flags.has(Flags::READONLY) || flags.has(Flags::MAY_REPLICATE);
+        if monitors && touches_keys {
+            return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::command::server::monitor;
 use crate::command::table::Row;
 use crate::keyspace::{effects::Event, event};
 use crate::resp::Args;
-use crate::session::{ClientId, Mail, Release, Topic};
+use crate::session::{Client, ClientId, Mail, Release, Topic};
 
 impl Engine {
     /// Turns the events recorded since the last call into messages.
@@ -48,6 +48,11 @@ impl Engine {
         let need = self.ks.need.max(last_write);
         let sessions = &mut self.sessions;
         for message in std::mem::take(&mut sessions.messages) {
+            // Nothing follows the last reply of a connection.
+            let ends = |client: &Client| client.flags.close_after_reply;
+            if sessions.client(message.to).is_some_and(ends) {
+                continue;
+            }
             let need = if message.waits_for_log { need } else { 0 };
             let release = Release { need, ..Release::default() };
             let mail = Mail::Send { to: message.to, bytes: message.bytes, release };
@@ -57,12 +62,21 @@ impl Engine {
 
     /// Shows a command that was run to the monitors.
     pub(super) fn feed_monitors(&mut self, id: ClientId, row: &Row, args: &Args, origin: Origin) {
-        let hidden = row.command.flags.has(Flags::ADMIN)
-            || row.command.flags.has(Flags::SKIP_MONITOR)
-            || origin == Origin::Log;
-        if hidden || !self.sessions.has_monitors() {
-            return;
+        let flags = row.command.flags;
+        let hidden = flags.has(Flags::ADMIN) || flags.has(Flags::SKIP_MONITOR);
+        if !hidden && origin != Origin::Log && self.sessions.has_monitors() {
+            self.show_request(id, args, origin);
         }
+    }
+
+    /// Shows a request that runs a script before the script runs: its commands follow it.
+    pub(super) fn feed_monitors_with_script(&mut self, id: ClientId, args: &Args) {
+        if self.sessions.has_monitors() {
+            self.show_request(id, args, Origin::Client);
+        }
+    }
+
+    fn show_request(&mut self, id: ClientId, args: &Args, origin: Origin) {
         let client = self.sessions.client(id);
         let source = match client {
             _ if origin == Origin::Script => "lua".to_owned(),

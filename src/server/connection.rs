@@ -26,6 +26,8 @@ pub struct Connection {
     pub closing: bool,
     /// It is subscribed: the limit of its output is another.
     pub is_subscribed: bool,
+    /// Bytes of requests that MULTI queued: they count as input.
+    pub queued_bytes: usize,
     /// Since when its output has been over the soft limit.
     pub over_soft_since: Option<Duration>,
     /// A task looks at it again and again because of that.
@@ -58,6 +60,7 @@ impl Connection {
             waits: false,
             closing: false,
             is_subscribed: false,
+            queued_bytes: 0,
             over_soft_since: None,
             soft_limit_watched: false,
             buffers,

@@ -165,6 +165,9 @@ impl Reactor {
             if connection.closing {
                 return Ok(true);
             }
+            if self.has_too_much_input(&connection) {
+                return Ok(false);
+            }
             let input = scratch.buffer.get(..count).unwrap_or_default();
             let used = self.consume(handle, &mut connection, input, &mut scratch.batch);
             let rest = input.get(used..).unwrap_or_default();
@@ -193,10 +196,11 @@ impl Reactor {
         Ok(true)
     }
 
-    /// Whether the unread input is more than a client may send; that is counted and logged.
+    /// Whether the unread input, with what MULTI queued, is more than a client may send; that is counted and
+    /// logged.
     fn has_too_much_input(&self, connection: &Connection) -> bool {
         let limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
-        if connection.carry.len() as u64 <= limit {
+        if (connection.carry.len() + connection.queued_bytes) as u64 <= limit {
             return false;
         }
         let mut engine = self.shared.lock();
@@ -567,6 +571,7 @@ fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output:
     if let Some(client) = engine.sessions.client_mut(connection.id) {
         connection.authenticated = client.user.is_some() || !needs_auth;
         connection.is_subscribed = client.is_subscribed();
+        connection.queued_bytes = client.queued_bytes();
         client.input_bytes += input;
         client.output_bytes += output;
     }

@@ -17,6 +17,7 @@ mod support;
 
 mod access;
 mod bless;
+mod clients;
 mod differential;
 mod generate;
 mod notify;

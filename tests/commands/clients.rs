@@ -1,0 +1,309 @@
+//! What takes several clients at once: monitors, waiting clients, listeners that do not read.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use super::server_is_there;
+use super::transcript::arguments;
+use crate::support::client::Client;
+use crate::support::peers::{self, Program};
+use crate::support::reply::Reply;
+use crate::support::server::Server;
+
+const MONITORED: &[&str] = &[
+    "SET key value",
+    "get key",
+    "SELECT 5",
+    "SET \"a b\" \"\\\"quoted\\\" \\\\ \\r\\n\\t\\a\\b\\x00\\xff\"",
+    "SELECT 0",
+    "PING",
+    "ECHO \"\"",
+    "GET",
+    "NOSUCHCOMMAND x",
+    "CONFIG GET maxmemory",
+    "CONFIG SET maxmemory 0",
+    "CLIENT SETNAME me",
+    "CLIENT LIST",
+    "AUTH secret",
+    "AUTH default secret",
+    "HELLO 2",
+    "HELLO 2 AUTH default secret",
+    "HELLO 2 AUTH default secret SETNAME me",
+    "ACL WHOAMI",
+    "ACL SETUSER somebody on >secret",
+    "ACL DELUSER somebody",
+    "MULTI",
+    "SET key 1",
+    "INCR key",
+    "CONFIG SET maxmemory 0",
+    "EXEC",
+    "MULTI",
+    "SET key 1",
+    "DISCARD",
+    "MULTI",
+    "NOSUCHCOMMAND",
+    "EXEC",
+    "WATCH key",
+    "UNWATCH",
+    "LPUSH list 1",
+    "BLPOP list 0",
+    "BLPOP list 0.01",
+    "PUBLISH c m",
+    "EVAL \"return redis.call('set',KEYS[1],ARGV[1])\" 1 key value",
+    "EVAL \"return {redis.call('select','3'), redis.call('get','x'), redis.pcall('nosuch')}\" 0",
+    "DEBUG SLEEP 0",
+    "SLOWLOG LEN",
+    "COMMAND COUNT",
+    "OBJECT HELP",
+    "MONITOR x",
+    "FLUSHALL",
+    "RESET",
+    "SUBSCRIBE c",
+    "UNSUBSCRIBE c",
+    "QUIT",
+];
+
+/// What a monitor sees of the commands, without times and ports.
+fn monitored(program: &Program) -> Vec<String> {
+    let server = Server::start(program, &["enable-debug-command yes", "save "]);
+    let mut monitor = server.client();
+    monitor.must("MONITOR");
+    let mut client = server.client();
+    for line in MONITORED {
+        client.call(&arguments(line, &|_| None).unwrap()).unwrap();
+    }
+    server.client().must("ECHO end");
+    let mut seen = Vec::new();
+    while let Reply::Simple(line) = monitor.receive().unwrap() {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let (time, rest) = line.split_once(' ').unwrap();
+        let (seconds, micros) = time.split_once('.').unwrap();
+        assert!(seconds.parse::<u64>().unwrap() > 1_700_000_000 && micros.len() == 6, "{line}");
+        let source = rest.find(']').unwrap();
+        let (place, command) = rest.split_at(source);
+        let place = place.split(':').next().unwrap();
+        if command.contains("\"end\"") {
+            break;
+        }
+        seen.push(format!("{place}{command}"));
+    }
+    seen
+}
+
+#[test]
+fn a_monitor_sees_what_it_sees_of_redis() {
+    let Some(redis) = peers::redis8() else { return };
+    if server_is_there() {
+        assert_eq!(monitored(&peers::fastness()), monitored(&redis));
+    }
+}
+
+/// What a connection that monitors gets for its own commands, and how it ends that.
+fn monitoring(program: &Program, hello: &str) -> Vec<String> {
+    let server = Server::start(program, &["save "]);
+    let mut client = server.client();
+    client.line(hello).unwrap();
+    client.set_timeout(Duration::from_millis(300)).unwrap();
+    let mut seen = Vec::new();
+    for line in ["MONITOR", "MONITOR", "PING", "GET k", "RESET", "PING", "MONITOR", "QUIT"] {
+        client.send(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        seen.push(line.to_owned());
+        loop {
+            match client.receive() {
+                Ok(reply) => {
+                    let text = reply.to_string();
+                    let command =
+                        text.rsplit_once(']').map_or(text.clone(), |(_, rest)| rest.into());
+                    seen.push(format!("  {command}"));
+                }
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    break;
+                }
+                Err(error) => {
+                    seen.push(format!("  {:?}", error.kind()));
+                    break;
+                }
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_monitor_is_a_client_like_any_other() {
+    let Some(redis) = peers::redis8() else { return };
+    if server_is_there() {
+        for hello in ["HELLO 2", "HELLO 3"] {
+            assert_eq!(monitoring(&peers::fastness(), hello), monitoring(&redis, hello));
+        }
+    }
+}
+
+fn info(client: &mut Client, name: &str) -> u64 {
+    let text = client.must("INFO everything").text().unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("no {name} in INFO")).parse().unwrap()
+}
+
+/// The fields of the only client that listens.
+fn listener(client: &mut Client, name: &str) -> Option<u64> {
+    let text = client.must("CLIENT LIST TYPE pubsub").text().unwrap();
+    let field = text.split(' ').find_map(|field| field.strip_prefix(&format!("{name}=")));
+    field.map(|value| value.parse().unwrap())
+}
+
+/// Publishes 100 kB at a time until the listener is gone; returns how many bytes were sent to it.
+fn publish_until_gone(publisher: &mut Client, most: usize) -> usize {
+    let message = vec![b'x'; 100_000];
+    let mut sent = 0;
+    while sent < most {
+        let reply = publisher.call(&[b"PUBLISH".as_slice(), b"c", &message]).unwrap();
+        if reply.int() == Some(0) {
+            return sent;
+        }
+        sent += message.len();
+    }
+    sent
+}
+
+#[test]
+fn a_listener_that_does_not_read_is_closed_at_the_hard_limit() {
+    if !server_is_there() {
+        return;
+    }
+    let limit = "client-output-buffer-limit pubsub 5mb 0 0";
+    let server = Server::start(&peers::fastness(), &[limit, "save ", "io-threads 2"]);
+    let mut slow = server.client();
+    slow.must("SUBSCRIBE c");
+    let mut publisher = server.client();
+    // Sockets hold some megabytes of their own.
+    let sent = publish_until_gone(&mut publisher, 100_000_000);
+    assert!((5_000_000..40_000_000).contains(&sent), "closed after {sent} bytes");
+    assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), 1);
+    assert!(info(&mut publisher, "used_memory") < 60_000_000);
+    assert_eq!(publisher.must("PUBSUB NUMSUB c").to_string(), "[\"c\" 0]");
+}
+
+#[test]
+fn a_listener_over_the_soft_limit_has_some_seconds() {
+    if !server_is_there() {
+        return;
+    }
+    let limit = "client-output-buffer-limit pubsub 0 1mb 1";
+    let server = Server::start(&peers::fastness(), &[limit, "save "]);
+    let mut slow = server.client();
+    slow.must("SUBSCRIBE c");
+    let mut publisher = server.client();
+    publish_until_gone(&mut publisher, 20_000_000);
+    std::thread::sleep(Duration::from_millis(100));
+    let (bytes, blocks, memory) = (
+        listener(&mut publisher, "obl").unwrap(),
+        listener(&mut publisher, "oll").unwrap(),
+        listener(&mut publisher, "omem").unwrap(),
+    );
+    assert!(bytes == 16384 && blocks > 100 && memory > 1_000_000, "{bytes} {blocks} {memory}");
+    assert!(listener(&mut publisher, "tot-mem").unwrap() >= memory);
+    let begin = Instant::now();
+    while listener(&mut publisher, "omem").is_some() {
+        assert!(begin.elapsed() < Duration::from_secs(5), "still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(begin.elapsed() > Duration::from_millis(500), "gone after {:?}", begin.elapsed());
+    assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), 1);
+}
+
+#[test]
+fn input_beyond_the_query_buffer_limit_closes_the_connection() {
+    if !server_is_there() {
+        return;
+    }
+    let options = ["client-query-buffer-limit 1mb", "save "];
+    let server = Server::start(&peers::fastness(), &options);
+    let mut greedy = server.client();
+    greedy.send_raw(b"*2\r\n$3\r\nGET\r\n$3000000\r\n").unwrap();
+    let filler = vec![b'x'; 2_000_000];
+    // The server may close while this is being sent.
+    let _ = greedy.send_raw(&filler);
+    assert!(greedy.receive().is_err());
+    let mut client = server.client();
+    assert_eq!(info(&mut client, "client_query_buffer_limit_disconnections"), 1);
+    // What MULTI queues counts too.
+    let mut greedy = server.client();
+    greedy.must("MULTI");
+    let value = vec![b'x'; 300_000];
+    let closed = (0..10).any(|_| greedy.call(&[b"SET".as_slice(), b"k", &value]).is_err());
+    assert!(closed, "a transaction may grow without end");
+}
+
+#[test]
+fn thousands_of_waiting_clients_are_served_in_order() {
+    if !server_is_there() {
+        return;
+    }
+    let server = Server::start(&peers::fastness(), &["save ", "maxclients 5000"]);
+    let mut waiting: Vec<Client> = (0..500).map(|_| server.client()).collect();
+    for client in &mut waiting {
+        client.send(&["BLPOP", "a", "b", "0"]).unwrap();
+    }
+    let mut pusher = server.client();
+    let begin = Instant::now();
+    while info(&mut pusher, "blocked_clients") < 500 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "not all wait");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(info(&mut pusher, "total_blocking_keys"), 2);
+    // Which of them came first is known by who is served first; nobody is served twice or left out.
+    for number in 0..500 {
+        pusher.must(&format!("RPUSH {} {number}", if number % 2 == 0 { "a" } else { "b" }));
+    }
+    let mut values: Vec<i64> = waiting
+        .iter_mut()
+        .map(|client| client.receive().unwrap().items()[1].int().unwrap())
+        .collect();
+    values.sort_unstable();
+    assert_eq!(values, (0..500).collect::<Vec<i64>>());
+    assert_eq!(info(&mut pusher, "blocked_clients"), 0);
+    assert_eq!(info(&mut pusher, "total_blocking_keys"), 0);
+    assert_eq!(pusher.must("EXISTS a b").int(), Some(0));
+}
+
+/// A subscriber gets every message in the order in which it was published, whoever published it, and
+/// nothing behind the answer to UNSUBSCRIBE.
+#[test]
+fn messages_keep_their_order() {
+    if !server_is_there() {
+        return;
+    }
+    let server = Server::start(&peers::fastness(), &["save ", "io-threads 3"]);
+    let mut listeners: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for listener in &mut listeners {
+        listener.must("SUBSCRIBE c");
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut publisher = server.client();
+            scope.spawn(move || {
+                for _ in 0..300 {
+                    let script = "redis.call('PUBLISH','c',redis.call('INCR','n'))";
+                    publisher.call(&["EVAL", script, "0"]).unwrap();
+                }
+            });
+        }
+        for listener in &mut listeners {
+            scope.spawn(move || {
+                for expected in 1..=600 {
+                    let message = listener.receive().unwrap();
+                    assert_eq!(message.items()[2].int(), Some(expected));
+                }
+                listener.send(&["UNSUBSCRIBE", "c"]).unwrap();
+                let mut last = listener.receive().unwrap();
+                while last.items()[0].text().as_deref() == Some("message") {
+                    last = listener.receive().unwrap();
+                }
+                assert_eq!(listener.must("ECHO after").text().as_deref(), Some("after"));
+            });
+        }
+    });
+}
