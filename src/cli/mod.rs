@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 what was looked at is not sound or the server failed, 2 the command line
 //! or a path is wrong.
 
+mod background;
 pub mod check;
 pub mod serve;
 

@@ -10,12 +10,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::background;
 use crate::clock::{Clock, SystemClock};
 use crate::command::state::{Loading, Persistence, ServerState, Stats};
 use crate::command::table::table;
-use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, load};
+use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, Supervised, load};
+use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk as _, OpenMode, SharedDisk};
 use crate::engine::Engine;
 use crate::logger::Logger;
 use crate::recovery;
@@ -40,6 +41,7 @@ pub fn run(args: &[OsString]) -> ExitCode {
     match start(&words) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
+            background::tell_starter(Err(&error.what));
             eprintln!("fastness: {}", error.what);
             if !error.next.is_empty() {
                 eprintln!("  next: {}", error.next);
@@ -54,12 +56,16 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
         .map_err(|error| StartError::new(format!("no working directory: {error}"), ""))?;
     let cwd = cwd.to_string_lossy().into_owned();
     let anywhere = OsDisk::new(&cwd);
-    let loaded =
-        load(&CommandLine::parse(words), &DiskFiles(&anywhere), &cwd).map_err(bad_config)?;
-    if loaded.config.daemonize && !daemon::is_detached() {
-        return daemon::detach(words).map(|()| 0).map_err(|error| {
-            StartError::new(format!("cannot start in the background: {error}"), "")
-        });
+    background::leave_session();
+    let files = DiskFiles(&anywhere);
+    let files = background::Remembering::new(&files);
+    let mut loaded = load(&CommandLine::parse(words), &files, &cwd).map_err(bad_config)?;
+    // What a supervisor watches stays in the foreground.
+    loaded.config.supervised = background::supervisor(&loaded.config);
+    let supervised = loaded.config.supervised != Supervised::No;
+    if loaded.config.daemonize && !supervised && !background::is_detached() {
+        let started = background::detach(words, &files.into_stdin());
+        return started.map(|()| 0).map_err(|why| StartError::new(why, ""));
     }
     let config = &loaded.config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -70,12 +76,8 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     }
     let disk = open_directory(&config.dir)?;
     let _lock = lock_directory(&disk, &config.dir)?;
-    let pidfile = write_pidfile(config)?;
-    let code = serve(loaded, disk, clock, logger);
-    if let Some(path) = pidfile {
-        let _ = anywhere.remove(&path);
-    }
-    code
+    let _pidfile = background::PidFile::write(config, &logger);
+    serve(loaded, disk, clock, logger)
 }
 
 fn bad_config(error: ConfigError) -> StartError {
@@ -106,24 +108,6 @@ fn lock_directory(disk: &SharedDisk, dir: &str) -> Result<crate::disk::DiskLock,
     })
 }
 
-fn write_pidfile(config: &Config) -> Result<Option<String>, StartError> {
-    let path = match config.pidfile.as_str() {
-        "" if config.daemonize => "/var/run/fastness.pid".to_owned(),
-        "" => return Ok(None),
-        path => config.path(path),
-    };
-    let pid = format!("{}\n", std::process::id());
-    let root = OsDisk::new("/");
-    let written = root
-        .open(&path, OpenMode::CreateOrTruncate)
-        .and_then(|file| file.write_all_at(0, pid.as_bytes()));
-    match written {
-        Ok(()) => Ok(Some(path)),
-        // Redis goes on without one, too.
-        Err(_) => Ok(None),
-    }
-}
-
 fn serve(
     loaded: Loaded,
     disk: SharedDisk,
@@ -131,6 +115,7 @@ fn serve(
     logger: Logger,
 ) -> Result<i32, StartError> {
     let config = loaded.config;
+    let supervisor = config.supervised;
     let listeners = server::listener::bind(&listen_options(&config)).map_err(|error| {
         StartError::new(error.to_string(), "pass another address with --bind or --port")
     })?;
@@ -166,8 +151,11 @@ fn serve(
         return Err(error);
     }
     logger.notice("Ready to accept connections");
-    notify_supervisor();
-    Ok(running.wait())
+    background::tell_ready(supervisor, &logger);
+    background::tell_starter(Ok(()));
+    let code = running.wait();
+    background::tell_stopping(supervisor, &logger);
+    Ok(code)
 }
 
 /// Loads the data set into the running, still refusing server.
@@ -229,46 +217,5 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         libraries: Default::default(),
         eviction: Default::default(),
         observed: Default::default(),
-    }
-}
-
-/// Tells systemd that the server is ready, when it asked to be told (`Type=notify`).
-fn notify_supervisor() {
-    if let Some(path) = std::env::var_os("NOTIFY_SOCKET")
-        && let Ok(socket) = std::os::unix::net::UnixDatagram::unbound()
-    {
-        // Nobody listening is the supervisor's affair.
-        let _ = socket.send_to(b"READY=1\n", path);
-    }
-}
-
-/// Running in the background: the process starts itself again, detached, and leaves.
-mod daemon {
-    use std::ffi::OsString;
-    use std::io;
-    use std::os::unix::ffi::OsStringExt;
-    use std::process::{Command, Stdio};
-
-    const MARK: &str = "FASTNESS_DETACHED";
-
-    /// Whether this is the detached process.
-    pub(super) fn is_detached() -> bool {
-        std::env::var_os(MARK).is_some()
-    }
-
-    /// Starts the detached process.
-    pub(super) fn detach(words: &[Vec<u8>]) -> io::Result<()> {
-        use std::os::unix::process::CommandExt;
-        let args = words.iter().map(|word| OsString::from_vec(word.clone()));
-        Command::new(std::env::current_exe()?)
-            .arg("serve")
-            .args(args)
-            .env(MARK, "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map(drop)
     }
 }

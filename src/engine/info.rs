@@ -79,7 +79,7 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "multiplexing_api", "epoll");
     line(out, "atomicvar_api", "c11-builtin");
     line(out, "process_id", std::process::id());
-    line(out, "process_supervised", "no");
+    line(out, "process_supervised", state.config.supervised.name());
     line(out, "run_id", &state.run_id);
     line(out, "tcp_port", state.tcp_port);
     line(out, "server_time_usec", engine.clock.wall_us());

@@ -296,13 +296,13 @@ impl Sim {
                 let mut db = db;
                 let queued = std::mem::take(&mut client.queued);
                 for (request, answer) in queued.iter().zip(elements(answer)) {
-                    let rests_on = rests_on(&self.model, request, &mut db);
+                    let rests_on = rests_on(&self.model, request, answer, &mut db);
                     needs = needs.max(if answer.starts_with(b"-") { 0 } else { rests_on });
                 }
             }
             b"EXEC" | b"DISCARD" | b"MULTI" | b"RESET" => client.queued.clear(),
             _ if refused => {}
-            _ => needs = needs.max(rests_on(&self.model, request, &mut { db })),
+            _ => needs = needs.max(rests_on(&self.model, request, answer, &mut { db })),
         }
         for (position, unit) in units {
             self.model.apply(*position, unit)?;
@@ -453,7 +453,7 @@ impl Sim {
 }
 
 /// The newest change that the reply to a request tells of. SELECT changes `db`.
-fn rests_on(model: &Model, request: &Request, db: &mut usize) -> u64 {
+fn rests_on(model: &Model, request: &Request, answer: &[u8], db: &mut usize) -> u64 {
     let owned = OwnedArgs::from_slices(request.iter().map(Vec::as_slice));
     let args = owned.as_args();
     let Ok(row) = table().find(&args) else { return 0 };
@@ -469,6 +469,9 @@ fn rests_on(model: &Model, request: &Request, db: &mut usize) -> u64 {
         return model.changed_last();
     }
     let keys = row.command.keys.iter().flat_map(|spec| spec.positions(&args));
+    // With nothing at the first key, many do not look at the others (COPY, SMOVE, LMOVE).
+    let nothing = matches!(answer, b":0\r\n" | b"$-1\r\n" | b"*-1\r\n");
+    let keys = keys.take(if nothing { 1 } else { usize::MAX });
     keys.map(|at| model.changed_at(&(*db, args.at(at).to_vec()) as &Key)).max().unwrap_or(0)
 }
 
