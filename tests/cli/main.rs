@@ -1,10 +1,12 @@
-//! `fastness check` from the outside: what it prints, what it answers, and that it changes nothing.
+//! The command line from the outside: what `fastness check` prints, what it answers, and that it changes
+//! nothing; how `fastness serve` goes into the background.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -247,4 +249,40 @@ mod own {
         assert_eq!((code, &report["verdict"]), (1, &"torn".into()), "{report}");
         assert!(report["next"].as_str().unwrap().contains("fastness serve"), "{report}");
     }
+}
+
+/// `daemonize yes`: the command returns when the server serves, or fails with its reason.
+#[test]
+fn a_server_in_the_background_serves_when_the_command_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let (dir, pidfile) = (folder.path().join("data"), folder.path().join("server.pid"));
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fastness"));
+        command.args(["serve", "--daemonize", "yes", "--port", &port.to_string(), "--save", ""]);
+        command.arg("--dir").arg(&dir).arg("--pidfile").arg(&pidfile);
+        command.arg("--logfile").arg(folder.path().join("server.log")).output().unwrap()
+    };
+    assert!(start().status.success());
+    let pid = fs::read_to_string(&pidfile).unwrap();
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"PING\r\n").unwrap();
+    let mut reply = [0; 7];
+    client.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"+PONG\r\n");
+    let second = start();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains(pid.trim()), "{second:?}");
+    client.write_all(b"SHUTDOWN\r\n").unwrap();
+    let mut rest = Vec::new();
+    let _ = client.read_to_end(&mut rest);
+    for _ in 0..100 {
+        if !pidfile.exists() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the pidfile is left behind");
 }

@@ -94,7 +94,7 @@ pub(crate) struct Sim {
     pub(crate) compare: bool,
     pub(crate) told: Vec<Told>,
     /// Replies that said that writes are refused or their outcome unknown.
-    pub(crate) refusals: u64,
+    pub(crate) refusals: Vec<String>,
 }
 
 /// The settings of all simulated servers.
@@ -160,7 +160,7 @@ impl Sim {
         });
         let clients = clients.collect();
         let work = LogWork::new(clock.monotonic());
-        let (told, refusals, job) = (Vec::new(), 0, None);
+        let (told, refusals, job) = (Vec::new(), Vec::new(), None);
         let live = Mutex::new(engine);
         let (disk, compare) = (disk.clone(), false);
         Ok(Self { disk, clock, live, work, clients, job, model, compare, told, refusals })
@@ -439,7 +439,7 @@ impl Sim {
                 };
                 let Expected { mut told, waited_for } = expected;
                 if reply.starts_with("-MISCONF Errors writing") {
-                    self.refusals += 1;
+                    self.refusals.push(reply);
                     continue;
                 }
                 if let (Some(position), true) = (waited_for, reply.starts_with("*2\r\n:1\r\n")) {

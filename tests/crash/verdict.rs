@@ -254,7 +254,7 @@ pub(crate) fn fault_everywhere(plan: &Plan, fault: Fault) -> Result<u64, Trouble
         let disk = SimDisk::new();
         disk.fail_at(at, fault);
         let Some(life) = live(plan, &disk, true, true)? else { continue };
-        refusals += life.sim.refusals;
+        refusals += life.sim.refusals.len() as u64;
         crash(
             plan,
             &life.sim,
@@ -304,7 +304,7 @@ pub(crate) fn check_round(seed: u64, requests: Option<usize>) -> Result<Round, T
     }
     let Some(life) = live(&plan, &disk, true, !cut)? else { return Ok(Round { refusals: 0 }) };
     crash(&plan, &life.sim, &life.sim.model, seed, &what)?;
-    Ok(Round { refusals: life.sim.refusals })
+    Ok(Round { refusals: life.sim.refusals.len() as u64 })
 }
 
 /// Makes a snapshot of a plan's data set the only file, and cuts its conversion into a log at each operation.

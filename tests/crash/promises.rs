@@ -1,0 +1,120 @@
+//! Promises that are easier shown one by one than found by chance: what each client is told while the log is
+//! slow, full or failed.
+
+use std::time::Duration;
+
+use fastness::config::AppendFsync;
+use fastness::disk::sim::{Fault, SimDisk};
+
+use crate::plan::{Step, words};
+use crate::sim::Sim;
+
+fn start(disk: &SimDisk, policy: AppendFsync) -> Sim {
+    crate::fix_hashes();
+    Sim::start(disk, policy, 3, 1, None).unwrap()
+}
+
+impl Sim {
+    fn ask(&mut self, client: usize, request: &[&str]) {
+        self.step(&Step::Request(client, words(request))).unwrap();
+        self.step(&Step::TurnEnd).unwrap();
+    }
+
+    fn turn(&mut self, step: &Step) {
+        self.step(step).unwrap();
+    }
+
+    /// The requests that were answered, with the answers, since the last call.
+    fn heard(&mut self) -> Vec<String> {
+        self.told.drain(..).map(|told| told.story).collect()
+    }
+}
+
+#[test]
+fn everysec_is_a_bound_for_writers_and_nothing_to_readers() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Everysec);
+    sim.ask(0, &["SET", "k", "1"]);
+    assert_eq!(sim.heard(), ["SET k 1 -> \"+OK\\r\\n\""], "handed to the kernel is enough");
+    // The disk takes its time: no sync returns.
+    sim.turn(&Step::Tick(Duration::from_millis(2500)));
+    sim.ask(0, &["SET", "k", "2"]);
+    assert!(sim.heard().is_empty(), "the oldest unsynced write is too old");
+    sim.ask(1, &["GET", "k"]);
+    assert_eq!(sim.heard(), ["GET k -> \"$1\\r\\n2\\r\\n\""]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard(), ["SET k 2 -> \"+OK\\r\\n\""]);
+    sim.ask(0, &["SET", "k", "3"]);
+    assert_eq!(sim.heard().len(), 1, "all is synced: the bound starts anew");
+}
+
+#[test]
+fn a_connection_chooses_what_its_replies_mean() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["CLIENT", "DURABILITY", "no"]);
+    sim.ask(1, &["CLIENT", "DURABILITY"]);
+    assert_eq!(sim.heard().len(), 2);
+    sim.ask(0, &["SET", "cache", "1"]);
+    sim.ask(1, &["SET", "payment", "1"]);
+    // Written and not synced: the sync fails.
+    disk.fail_at(disk.operation_count() + 1, Fault::SyncKeepsPages);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard(), ["SET cache 1 -> \"+OK\\r\\n\""]);
+    let refused = std::mem::take(&mut sim.refusals);
+    assert!(refused.len() == 1 && refused[0].contains("unknown outcome"), "{refused:?}");
+}
+
+#[test]
+fn a_failed_sync_refuses_writes_until_all_is_written_anew() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["SET", "safe", "1"]);
+    sim.turn(&Step::LogRound);
+    sim.ask(0, &["SET", "lost", "1"]);
+    disk.fail_at(disk.operation_count() + 1, Fault::SyncDropsPages);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 1);
+    sim.ask(1, &["SET", "refused", "1"]);
+    sim.ask(1, &["GET", "safe"]);
+    sim.ask(1, &["GET", "lost"]);
+    sim.ask(2, &["WAITAOF", "1", "0", "0"]);
+    assert_eq!(
+        sim.heard(),
+        ["GET safe -> \"$1\\r\\n1\\r\\n\"", "WAITAOF 1 0 0 -> \"*2\\r\\n:1\\r\\n:0\\r\\n\""]
+    );
+    sim.ask(0, &["WAITAOF", "1", "0", "0"]);
+    assert!(sim.heard().is_empty(), "the write that WAITAOF waits for is not on disk");
+    let refused = std::mem::take(&mut sim.refusals);
+    assert_eq!(refused.len(), 3, "{refused:?}");
+    assert!(refused[0].contains("unknown outcome") && refused[2].contains("not durable"));
+    assert!(refused[1].contains("by itself"), "{refused:?}");
+    assert!(sim.settle().unwrap(), "the server gets well without a person");
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard(), ["WAITAOF 1 0 0 -> \"*2\\r\\n:1\\r\\n:0\\r\\n\""]);
+    sim.ask(1, &["GET", "lost"]);
+    sim.ask(1, &["SET", "taken", "1"]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 2);
+    assert!(sim.refusals.is_empty());
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.turn(&Step::Room(Some(40)));
+    sim.ask(0, &["SET", "k", &"x".repeat(500)]);
+    sim.turn(&Step::LogRound);
+    sim.ask(1, &["SET", "l", "1"]);
+    let refused = std::mem::take(&mut sim.refusals);
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[0].contains("unknown outcome"), "{refused:?}");
+    assert!(refused[1].contains("the disk is full: 40 bytes free, 55"), "{refused:?}");
+    sim.turn(&Step::Room(None));
+    sim.turn(&Step::LogRound);
+    sim.ask(1, &["SET", "l", "2"]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard(), ["SET l 2 -> \"+OK\\r\\n\""]);
+    assert!(sim.refusals.is_empty());
+}
