@@ -37,7 +37,10 @@ fuzz:
 	@if [ -z "$(FUZZ_TARGETS)" ]; then echo "no fuzz targets"; else \
 	  $(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz || exit 1; \
 	  for target in $(FUZZ_TARGETS); do \
-	    echo "fuzz $$target, $(FUZZ_SECONDS) s"; mkdir -p fuzz/seeds/$$target; \
+	    echo "fuzz $$target, $(FUZZ_SECONDS) s"; mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
+	    for vector in $$(ls format-spec/vectors/*.aof format-spec/vectors/*.manifest format-spec/vectors/*.rdb); do \
+	      case $$target.$$vector in aof_reader.*.aof|manifest.*.manifest|rdb.*.rdb) cp $$vector fuzz/corpus/$$target/;; esac; \
+	    done; \
 	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target \
 	      fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; \
 	  done; fi
@@ -66,6 +69,7 @@ ci: peers lint deny
 	FASTNESS_SELF=1 ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
 	FASTNESS_SELF=1 $(CARGO) test $(FEATURES) --test commands -- replaying a_snapshot kill_9
 	$(CARGO) test $(FEATURES) --test commands -- redis_answers_as_written
+	$(MAKE) fuzz
 
 peers:
 	@scripts/peers.sh
