@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::CommandError;
+use super::generic::Migration;
 use super::state::ServerState;
 use super::table::table;
 use crate::clock::UnixMillis;
@@ -118,6 +119,8 @@ pub enum Task {
     DebugReload { flush: bool, save: bool },
     /// DEBUG LOADAOF
     DebugLoadLog,
+    /// MIGRATE
+    Migrate(Box<Migration>),
     /// DEBUG LOG
     DebugLog(String),
     /// DEBUG SLEEP

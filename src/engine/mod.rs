@@ -15,6 +15,7 @@ mod evict;
 pub mod execute;
 pub mod info;
 pub mod log_work;
+pub mod migrate;
 mod notify;
 pub mod pause;
 pub mod persist;
@@ -95,6 +96,8 @@ pub struct Engine {
     monotonic: Duration,
     /// The time at which a script runs: it stands still until the script ends.
     frozen_wall_us: Option<i64>,
+    /// Migrations that threads are to be started for.
+    pub migrations: Vec<migrate::MigrationJob>,
     /// What the thread that holds the lock had allocated when memory was looked at last.
     memory_mark: i64,
 }
@@ -130,6 +133,7 @@ impl Engine {
             batch_start: Duration::ZERO,
             monotonic: Duration::ZERO,
             frozen_wall_us: None,
+            migrations: Vec::new(),
             memory_mark: crate::memory::thread_balance(),
         };
         engine.begin_batch();

@@ -39,6 +39,7 @@ impl Engine {
             }
             Task::DebugReload { flush, save } => self.debug_reload(flush, save),
             Task::DebugLoadLog => self.debug_load_log(),
+            Task::Migrate(migration) => return self.migrate(id, *migration, args, reply),
             Task::DebugLog(text) => {
                 self.logger.warning(format!("DEBUG LOG: {text}"));
                 Ok(true)

@@ -152,7 +152,7 @@ async fn deadlines(shared: Arc<Shared>) {
 }
 
 /// Returns how long the next deadline is away.
-fn end_overdue_waits(shared: &Shared) -> Duration {
+fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
     let mut engine = shared.lock();
     engine.begin_batch();
     engine.expire_waiters();
@@ -160,7 +160,21 @@ fn end_overdue_waits(shared: &Shared) -> Duration {
     let now = engine.monotonic();
     let deadlines = [engine.sessions.waiters.next_deadline(), engine.pause_deadline()];
     let next = deadlines.into_iter().flatten().min();
+    let migrations = std::mem::take(&mut engine.migrations);
+    let wall = engine.ks.now;
     shared.unlock(engine);
+    for job in migrations {
+        let shared = Arc::clone(shared);
+        let migrate = move || {
+            let finished = job.run(wall);
+            let mut engine = shared.lock();
+            engine.finish_migration(finished);
+            shared.unlock(engine);
+            shared.log_signal_if_pending();
+        };
+        // Without a thread the client waits until it gives up; nothing was sent and nothing is lost.
+        let _ = std::thread::Builder::new().name("migrate".to_owned()).spawn(migrate);
+    }
     let pause = next.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
     pause.unwrap_or(Duration::from_secs(3600))
 }

@@ -8,6 +8,7 @@ mod copy;
 mod delete;
 mod dump;
 mod expire;
+mod migrate;
 mod object;
 mod scan;
 mod sort;
@@ -18,6 +19,7 @@ mod tests;
 
 use super::{Command, Ctx};
 pub(in crate::command) use copy::database;
+pub use migrate::{MigratedKey, Migration};
 
 use crate::keyspace::{Entry, event};
 
@@ -40,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
     scan::RANDOMKEY,
     copy::RENAME,
     copy::RENAMENX,
+    migrate::MIGRATE,
     dump::RESTORE,
     dump::RESTORE_ASKING,
     scan::SCAN,
