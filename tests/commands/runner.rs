@@ -142,7 +142,10 @@ impl Player<'_> {
             }
             Action::Let(name, request) => {
                 let args = self.arguments(request)?;
-                let reply = self.connection("").call(&args).map_err(|error| error.to_string())?;
+                let reply = self
+                    .connection(&step.connection)
+                    .call(&args)
+                    .map_err(|error| error.to_string())?;
                 let kept = match &reply {
                     Reply::Int(value) => value.to_string().into_bytes(),
                     other => other.bytes().ok_or("let needs a string or a number")?.to_vec(),

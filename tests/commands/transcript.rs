@@ -163,7 +163,8 @@ impl Transcript {
             }
             "let" => {
                 let (name, request) = rest.split_once(' ').ok_or("let NAME REQUEST")?;
-                self.step(number, "", Action::Let(name.into(), request.into()), needs);
+                let (name, connection) = name.split_once('@').unwrap_or((name, ""));
+                self.step(number, connection, Action::Let(name.into(), request.into()), needs);
             }
             "raw" => {
                 let at = rest.find('"').ok_or("raw \"BYTES\"")?;

@@ -422,6 +422,12 @@ fn reply_mode(ctx: &mut Ctx, args: &Args) -> CommandResult {
 }
 
 fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandError> {
+    if args.len() > 4 {
+        let word = String::from_utf8_lossy(args.at(1)).into_owned();
+        return Err(CommandError::owned(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
+        )));
+    }
     let id = number::parse_i64(args.at(2)).ok_or(CommandError::NotInteger)?;
     let error = match args.get(3) {
         None => false,
@@ -431,7 +437,8 @@ fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandE
             return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
     };
-    let id = ClientId(id.unsigned_abs());
+    // No client has a number below one.
+    let id = ClientId(u64::try_from(id).unwrap_or(0));
     let waits = ctx.sessions.client(id).is_some_and(|client| client.blocked);
     ctx.reply.flag(waits);
     if !waits {
