@@ -63,6 +63,11 @@ pub(super) const LREM: Command = Command {
 
 fn lrem(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let count = integer(args, 2)?;
+    if count == i64::MIN {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
     let limit = node_limit(ctx);
     let Some(list) = ctx.ks.write::<List>(ctx.db, args.at(1))? else {
         ctx.reply.int(0);

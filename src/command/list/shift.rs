@@ -70,11 +70,17 @@ pub(super) fn shift(
     // The destination is made before anything is taken, so that a wrong type changes nothing.
     ctx.ks.write_or_create(ctx.db, destination, List::new)?;
     let Some(list) = ctx.ks.write::<List>(ctx.db, source)? else { return Ok(None) };
+    if source == destination {
+        let text = list.rotate(from == End::Right, to == End::Right, limit);
+        ctx.changed(destination, event::LIST, to.push_event());
+        popped(ctx, source, from, false);
+        return Ok(text);
+    }
     let text = match from {
         End::Left => list.pop_front(limit),
         End::Right => list.pop_back(limit),
     };
-    let now_empty = list.is_empty() && source != destination;
+    let now_empty = list.is_empty();
     let Some(text) = text else { return Ok(None) };
     if let Some(list) = ctx.ks.write::<List>(ctx.db, destination)? {
         match to {

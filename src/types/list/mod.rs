@@ -210,6 +210,25 @@ impl List {
         self.pop(true, max_listpack_size)
     }
 
+    /// Moves an element from one end to the other, or back to where it was, and returns its text. As in
+    /// Redis the encoding is looked at when the element is there again, not between.
+    pub fn rotate(&mut self, from_back: bool, to_back: bool, max: i64) -> Option<Vec<u8>> {
+        let limit = NodeLimit::new(max);
+        let text = match &mut self.form {
+            Form::Packed(_) => self.pop(from_back, max)?,
+            Form::Chunked(chunked) => chunked.pop(from_back)?,
+        };
+        self.chunk_for(text.len(), 1, limit);
+        let element = Element::from(text.as_slice());
+        if to_back {
+            self.append(element, limit)
+        } else {
+            self.prepend(element, limit)
+        }
+        self.shrink(limit);
+        Some(text)
+    }
+
     /// Inserts an element so that it has this position; `false` beyond the end.
     pub fn insert<'e>(
         &mut self,
