@@ -52,6 +52,17 @@ pub struct Reactor {
     scratch: RefCell<Scratch>,
 }
 
+/// What came of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// All that had arrived is taken.
+    Taken,
+    /// There was more than one read takes.
+    More,
+    /// Nothing comes any more.
+    End,
+}
+
 /// Memory reused by every read of the thread.
 struct Scratch {
     buffer: Vec<u8>,
@@ -137,8 +148,11 @@ impl Reactor {
     async fn read_loop(self: Rc<Self>, handle: Handle, stream: Rc<Stream>) {
         while stream.readable().await.is_ok() {
             match self.read(&handle) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(Input::Taken) => {}
+                // Whoever sends faster than it is served leaves the others their turn, and gets
+                // its replies in between.
+                Ok(Input::More) => tokio::task::yield_now().await,
+                Ok(Input::End) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break,
             }
@@ -149,25 +163,27 @@ impl Reactor {
         self.shared.client_gone(id);
     }
 
-    /// Reads once and executes what is complete. `Ok(false)` at the end of the input.
-    fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<bool> {
+    /// Reads once and executes what is complete.
+    fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<Input> {
         // Who asks after having heard of a write by other ways finds its messages before the reply.
         self.deliver_mail();
         let mut scratch = self.scratch.borrow_mut();
         let scratch = &mut *scratch;
         let mut connection = handle.borrow_mut();
         let direct = connection.carry.is_empty() && !connection.waits;
+        let more;
         if direct {
             let count = connection.stream.try_read(&mut scratch.buffer)?;
             if count == 0 {
-                return Ok(false);
+                return Ok(Input::End);
             }
             if connection.closing {
-                return Ok(true);
+                return Ok(Input::Taken);
             }
             if self.has_too_much_input(&connection) {
-                return Ok(false);
+                return Ok(Input::End);
             }
+            more = count == scratch.buffer.len();
             let input = scratch.buffer.get(..count).unwrap_or_default();
             let used = self.consume(handle, &mut connection, input, &mut scratch.batch);
             let rest = input.get(used..).unwrap_or_default();
@@ -180,20 +196,21 @@ impl Reactor {
             connection.carry.reserve(missing.min(have.max(READ_BYTES)));
             let stream = Rc::clone(&connection.stream);
             if stream.try_read_into(&mut connection.carry)? == 0 {
-                return Ok(false);
+                return Ok(Input::End);
             }
             if connection.closing {
                 connection.carry.clear();
-                return Ok(true);
+                return Ok(Input::Taken);
             }
             if self.has_too_much_input(&connection) {
-                return Ok(false);
+                return Ok(Input::End);
             }
+            more = connection.carry.len() == connection.carry.capacity();
             if !connection.waits {
                 self.consume_carry(handle, &mut connection, &mut scratch.batch);
             }
         }
-        Ok(true)
+        Ok(if more { Input::More } else { Input::Taken })
     }
 
     /// Whether the unread input, with what MULTI queued, is more than a client may send; that is counted and
