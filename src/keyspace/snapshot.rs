@@ -23,7 +23,7 @@ pub trait SegmentSink: Send + std::fmt::Debug {
 pub struct Running {
     number: u64,
     sink: Box<dyn SegmentSink>,
-    /// Where the walk is: index of the database, position in its hash order.
+    /// Where the walk is: number of the database at the start, position in its hash order.
     db: usize,
     cursor: Option<u64>,
     /// Tables taken away by FLUSHALL, with the database they are saved under and the walk's place.
@@ -72,7 +72,10 @@ impl Keyspace {
                 }
                 continue;
             }
-            let Some(db) = self.dbs.get_mut(running.db) else { return true };
+            // By the number that it had at the start: SWAPDB moves what is saved and what is not.
+            let Some(db) = self.dbs.iter_mut().find(|db| db.saved_as == running.db) else {
+                return true;
+            };
             let Some(cursor) = running.cursor else {
                 running.db += 1;
                 running.cursor = Some(0);

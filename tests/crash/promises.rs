@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use fastness::config::AppendFsync;
-use fastness::disk::sim::{Fault, SimDisk};
+use fastness::disk::sim::{CrashMode, Fault, SimDisk};
+use fastness::rng::SeededRng;
 
+use crate::model::{difference, state_of};
 use crate::plan::{Step, words};
-use crate::sim::Sim;
+use crate::sim::{Sim, later, recover};
 
 fn start(disk: &SimDisk, policy: AppendFsync) -> Sim {
     crate::fix_hashes();
@@ -117,4 +119,52 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     sim.turn(&Step::LogRound);
     assert_eq!(sim.heard(), ["SET l 2 -> \"+OK\\r\\n\""]);
     assert!(sim.refusals.is_empty());
+}
+
+/// Databases that are exchanged or emptied while a rewrite walks them are in the new base once, as they were.
+#[test]
+fn a_rewrite_holds_its_instant_whatever_happens_to_databases() {
+    let upsets: [&[&[&str]]; 8] = [
+        &[&["SWAPDB", "0", "2"]],
+        &[&["SWAPDB", "1", "2"], &["FLUSHALL"], &["SET", "c1", "new"], &["SWAPDB", "0", "2"]],
+        &[&["SWAPDB", "0", "1"], &["SET", "a1", "new"]],
+        &[&["SWAPDB", "1", "3"], &["SWAPDB", "0", "3"], &["DEL", "a2"]],
+        &[&["FLUSHALL"], &["SET", "a3", "new"], &["SET", "b3", "new"]],
+        &[&["FLUSHDB", "ASYNC"], &["SWAPDB", "0", "1"], &["SET", "a4", "new"]],
+        &[&["FLUSHALL"], &["SWAPDB", "0", "2"], &["SET", "a5", "new"], &["FLUSHALL"]],
+        &[
+            &["MOVE", "a6", "3"],
+            &["COPY", "a7", "a7", "DB", "2", "REPLACE"],
+            &["RENAME", "a8", "z"],
+        ],
+    ];
+    for upset in upsets {
+        for after in 1..14 {
+            let disk = SimDisk::new();
+            let mut sim = start(&disk, AppendFsync::Always);
+            for (db, letter) in ["0", "1", "2"].into_iter().zip(["a", "b", "c"]) {
+                sim.ask(0, &["SELECT", db]);
+                let keys: Vec<String> = (0..40).map(|number| format!("{letter}{number}")).collect();
+                let pairs = keys.iter().flat_map(|key| [key.as_str(), "old"]);
+                let fill: Vec<&str> = std::iter::once("MSET").chain(pairs).collect();
+                sim.ask(0, &fill);
+            }
+            sim.ask(0, &["SELECT", "0"]);
+            sim.turn(&Step::LogRound);
+            sim.ask(0, &["BGREWRITEAOF"]);
+            for _ in 0..after {
+                sim.turn(&Step::Persist);
+            }
+            for request in upset {
+                sim.ask(0, request);
+            }
+            assert!(sim.settle().unwrap());
+            let wanted = sim.model.latest();
+            let left = disk.crash(CrashMode::NothingUnsynced, &mut SeededRng::new(1));
+            let found = recover(&left, AppendFsync::Always, &later(), 1);
+            let found = found.unwrap_or_else(|why| panic!("{upset:?} after {after}: {why}"));
+            let difference = difference(&wanted, &state_of(&found.ks));
+            assert_eq!(difference, "", "{upset:?} after {after} stages");
+        }
+    }
 }

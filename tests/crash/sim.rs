@@ -45,7 +45,7 @@ impl Clock for StepClock {
         (WALL_START_MS * 1000 + self.0.load(Ordering::SeqCst)) as i64
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.fetch_add(150, Ordering::SeqCst))
+        Duration::from_micros(self.0.fetch_add(400, Ordering::SeqCst))
     }
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
