@@ -132,7 +132,7 @@ pub const CLUSTER: Command = Command {
         sub("HELP", 2, ANY_TIME, "", "5.0.0", "Returns helpful text about the subcommands."),
         Command {
             tips: VARIES,
-            ..sub("INFO", 2, ANY_TIME, "", "3.0.0", "Returns the state of a node.")
+            ..sub("INFO", 2, Flags::STALE, "", "3.0.0", "Returns the state of a node.")
         },
         sub("KEYSLOT", 3, Flags::STALE, "key:string", "3.0.0", "Returns the slot of a key."),
         Command {
@@ -147,14 +147,21 @@ pub const CLUSTER: Command = Command {
             "3.0.0",
             "Makes a node known to another.",
         ),
-        sub("MYID", 2, ANY_TIME, "", "3.0.0", "Returns the id of a node."),
+        sub("MYID", 2, Flags::STALE, "", "3.0.0", "Returns the id of a node."),
         Command {
             tips: VARIES,
-            ..sub("MYSHARDID", 2, ANY_TIME, "", "7.2.0", "Returns the shard id of a node.")
+            ..sub("MYSHARDID", 2, Flags::STALE, "", "7.2.0", "Returns the shard id of a node.")
         },
         Command {
             tips: VARIES,
-            ..sub("NODES", 2, ANY_TIME, "", "3.0.0", "Returns the configuration as a node has it.")
+            ..sub(
+                "NODES",
+                2,
+                Flags::STALE,
+                "",
+                "3.0.0",
+                "Returns the configuration as a node has it.",
+            )
         },
         Command {
             tips: VARIES,

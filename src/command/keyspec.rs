@@ -182,7 +182,8 @@ impl KeyUse {
     /// Access and notes as COMMAND GETKEYSANDFLAGS names them.
     pub fn flags(&self) -> impl Iterator<Item = &'static str> + use<> {
         let own = |note: &&'static str| !matches!(*note, "incomplete" | "variable_flags");
-        std::iter::once(self.access.name()).chain(self.notes.iter().copied().filter(own))
+        let all = std::iter::once(self.access.name()).chain(self.notes.iter().copied());
+        all.filter(|name| !name.is_empty()).filter(own)
     }
 }
 

@@ -18,7 +18,7 @@ const COMMON: Flags =
 pub const MULTI: Command = Command {
     name: "MULTI",
     arity: 1,
-    flags: COMMON.or(Flags::NO_MULTI),
+    flags: COMMON,
     group: Group::Transactions,
     doc: doc("1.2.0", "O(1)", "Starts a transaction."),
     handler: Handler::Plain(multi),
@@ -109,7 +109,7 @@ fn end_transaction(ctx: &mut Ctx, id: crate::session::ClientId) {
 pub const WATCH: Command = Command {
     name: "WATCH",
     arity: -2,
-    flags: COMMON.or(Flags::NO_MULTI),
+    flags: COMMON,
     group: Group::Transactions,
     keys: &[KeySpec::range(1, -1, 1, Access::Read, &[])],
     args: "key ...",

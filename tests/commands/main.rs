@@ -23,6 +23,7 @@ mod generate;
 mod notify;
 mod pattern;
 mod runner;
+mod table;
 mod transcript;
 
 use runner::{Protocol, differences, play};

@@ -87,7 +87,7 @@ pub(super) const MOVE: Command = Command {
     arity: 3,
     flags: Flags::WRITE.or(Flags::FAST),
     group: Group::Generic,
-    keys: &[KeySpec::at(1, Access::ReadWrite, &["access", "delete"])],
+    keys: &[KeySpec::at(1, Access::ReadWrite, &["access", "update"])],
     args: "key db:integer",
     propagate: Propagate::AsSent,
     doc: doc("1.0.0", "O(1)", "Moves a key to another database."),

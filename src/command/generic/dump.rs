@@ -65,6 +65,8 @@ pub(super) const RESTORE: Command = Command {
 
 pub(super) const RESTORE_ASKING: Command = Command {
     name: "RESTORE-ASKING",
+    group: Group::Server,
+    categories: &["keyspace", "dangerous"],
     flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::ASKING),
     doc: doc("3.0.0", RESTORE.doc.complexity, "An internal command for moving keys in a cluster."),
     ..RESTORE

@@ -68,13 +68,13 @@ fn group_category(row: &Row) -> Option<&'static str> {
         Group::Hash => Some("hash"),
         Group::HyperLogLog => Some("hyperloglog"),
         Group::List => Some("list"),
-        Group::PubSub => Some("pubsub"),
         Group::Scripting => Some("scripting"),
         Group::Set => Some("set"),
         Group::SortedSet => Some("sortedset"),
         Group::Stream => Some("stream"),
         Group::String => Some("string"),
         Group::Transactions => Some("transaction"),
-        Group::Cluster | Group::Server => None,
+        // Commands of publish and subscribe have a flag that says so.
+        Group::Cluster | Group::PubSub | Group::Server => None,
     }
 }

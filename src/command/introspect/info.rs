@@ -47,7 +47,8 @@ fn statuses(reply: &mut Reply, names: &[&str]) {
 
 /// Access and further flags of a specification, as Redis names them.
 pub(super) fn spec_flags(spec: &KeySpec) -> Vec<&'static str> {
-    std::iter::once(spec.access.name()).chain(spec.notes.iter().copied()).collect()
+    let all = std::iter::once(spec.access.name()).chain(spec.notes.iter().copied());
+    all.filter(|name| !name.is_empty()).collect()
 }
 
 fn key_spec(reply: &mut Reply, spec: &KeySpec) {

@@ -3,6 +3,9 @@
 pub mod categories;
 mod docs;
 mod info;
+mod reference;
+
+pub use reference::reference;
 
 use super::help::reply_help;
 use super::table::{Row, table};
