@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use super::server_is_there;
 use super::transcript::arguments;
 use crate::support::client::Client;
 use crate::support::peers::{self, Program};
@@ -93,9 +92,7 @@ fn monitored(program: &Program) -> Vec<String> {
 #[test]
 fn a_monitor_sees_what_it_sees_of_redis() {
     let Some(redis) = peers::redis8() else { return };
-    if server_is_there() {
-        assert_eq!(monitored(&peers::fastness()), monitored(&redis));
-    }
+    assert_eq!(monitored(&peers::fastness()), monitored(&redis));
 }
 
 /// What a connection that monitors gets for its own commands, and how it ends that.
@@ -134,10 +131,8 @@ fn monitoring(program: &Program, hello: &str) -> Vec<String> {
 #[test]
 fn a_monitor_is_a_client_like_any_other() {
     let Some(redis) = peers::redis8() else { return };
-    if server_is_there() {
-        for hello in ["HELLO 2", "HELLO 3"] {
-            assert_eq!(monitoring(&peers::fastness(), hello), monitoring(&redis, hello));
-        }
+    for hello in ["HELLO 2", "HELLO 3"] {
+        assert_eq!(monitoring(&peers::fastness(), hello), monitoring(&redis, hello));
     }
 }
 
@@ -170,9 +165,6 @@ fn publish_until_gone(publisher: &mut Client, most: usize) -> usize {
 
 #[test]
 fn a_listener_that_does_not_read_is_closed_at_the_hard_limit() {
-    if !server_is_there() {
-        return;
-    }
     let limit = "client-output-buffer-limit pubsub 5mb 0 0";
     let server = Server::start(&peers::fastness(), &[limit, "save ", "io-threads 2"]);
     let mut slow = server.client();
@@ -188,9 +180,6 @@ fn a_listener_that_does_not_read_is_closed_at_the_hard_limit() {
 
 #[test]
 fn a_listener_over_the_soft_limit_has_some_seconds() {
-    if !server_is_there() {
-        return;
-    }
     let limit = "client-output-buffer-limit pubsub 0 1mb 1";
     let server = Server::start(&peers::fastness(), &[limit, "save "]);
     let mut slow = server.client();
@@ -216,9 +205,6 @@ fn a_listener_over_the_soft_limit_has_some_seconds() {
 
 #[test]
 fn input_beyond_the_query_buffer_limit_closes_the_connection() {
-    if !server_is_there() {
-        return;
-    }
     let options = ["client-query-buffer-limit 1mb", "save "];
     let server = Server::start(&peers::fastness(), &options);
     let mut greedy = server.client();
@@ -239,9 +225,6 @@ fn input_beyond_the_query_buffer_limit_closes_the_connection() {
 
 #[test]
 fn thousands_of_waiting_clients_are_served_in_order() {
-    if !server_is_there() {
-        return;
-    }
     let server = Server::start(&peers::fastness(), &["save ", "maxclients 5000"]);
     let mut waiting: Vec<Client> = (0..500).map(|_| server.client()).collect();
     for client in &mut waiting {
@@ -273,9 +256,6 @@ fn thousands_of_waiting_clients_are_served_in_order() {
 /// nothing behind the answer to UNSUBSCRIBE.
 #[test]
 fn messages_keep_their_order() {
-    if !server_is_there() {
-        return;
-    }
     let server = Server::start(&peers::fastness(), &["save ", "io-threads 3"]);
     let mut listeners: Vec<Client> = (0..4).map(|_| server.client()).collect();
     for listener in &mut listeners {

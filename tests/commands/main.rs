@@ -114,45 +114,28 @@ fn lasting(transcript: &Transcript, disturb: impl Fn(&mut Server)) -> Vec<String
     found
 }
 
-/// Until the server answers commands, what needs it is asked for by name.
-fn server_is_there() -> bool {
-    let there = std::env::var_os("FASTNESS_SELF").is_some();
-    if !there {
-        eprintln!("NOT RUN: set FASTNESS_SELF to run this against the server of this crate");
-    }
-    there
-}
-
 #[test]
 fn replies_are_as_written() {
-    if server_is_there() {
-        for_all_transcripts(|transcript| replies(&peers::fastness(), transcript));
-    }
+    for_all_transcripts(|transcript| replies(&peers::fastness(), transcript));
 }
 
 #[test]
 fn replaying_the_log_gives_the_same_data() {
-    if server_is_there() {
-        for_all_transcripts(|transcript| lasting(transcript, Server::restart));
-    }
+    for_all_transcripts(|transcript| lasting(transcript, Server::restart));
 }
 
 #[test]
 fn a_snapshot_round_trip_gives_the_same_data() {
-    if server_is_there() {
-        for_all_transcripts(|transcript| {
-            lasting(transcript, |server| {
-                server.client().must("DEBUG RELOAD");
-            })
-        });
-    }
+    for_all_transcripts(|transcript| {
+        lasting(transcript, |server| {
+            server.client().must("DEBUG RELOAD");
+        })
+    });
 }
 
 #[test]
 fn kill_9_at_the_end_loses_nothing() {
-    if server_is_there() {
-        for_all_transcripts(|transcript| lasting(transcript, Server::crash));
-    }
+    for_all_transcripts(|transcript| lasting(transcript, Server::crash));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::differential::{quoted, round};
 use super::generate::{Check, forms};
 use super::runner::{Protocol, play_watched};
+use super::start;
 use super::transcript::Transcript;
-use super::{server_is_there, start};
 use crate::support::client::Client;
 use crate::support::number_from_env;
 use crate::support::peers::{self, Program};
@@ -108,9 +108,6 @@ const NOT_PLAYED: &[&str] = &["pubsub", "client_", "connection", "acl"];
 #[test]
 fn transcripts_cause_the_events_that_they_cause_in_redis() {
     let Some(redis) = peers::redis8() else { return };
-    if !server_is_there() {
-        return;
-    }
     super::for_all_transcripts(|transcript| {
         if NOT_PLAYED.iter().any(|start| transcript.name().starts_with(start)) {
             return Vec::new();
@@ -137,9 +134,6 @@ fn transcripts_cause_the_events_that_they_cause_in_redis() {
 #[test]
 fn random_commands_cause_the_events_that_they_cause_in_redis() {
     let Some(redis) = peers::redis8() else { return };
-    if !server_is_there() {
-        return;
-    }
     let options = ["enable-debug-command yes", "save ", "appendonly no"];
     let servers = [redis, peers::fastness()].map(|program| Server::start(&program, &options));
     let seed = number_from_env("SEED").unwrap_or_else(fresh_seed);
