@@ -55,7 +55,7 @@ fn document(facts: &mut Facts, docs: &Reply) {
     }
 }
 
-/// A value as text in which sets and maps have one order, without the prose of key specifications.
+/// A value as text in which sets and maps have one order.
 fn plain(value: &Reply) -> String {
     match value {
         Reply::Set(items) => {
@@ -64,9 +64,10 @@ fn plain(value: &Reply) -> String {
             format!("{{{}}}", items.join(" "))
         }
         Reply::Map(pairs) => {
-            let shown = pairs.iter().filter(|(key, _)| key.text().as_deref() != Some("notes"));
-            let mut pairs: Vec<String> =
-                shown.map(|(key, value)| format!("{}: {}", plain(key), plain(value))).collect();
+            let mut pairs: Vec<String> = pairs
+                .iter()
+                .map(|(key, value)| format!("{}: {}", plain(key), plain(value)))
+                .collect();
             pairs.sort();
             format!("({})", pairs.join(", "))
         }

@@ -29,8 +29,8 @@ pub(super) fn write(reply: &mut Reply, row: &Row) {
         reply.bulk(tip.as_bytes());
     }
     reply.set(command.keys.len());
-    for spec in command.keys {
-        key_spec(reply, spec);
+    for (at, spec) in command.keys.iter().enumerate() {
+        key_spec(reply, spec, remark(&row.full_name, at));
     }
     reply.array(command.subcommands.len());
     for sub in table().subcommands(row) {
@@ -51,8 +51,47 @@ pub(super) fn spec_flags(spec: &KeySpec) -> Vec<&'static str> {
     all.filter(|name| !name.is_empty()).collect()
 }
 
-fn key_spec(reply: &mut Reply, spec: &KeySpec) {
-    reply.map(3);
+const ANY_WRITE: &str =
+    "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE";
+const ANY_READ: &str =
+    "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS";
+const NEW_TTL: &str = "RW and UPDATE because it changes the TTL";
+const BY_CONTENT: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the key we sort";
+const STORE_ANYWHERE: &str = "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument array";
+
+/// What is said of specifications for people: command, which of its specifications, text. Tools match
+/// these texts, so they are Redis'.
+const REMARKS: &[(&str, usize, &str)] = &[
+    ("bitfield", 0, "This command allows both access and modification of the key"),
+    ("eval", 0, ANY_WRITE),
+    ("eval_ro", 0, ANY_READ),
+    ("fcall", 0, ANY_WRITE),
+    ("fcall_ro", 0, ANY_READ),
+    ("getex", 0, NEW_TTL),
+    ("hgetex", 0, NEW_TTL),
+    (
+        "pfcount",
+        0,
+        "RW because it may change the internal representation of the key, and propagate to replicas",
+    ),
+    ("set", 0, "RW and ACCESS due to the optional `GET` argument"),
+    ("sort", 1, BY_CONTENT),
+    ("sort", 2, STORE_ANYWHERE),
+    ("sort_ro", 1, BY_CONTENT),
+    ("xadd", 0, "UPDATE instead of INSERT because of the optional trimming feature"),
+];
+
+fn remark(name: &str, at: usize) -> Option<&'static str> {
+    let found = REMARKS.iter().find(|(known, index, _)| *known == name && *index == at);
+    found.map(|(_, _, text)| *text)
+}
+
+fn key_spec(reply: &mut Reply, spec: &KeySpec, remark: Option<&str>) {
+    reply.map(if remark.is_some() { 4 } else { 3 });
+    if let Some(remark) = remark {
+        reply.bulk(b"notes");
+        reply.bulk(remark.as_bytes());
+    }
     reply.bulk(b"flags");
     statuses(reply, &spec_flags(spec));
     reply.bulk(b"begin_search");
