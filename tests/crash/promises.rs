@@ -168,3 +168,41 @@ fn a_rewrite_holds_its_instant_whatever_happens_to_databases() {
         }
     }
 }
+
+#[test]
+fn nobody_hears_of_a_write_that_may_be_lost() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["CONFIG", "SET", "notify-keyspace-events", "K$"]);
+    sim.ask(1, &["SUBSCRIBE", "__keyspace@0__:k"]);
+    sim.ask(2, &["SUBSCRIBE", "news"]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 3);
+    // An event of a write, and a message of who has just written.
+    sim.ask(0, &["SET", "k", "1"]);
+    sim.ask(0, &["PUBLISH", "news", "k is 1"]);
+    assert!(sim.heard().is_empty(), "nothing is safe yet");
+    sim.turn(&Step::LogRound);
+    let heard = sim.heard();
+    assert!(heard.contains(&"__keyspace@0__:k: set".to_owned()), "{heard:?}");
+    assert!(heard.contains(&"news: k is 1".to_owned()), "{heard:?}");
+    // Who has nothing unsafe behind is heard at once, events are not.
+    sim.ask(0, &["PUBLISH", "news", "at once"]);
+    sim.ask(2, &["PING"]);
+    assert!(sim.heard().contains(&"news: at once".to_owned()));
+    sim.ask(0, &["SET", "k", "2"]);
+    assert!(!sim.heard().iter().any(|story| story.starts_with("__key")));
+    // In a transaction a message is part of what must be safe.
+    sim.ask(0, &["MULTI"]);
+    sim.ask(0, &["SET", "k", "3"]);
+    sim.ask(0, &["PUBLISH", "news", "k is 3"]);
+    sim.ask(0, &["EXEC"]);
+    sim.heard();
+    // The sync fails: the messages were never said.
+    disk.fail_at(disk.operation_count() + 1, Fault::SyncDropsPages);
+    sim.turn(&Step::LogRound);
+    let heard = sim.heard();
+    let message = |story: &&String| story.starts_with("news:") || story.starts_with("__key");
+    assert_eq!(heard.iter().filter(message).count(), 0, "{heard:?}");
+    assert!(!sim.refusals.is_empty(), "the writer is told");
+}

@@ -329,8 +329,14 @@ impl Sim {
                 else {
                     continue;
                 };
-                if let Mail::Resume { to, bytes, release } = mail {
-                    self.resume(who, to, &bytes, release)?;
+                match mail {
+                    Mail::Resume { to, bytes, release } => self.resume(who, to, &bytes, release)?,
+                    Mail::Send { to, bytes, mut release } => {
+                        release.needs_sync = self.live.lock().reply_needs_sync(to);
+                        let progress = self.progress();
+                        self.clients[who].outbox.message(&bytes, release, progress);
+                    }
+                    Mail::Close { .. } => {}
                 }
             }
         }
@@ -434,6 +440,10 @@ impl Sim {
                 let len = reply_len(rest);
                 let reply = String::from_utf8_lossy(&rest[..len]).into_owned();
                 rest = &rest[len..];
+                if let Some(message) = message_text(&reply) {
+                    self.told.push(Told { story: message, needs: 0, synced: false });
+                    continue;
+                }
                 let Some(expected) = client.expected.pop_front() else {
                     panic!("a reply that nobody asked for: {reply:?}")
                 };
@@ -450,6 +460,13 @@ impl Sim {
             }
         }
     }
+}
+
+/// What a message says, if it is one: who listens asked for no reply.
+fn message_text(reply: &str) -> Option<String> {
+    let lines: Vec<&str> = reply.split("\r\n").collect();
+    let is_message = reply.starts_with("*3\r\n$7\r\nmessage\r\n");
+    is_message.then(|| format!("{}: {}", lines.get(4).unwrap_or(&""), lines.get(6).unwrap_or(&"")))
 }
 
 /// The newest change that the reply to a request tells of. SELECT changes `db`.
