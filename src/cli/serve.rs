@@ -214,6 +214,7 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         pause: None,
         scripts: Default::default(),
         acl: Default::default(),
+        running_script: None,
         libraries: Default::default(),
         eviction: Default::default(),
         observed: Default::default(),

@@ -49,6 +49,8 @@ pub struct ServerState {
     pub scripts: crate::scripting::Scripts,
     /// Who may do what.
     pub acl: crate::acl::Acl,
+    /// The script that has been running for too long.
+    pub running_script: Option<RunningScript>,
     /// The libraries of functions.
     pub libraries: crate::scripting::Libraries,
     /// What is kept of how memory is freed.
@@ -89,6 +91,49 @@ pub struct Observed {
     /// Commands whose request or reply was large (COMMANDLOG).
     pub large_requests: super::server::slowlog::SlowLog,
     pub large_replies: super::server::slowlog::SlowLog,
+}
+
+/// A script that other clients are told of.
+#[derive(Clone, Debug)]
+pub struct RunningScript {
+    /// The function, or the digest of the script.
+    pub name: String,
+    pub is_function: bool,
+    /// The request that runs it.
+    pub command: crate::resp::OwnedArgs,
+    pub started: Duration,
+    pub now: Duration,
+    /// It has called a command that writes.
+    pub wrote: bool,
+    /// Why it is to end.
+    pub killed: Option<&'static str>,
+}
+
+impl RunningScript {
+    /// What clients are told while it runs.
+    pub fn busy_error(&self) -> super::CommandError {
+        super::CommandError::text(if self.is_function {
+            "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+        } else {
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+        })
+    }
+
+    /// SCRIPT KILL and FUNCTION KILL.
+    pub fn kill(&mut self, function: bool) -> Result<(), super::CommandError> {
+        if self.wrote {
+            return Err(super::CommandError::text(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. \
+                 You can either wait the script termination or kill the server in a hard way using \
+                 the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        if function != self.is_function {
+            return Err(self.busy_error());
+        }
+        self.killed = Some("Script killed by user with SCRIPT KILL...");
+        Ok(())
+    }
 }
 
 /// Totals since the start or CONFIG RESETSTAT.

@@ -46,6 +46,18 @@ fn command_event(command: &Command) -> &'static str {
 impl Engine {
     /// Executes one request of a client and writes its reply.
     pub fn execute(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
+        if self.server.running_script.is_some() {
+            return self.execute_beside_script(id, args, reply);
+        }
+        self.execute_request(id, args, reply)
+    }
+
+    pub(super) fn execute_request(
+        &mut self,
+        id: ClientId,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> Executed {
         let Some(client) = self.sessions.client_mut(id) else {
             return Executed { closes: true, ..Executed::default() };
         };
@@ -277,7 +289,7 @@ impl Engine {
         if row.is_some_and(|row| row.command.name == "EXEC") {
             // EXEC itself refused: the transaction ends here.
             self.end_transaction(id);
-            let reason = text.split_once(' ').map_or(text.as_str(), |(_, reason)| reason);
+            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
             text = format!("EXECABORT Transaction discarded because of: {reason}");
         }
         self.count_error(error);
@@ -349,6 +361,11 @@ impl Engine {
         let touches_keys = writes || flags.has(Flags::READONLY) || flags.has(Flags::MAY_REPLICATE);
         if monitors && touches_keys {
             return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
+        }
+        if let Some(running) = &self.server.running_script
+            && !flags.has(Flags::ALLOW_BUSY)
+        {
+            return Err(running.busy_error());
         }
         Ok(())
     }

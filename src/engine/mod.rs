@@ -29,6 +29,7 @@ pub mod tracking;
 pub mod waiting;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::aof::log::Log;
@@ -98,6 +99,11 @@ pub struct Engine {
     frozen_wall_us: Option<i64>,
     /// Migrations that threads are to be started for.
     pub migrations: Vec<migrate::MigrationJob>,
+    /// Set while a script has been running for too long (`busy-reply-threshold`); threads that wait for
+    /// the lock look at it.
+    pub busy: Arc<AtomicBool>,
+    /// Serves clients beside such a script, on its thread.
+    pub while_busy: Option<fn(&mut Self)>,
     /// What the thread that holds the lock had allocated when memory was looked at last.
     memory_mark: i64,
 }
@@ -134,6 +140,8 @@ impl Engine {
             monotonic: Duration::ZERO,
             frozen_wall_us: None,
             migrations: Vec::new(),
+            busy: Arc::default(),
+            while_busy: None,
             memory_mark: crate::memory::thread_balance(),
         };
         engine.begin_batch();

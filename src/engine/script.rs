@@ -4,9 +4,13 @@
 //! commands is checked in Redis' order and run as any other; the effects of all are committed together
 //! when the script ends, also when it fails half-way, because what it did stays.
 
-use super::Engine;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Engine, Executed, ShutdownState};
 use crate::acl::Context;
 use crate::command::ctx::{Origin, ScriptCall, ScriptTarget};
+use crate::command::state::RunningScript;
 use crate::command::table::{Row, table};
 use crate::command::{CommandError, Flags, Outcome};
 use crate::resp::{Args, Reply};
@@ -23,6 +27,11 @@ struct Running<'e> {
     allow_oom: bool,
     /// It has called a command that writes: from now on it must not be stopped half-way.
     wrote: bool,
+    /// Name, kind, request and start: what others are told when it does not end.
+    name: &'e str,
+    is_function: bool,
+    request: Args<'e>,
+    started: Duration,
     /// Changes go to the log (`redis.set_repl`).
     logged: bool,
 }
@@ -50,6 +59,7 @@ impl Engine {
         if let Some(at) = outer {
             self.frozen_wall_us = Some(at);
         }
+        let started = self.clock.monotonic();
         let keys = args.slice(3..3 + call.keys);
         let arguments = args.tail(3 + call.keys);
         let mut running = Running {
@@ -59,10 +69,21 @@ impl Engine {
             read_only,
             allow_oom,
             wrote: false,
+            name: &script.name,
+            is_function: call.target == ScriptTarget::Function,
+            request: *args,
+            started,
             logged: true,
         };
         let ended = script.run(keys.iter(), arguments.iter(), &mut running, reply);
         self.frozen_wall_us = outer;
+        if self.server.running_script.take().is_some() {
+            self.busy.store(false, Ordering::Release);
+        }
+        if self.shutdown != ShutdownState::Running {
+            // SHUTDOWN NOSAVE in the middle of it: what it did so far is nowhere else, and stays so.
+            self.ks.effects.clear();
+        }
         if let (Some(client), Some((db, command, subcommand, commands))) =
             (self.sessions.client_mut(id), saved)
         {
@@ -72,6 +93,25 @@ impl Engine {
             client.commands = commands;
         }
         ended
+    }
+
+    /// Executes a request while a script runs: what it does is a unit of its own.
+    pub(super) fn execute_beside_script(
+        &mut self,
+        id: ClientId,
+        args: &Args,
+        reply: &mut Reply,
+    ) -> Executed {
+        let outer = std::mem::take(&mut self.ks.effects);
+        self.ks.effects.recording = outer.recording;
+        self.ks.effects.event_classes = outer.event_classes;
+        let (need, no_touch) = (self.ks.need, self.ks.no_touch);
+        let answering = self.sessions.answering;
+        let executed = self.execute_request(id, args, reply);
+        self.sessions.answering = answering;
+        (self.ks.need, self.ks.no_touch) = (need, no_touch);
+        self.ks.effects = outer;
+        executed
     }
 
     /// A function; the reply waits for the log to have its library.
@@ -221,10 +261,52 @@ impl Commands for Running<'_> {
     }
 
     fn pulse(&mut self) -> Option<&'static str> {
-        None
+        let threshold = u64::try_from(self.engine.server.config.busy_reply_threshold).unwrap_or(0);
+        let now = self.engine.clock.monotonic();
+        let elapsed = now.saturating_sub(self.started);
+        if threshold == 0 || elapsed < Duration::from_millis(threshold) {
+            return None;
+        }
+        self.tell_busy(now, elapsed);
+        if let Some(serve) = self.engine.while_busy {
+            serve(self.engine);
+        }
+        self.killed()
     }
 
     fn killed(&self) -> Option<&'static str> {
-        None
+        if self.engine.shutdown != ShutdownState::Running {
+            return Some("The server is shutting down.");
+        }
+        self.engine.server.running_script.as_ref()?.killed
+    }
+}
+
+impl Running<'_> {
+    /// Lets others know that the script does not end.
+    fn tell_busy(&mut self, now: Duration, elapsed: Duration) {
+        let engine = &mut *self.engine;
+        if let Some(running) = engine.server.running_script.as_mut() {
+            running.now = now;
+            running.wrote = self.wrote;
+            return;
+        }
+        engine.logger.warning(format!(
+            "Slow script detected: still in execution after {} milliseconds. You can try killing the \
+             script using the {} KILL command. Script name is: {}.",
+            elapsed.as_millis(),
+            if self.is_function { "FUNCTION" } else { "SCRIPT" },
+            self.name
+        ));
+        engine.server.running_script = Some(RunningScript {
+            name: self.name.to_owned(),
+            is_function: self.is_function,
+            command: self.request.to_owned_args(),
+            started: self.started,
+            now,
+            wrote: self.wrote,
+            killed: None,
+        });
+        engine.busy.store(true, Ordering::Release);
     }
 }

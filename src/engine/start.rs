@@ -30,6 +30,7 @@ impl Engine {
             slow_log: Default::default(),
             scripts: Default::default(),
             acl: Default::default(),
+            running_script: None,
             libraries: Default::default(),
             observed: Default::default(),
             ..*server

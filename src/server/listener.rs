@@ -17,6 +17,38 @@ pub enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+impl Listener {
+    /// The same socket once more.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+            Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+        }
+    }
+
+    /// The connections that wait.
+    pub fn accept_all(&self) -> Vec<Accepted> {
+        let mut all = Vec::new();
+        loop {
+            let accepted = match self {
+                Self::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    stream.set_nodelay(true)?;
+                    Ok(Accepted::Tcp(stream))
+                }),
+                Self::Unix(listener) => listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    Ok(Accepted::Unix(stream))
+                }),
+            };
+            match accepted {
+                Ok(accepted) => all.push(accepted),
+                Err(_) => return all,
+            }
+        }
+    }
+}
+
 /// Where to listen.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {

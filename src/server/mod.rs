@@ -7,6 +7,7 @@
 //! thread wakes the reactors when it has moved on.
 
 pub mod connection;
+mod desk;
 pub mod listener;
 pub mod log_thread;
 pub mod outbox;

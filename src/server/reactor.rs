@@ -4,6 +4,8 @@
 //! functions here, which never await. The end-of-turn task is queued behind every connection that is
 //! ready, so one log write and one send per connection serve the whole turn.
 
+pub(super) mod busy;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -27,6 +29,8 @@ use crate::session::{Client, ClientId, Mail, Release};
 
 /// Bytes read at once; most reads take far less.
 const READ_BYTES: usize = 64 * 1024;
+/// Between two looks whether a script in the way has ended.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Requests executed under one hold of the lock.
 const REQUESTS_PER_LOCK: usize = 64;
 
@@ -47,6 +51,8 @@ pub struct Reactor {
     turn_end: Notify,
     /// A reply of this turn waits for the write only, although the policy is to sync.
     write_now: Cell<bool>,
+    /// When the sockets were looked at last beside a running script.
+    looked_at: Cell<Duration>,
     /// Connections whose replies wait for the log.
     holders: RefCell<Vec<Handle>>,
     scratch: RefCell<Scratch>,
@@ -80,6 +86,7 @@ impl Reactor {
             turn_armed: Cell::new(false),
             turn_end: Notify::new(),
             write_now: Cell::new(false),
+            looked_at: Cell::default(),
             holders: RefCell::default(),
             scratch: RefCell::new(Scratch { buffer: vec![0; READ_BYTES], batch: Batch::default() }),
         })
@@ -87,6 +94,7 @@ impl Reactor {
 
     /// Serves until the server stops. Runs inside a `LocalSet`.
     pub async fn run(self: Rc<Self>) {
+        self.settle_here();
         let turns = Rc::clone(&self);
         tokio::task::spawn_local(async move {
             loop {
@@ -118,17 +126,29 @@ impl Reactor {
 
     /// Takes a connection in: a client of the engine, and a task that waits for its input.
     fn accept(self: &Rc<Self>, accepted: Accepted) {
+        match self.shared.lock_unless_busy() {
+            Some(mut engine) => {
+                engine.begin_batch();
+                self.accept_with(&mut engine, accepted);
+                self.shared.unlock(engine);
+            }
+            // Whoever runs the script can serve it now.
+            None => {
+                let busy = self.shared.busy_reactor.load(Ordering::Acquire);
+                self.shared.hand_over(busy, accepted);
+            }
+        }
+    }
+
+    fn accept_with(self: &Rc<Self>, engine: &mut Engine, accepted: Accepted) {
         let Ok(stream) = accepted.register() else { return };
         let (address, local_address) = stream.addresses();
-        let mut engine = self.shared.lock();
-        engine.begin_batch();
         let mut client = Client::new(address, local_address, engine.ks.now);
         client.reactor = self.index;
         client.fd = stream.number();
         client.flags.unix_socket = stream.is_unix();
         let buffers = Arc::clone(&client.buffers);
         let admitted = engine.admit(client);
-        self.shared.unlock(engine);
         let stream = Rc::new(stream);
         match admitted {
             Ok((id, authenticated)) => {
@@ -160,7 +180,9 @@ impl Reactor {
         let id = handle.borrow().id;
         handle.borrow_mut().closing = true;
         self.connections.borrow_mut().remove(&id);
-        self.shared.client_gone(id);
+        while !self.shared.client_gone(id) {
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
     }
 
     /// Reads once and executes what is complete.
@@ -287,7 +309,10 @@ impl Reactor {
         let mut input_bytes = input.len() as u64;
         while index < batch.len() && connection.takes_requests() {
             let progress = self.progress();
-            let mut engine = self.shared.lock();
+            let Some(mut engine) = self.shared.lock_unless_busy() else {
+                index += self.execute_beside(connection, input, (batch, index), progress);
+                continue;
+            };
             engine.begin_batch();
             self.take_own_mail(&engine, connection);
             let before = connection.outbox.bytes.len();
@@ -307,6 +332,29 @@ impl Reactor {
         }
         connection.note_buffers();
         if connection.closing { batch.len() } else { index }
+    }
+
+    /// Has requests executed beside a script that another thread runs; how many were.
+    fn execute_beside(
+        &self,
+        connection: &mut Connection,
+        input: &[u8],
+        (batch, first): (&Batch, usize),
+        progress: LogProgress,
+    ) -> usize {
+        for index in first..batch.len() {
+            let Some(args) = batch.request(index, input) else { break };
+            let ask = self.shared.desk.ask(connection.id, &args, || self.shared.is_busy());
+            let Some((bytes, executed)) = ask else { return index - first };
+            self.want(executed.release(), progress);
+            connection.outbox.reply(&bytes, executed.release(), progress);
+            connection.waits |= executed.waits;
+            connection.closing |= executed.closes;
+            if !connection.takes_requests() {
+                return index + 1 - first;
+            }
+        }
+        batch.len() - first
     }
 
     fn execute_one(

@@ -18,6 +18,8 @@ use crate::resp::Reply;
 /// Stack of a reactor: scripts run on it, and what they make may be nested 2,000 levels deep. Only
 /// what is used is ever backed by memory.
 const REACTOR_STACK_BYTES: usize = 16 << 20;
+/// Pause of periodic work while a script holds the engine for too long.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running server.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub fn start(
     keepalive_s: u64,
 ) -> io::Result<Running> {
     let mut threads = Vec::new();
+    shared.keep_listeners(listeners.iter().filter_map(|own| own.try_clone().ok()).collect());
     let mut listeners = Some(listeners);
     for index in 0..shared.reactors.len() {
         let listeners = listeners.take().unwrap_or_default();
@@ -108,7 +111,7 @@ async fn cron(shared: Arc<Shared>) {
 }
 
 fn cron_once(shared: &Shared) -> Duration {
-    let mut engine = shared.lock();
+    let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
     engine.cron();
     let hz = engine.server.config.hz.clamp(1, 500);
     let garbage = std::mem::take(&mut engine.server.garbage);
@@ -130,7 +133,7 @@ async fn expire(shared: Arc<Shared>) {
 }
 
 fn expire_once(shared: &Shared) -> Duration {
-    let mut engine = shared.lock();
+    let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
     let mut pause = engine.expire_cycle();
     if engine.evict_cycle() {
         pause = Duration::from_millis(1);
@@ -153,7 +156,7 @@ async fn deadlines(shared: Arc<Shared>) {
 
 /// Returns how long the next deadline is away.
 fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
-    let mut engine = shared.lock();
+    let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
     engine.begin_batch();
     engine.expire_waiters();
     engine.end_pause_if_over();

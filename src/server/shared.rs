@@ -1,18 +1,23 @@
 //! What the threads of the server share: the engine behind its lock, the log, and ways to wake each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
+use super::desk::Desk;
+use super::listener::Listener;
 use super::stream::Accepted;
 use crate::aof::log::Log;
 use crate::clock::Clock;
 use crate::config::{AppendFsync, OutputLimit};
 use crate::engine::{Engine, ShutdownState};
 use crate::session::{ClientId, Mail};
+
+/// How long a thread waits for the lock before it looks whether a script is in the way.
+const BUSY_LOOK: Duration = Duration::from_millis(20);
 
 /// Shared by all threads of one server.
 pub struct Shared {
@@ -42,6 +47,14 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Wakes the deadline timer when a client began to wait.
     pub deadlines: Notify,
+    /// A script has held the engine for too long.
+    busy: Arc<AtomicBool>,
+    /// The reactor that runs it.
+    pub busy_reactor: AtomicUsize,
+    /// Where the others ask meanwhile.
+    pub desk: Desk,
+    /// The listening sockets once more, for the reactor whose runtime stands still.
+    listeners: Mutex<Vec<Listener>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -129,7 +142,9 @@ impl Signal {
 
 impl Shared {
     /// Around an engine, with `reactors` reactor threads to come.
-    pub fn new(engine: Engine, reactors: usize) -> Arc<Self> {
+    pub fn new(mut engine: Engine, reactors: usize) -> Arc<Self> {
+        engine.while_busy = Some(super::reactor::busy::serve);
+        let engine_busy = Arc::clone(&engine.busy);
         let config = &engine.server.config;
         let bulk = AtomicU64::new(config.proto_max_bulk_len);
         let config_policy = policy_number(config.appendfsync);
@@ -153,6 +168,10 @@ impl Shared {
             pubsub_output,
             clock,
             deadlines: Notify::new(),
+            busy: Arc::clone(&engine_busy),
+            busy_reactor: AtomicUsize::new(0),
+            desk: Desk::default(),
+            listeners: Mutex::default(),
         })
     }
 
@@ -193,6 +212,36 @@ impl Shared {
         let mut engine = self.engine.lock();
         engine.mark_memory();
         engine
+    }
+
+    /// Takes the lock, unless a script has been holding it for too long.
+    pub fn lock_unless_busy(&self) -> Option<MutexGuard<'_, Engine>> {
+        if let Some(engine) = self.engine.try_lock() {
+            return Some(engine);
+        }
+        loop {
+            if self.is_busy() {
+                return None;
+            }
+            if let Some(engine) = self.engine.try_lock_for(BUSY_LOOK) {
+                return Some(engine);
+            }
+        }
+    }
+
+    /// Whether a script has been holding the lock for too long.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Keeps the listening sockets for [`Self::accept_now`].
+    pub fn keep_listeners(&self, listeners: Vec<Listener>) {
+        *self.listeners.lock() = listeners;
+    }
+
+    /// Takes the connections that wait at the listening sockets.
+    pub fn accept_now(&self) -> Vec<Accepted> {
+        self.listeners.lock().iter().flat_map(Listener::accept_all).collect()
     }
 
     /// Lets go of the lock after delivering the mail that execution left.
@@ -293,11 +342,12 @@ impl Shared {
         }
     }
 
-    /// Forgets a client whose connection is gone.
-    pub fn client_gone(&self, id: ClientId) {
-        let mut engine = self.lock();
+    /// Forgets a client whose connection is gone. False when that has to wait for a script.
+    pub fn client_gone(&self, id: ClientId) -> bool {
+        let Some(mut engine) = self.lock_unless_busy() else { return false };
         engine.client_gone(id);
         self.unlock(engine);
+        true
     }
 }
 

@@ -70,6 +70,18 @@ impl Stream {
         }
     }
 
+    /// Reads what is there, whatever the runtime knows of the socket.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let flags = rustix::net::RecvFlags::DONTWAIT;
+        rustix::net::recv(self.as_fd(), buffer, flags).map(|(count, _)| count).map_err(Into::into)
+    }
+
+    /// Writes what the socket takes, whatever the runtime knows of it.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+        Ok(rustix::net::send(self.as_fd(), bytes, flags)?)
+    }
+
     /// Ends both directions, so that whoever waits for the socket wakes up.
     pub fn shut_down(&self) {
         // A peer that is gone already makes this fail; the connection ends either way.

@@ -232,9 +232,13 @@ const KILL: Command = Command {
     flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY),
     tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
     doc: doc("7.0.0", "O(1)", "Ends the running function."),
-    handler: Handler::Plain(super::script::kill),
+    handler: Handler::Plain(kill),
     ..SUBCOMMAND
 };
+
+fn kill(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    super::script::end_running(ctx, true)
+}
 
 const LIST: Command = Command {
     name: "LIST",
@@ -382,24 +386,38 @@ const STATS: Command = Command {
     ..SUBCOMMAND
 };
 
-/// Whoever gets to run this holds the keyspace: no function is running.
 fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let running = ctx.server.running_script.as_ref();
+    if let Some(running) = running.filter(|running| !running.is_function) {
+        return Err(running.busy_error());
+    }
     let libraries = &ctx.server.libraries;
     ctx.reply.map(2);
     ctx.reply.bulk(b"running_script");
-    ctx.reply.null();
-    write_engines(ctx.reply, libraries.len(), libraries.function_count());
+    match running {
+        None => ctx.reply.null(),
+        Some(running) => {
+            ctx.reply.map(3);
+            ctx.reply.bulk(b"name");
+            ctx.reply.bulk(running.name.as_bytes());
+            ctx.reply.bulk(b"command");
+            let command = running.command.as_args();
+            ctx.reply.array(command.len());
+            for word in command.iter() {
+                ctx.reply.bulk(word);
+            }
+            ctx.reply.bulk(b"duration_ms");
+            let elapsed = running.now.saturating_sub(running.started);
+            ctx.reply.int(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
+        }
+    }
+    ctx.reply.bulk(b"engines");
+    ctx.reply.map(1);
+    ctx.reply.bulk(b"LUA");
+    ctx.reply.map(2);
+    ctx.reply.bulk(b"libraries_count");
+    ctx.reply.count(libraries.len());
+    ctx.reply.bulk(b"functions_count");
+    ctx.reply.count(libraries.function_count());
     Ok(())
-}
-
-/// The second half of FUNCTION STATS.
-pub(crate) fn write_engines(reply: &mut crate::resp::Reply, libraries: usize, functions: usize) {
-    reply.bulk(b"engines");
-    reply.map(1);
-    reply.bulk(b"LUA");
-    reply.map(2);
-    reply.bulk(b"libraries_count");
-    reply.count(libraries);
-    reply.bulk(b"functions_count");
-    reply.count(functions);
 }

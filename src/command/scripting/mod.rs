@@ -4,7 +4,7 @@
 //! commands.
 
 mod eval;
-pub(crate) mod function;
+mod function;
 mod script;
 
 use super::{

@@ -139,9 +139,19 @@ const KILL: Command = Command {
     ..SUBCOMMAND
 };
 
-/// Whoever gets to run this holds the keyspace: no script is running.
-pub(super) fn kill(_: &mut Ctx, _: &Args) -> CommandResult {
-    Err(CommandError::text("NOTBUSY No scripts in execution right now."))
+fn kill(ctx: &mut Ctx, _: &Args) -> CommandResult {
+    end_running(ctx, false)
+}
+
+/// Ends the script that has been running for too long. One that has not cannot be met: whoever runs
+/// a command holds the keyspace.
+pub(super) fn end_running(ctx: &mut Ctx, function: bool) -> CommandResult {
+    match ctx.server.running_script.as_mut() {
+        Some(running) => running.kill(function)?,
+        None => return Err(CommandError::text("NOTBUSY No scripts in execution right now.")),
+    }
+    ctx.reply.ok();
+    Ok(())
 }
 
 const LOAD: Command = Command {

@@ -78,7 +78,7 @@ pub const SHUTDOWN: Command = Command {
     ..Command::BASE
 };
 
-fn shutdown(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
+fn shutdown(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     let (mut save, mut now, mut force, mut abort) = (None, false, false, false);
     for at in 1..args.len() {
         if args.is(at, "NOSAVE") && save.is_none() {
@@ -101,6 +101,9 @@ fn shutdown(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
         }
         // Nothing is waited for before exiting, so there is never a shutdown to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    if let Some(running) = ctx.server.running_script.as_ref().filter(|_| save != Some(false)) {
+        return Err(running.busy_error());
     }
     Ok(Outcome::Task(Task::Shutdown { save, now, force }))
 }
