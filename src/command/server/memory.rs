@@ -51,8 +51,8 @@ pub const MEMORY: Command = Command {
                 "Depends on how much memory is allocated, could be slow",
                 "Asks the allocator to release memory.",
             ),
-            // The allocator gives unused pages back by itself, after some seconds.
             handler: Handler::Plain(|ctx, _| {
+                crate::memory::purge();
                 ctx.reply.ok();
                 Ok(())
             }),
@@ -143,38 +143,90 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let dataset = allocated.saturating_sub(overhead);
     let keys: u64 = (0..ctx.ks.databases()).map(|db| ctx.ks.len(db) as u64).sum();
     let net = allocated.saturating_sub(server.memory_at_start);
-    let whole = [
+    let ratio = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+    let resident_bytes = crate::memory::process_resident_bytes();
+    let log_buffer = server.persistence.appended.saturating_sub(server.persistence.written);
+    let tables: Vec<(usize, usize)> = (0..ctx.ks.databases())
+        .filter(|db| ctx.ks.len(*db) > 0)
+        .map(|db| (db, ctx.ks.table_figures(db).1))
+        .collect();
+    let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
+    let clients = ctx.sessions.memory_bytes() as u64;
+    let before = [
         ("peak.allocated", peak),
         ("total.allocated", allocated),
         ("startup.allocated", server.memory_at_start),
-        ("overhead.total", overhead),
-        ("keys.count", keys),
-        ("keys.bytes-per-key", net.checked_div(keys).unwrap_or(0)),
-        ("dataset.bytes", dataset),
-        ("allocator.allocated", allocated),
-        ("allocator.active", active),
-        ("allocator.resident", resident),
-        ("allocator-fragmentation.bytes", active.saturating_sub(allocated)),
-        ("allocator-rss.bytes", resident.saturating_sub(active)),
+        ("replication.backlog", 0),
+        ("replica.fullsync.buffer", 0),
+        ("clients.slaves", 0),
+        ("clients.normal", clients),
+        ("cluster.links", 0),
+        ("aof.buffer", log_buffer),
+        ("lua.caches", 0),
+        ("functions.caches", 0),
+        ("script.VMs", 0),
     ];
-    let ratio = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
-    let fractions = [
-        ("dataset.percentage", ratio(dataset, net).min(1.0) * 100.0),
-        ("peak.percentage", ratio(allocated, peak) * 100.0),
-        ("allocator-fragmentation.ratio", ratio(active, allocated)),
-        ("allocator-rss.ratio", ratio(resident, active)),
-        ("fragmentation", ratio(resident, allocated)),
+    let behind: [(&str, Figure); 23] = [
+        ("overhead.db.hashtable.lut", Figure::Count(table_bytes as u64)),
+        ("overhead.db.hashtable.rehashing", Figure::Count(0)),
+        ("overhead.total", Figure::Count(overhead)),
+        ("db.dict.rehashing.count", Figure::Count(0)),
+        ("keys.count", Figure::Count(keys)),
+        ("keys.bytes-per-key", Figure::Count(net.checked_div(keys).unwrap_or(0))),
+        ("dataset.bytes", Figure::Count(dataset)),
+        ("dataset.percentage", Figure::Ratio(ratio(dataset, net).min(1.0) * 100.0)),
+        ("peak.percentage", Figure::Ratio(ratio(allocated, peak) * 100.0)),
+        ("allocator.allocated", Figure::Count(allocated)),
+        ("allocator.active", Figure::Count(active)),
+        ("allocator.resident", Figure::Count(resident)),
+        ("allocator.muzzy", Figure::Count(0)),
+        ("allocator-fragmentation.ratio", Figure::Ratio(ratio(active, allocated))),
+        ("allocator-fragmentation.bytes", Figure::difference(active, allocated)),
+        ("allocator-rss.ratio", Figure::Ratio(ratio(resident, active))),
+        ("allocator-rss.bytes", Figure::difference(resident, active)),
+        ("rss-overhead.ratio", Figure::Ratio(ratio(resident_bytes, resident))),
+        ("rss-overhead.bytes", Figure::difference(resident_bytes, resident)),
+        ("fragmentation", Figure::Ratio(ratio(resident_bytes, allocated))),
+        ("fragmentation.bytes", Figure::difference(resident_bytes, allocated)),
+        ("reclaiming.bytes", Figure::Count(server.eviction.reclaiming)),
+        ("snapshot.bytes", Figure::Count(server.persistence.snapshot_bytes)),
     ];
-    ctx.reply.map(whole.len() + fractions.len());
-    for (name, value) in whole {
+    ctx.reply.map(before.len() + tables.len() + behind.len());
+    for (name, value) in before {
         ctx.reply.bulk(name.as_bytes());
         ctx.reply.int(value.cast_signed());
     }
-    for (name, value) in fractions {
+    for (db, bytes) in tables {
+        ctx.reply.bulk(format!("db.{db}").as_bytes());
+        ctx.reply.map(2);
+        ctx.reply.bulk(b"overhead.hashtable.main");
+        ctx.reply.count(bytes);
+        // A time to live stands in the entry itself.
+        ctx.reply.bulk(b"overhead.hashtable.expires");
+        ctx.reply.int(0);
+    }
+    for (name, figure) in behind {
         ctx.reply.bulk(name.as_bytes());
-        ctx.reply.double(value);
+        match figure {
+            Figure::Count(value) => ctx.reply.int(value.cast_signed()),
+            Figure::Difference(value) => ctx.reply.int(value),
+            Figure::Ratio(value) => ctx.reply.double(value),
+        }
     }
     Ok(())
+}
+
+/// A value of MEMORY STATS.
+enum Figure {
+    Count(u64),
+    Difference(i64),
+    Ratio(f64),
+}
+
+impl Figure {
+    fn difference(more: u64, less: u64) -> Self {
+        Self::Difference(more.cast_signed() - less.cast_signed())
+    }
 }
 
 fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
