@@ -221,14 +221,16 @@ impl Shared {
 
     /// Takes the lock, unless a script has been holding it for too long.
     pub fn lock_unless_busy(&self) -> Option<MutexGuard<'_, Engine>> {
-        if let Some(engine) = self.engine.try_lock() {
+        if let Some(mut engine) = self.engine.try_lock() {
+            engine.mark_memory();
             return Some(engine);
         }
         loop {
             if self.is_busy() {
                 return None;
             }
-            if let Some(engine) = self.engine.try_lock_for(BUSY_LOOK) {
+            if let Some(mut engine) = self.engine.try_lock_for(BUSY_LOOK) {
+                engine.mark_memory();
                 return Some(engine);
             }
         }
