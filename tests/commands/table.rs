@@ -77,9 +77,6 @@ fn plain(value: &Reply) -> String {
 
 #[test]
 fn commands_are_declared_as_redis_declares_them() {
-    if !super::server_is_there() {
-        return;
-    }
     let Some(redis) = peers::redis8() else { return };
     let (redis, own) = (facts(&redis), facts(&peers::fastness()));
     let mut found = Vec::new();
