@@ -23,6 +23,8 @@ mod register;
 mod reply;
 pub mod scripts;
 mod structs;
+#[cfg(test)]
+mod tests;
 
 pub use commands::{Commands, LogLevel};
 pub use flags::ScriptFlags;
