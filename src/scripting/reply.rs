@@ -182,10 +182,14 @@ fn write_table(
         reply.simple(&text.to_string_lossy());
         return Ok(());
     }
-    match table.raw_get("double")? {
-        Value::Number(double) => return Ok(reply.double(double)),
-        Value::Integer(double) => return Ok(reply.double(double as f64)),
-        _ => {}
+    let double = match table.raw_get("double")? {
+        Value::Number(double) => Some(double),
+        Value::Integer(double) => Some(double as f64),
+        _ => None,
+    };
+    if let Some(double) = double {
+        reply.double(double);
+        return Ok(());
     }
     if let Value::Table(map) = table.raw_get("map")? {
         let place = reply.defer();

@@ -146,10 +146,8 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let ratio = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     let resident_bytes = crate::memory::process_resident_bytes();
     let log_buffer = server.persistence.appended.saturating_sub(server.persistence.written);
-    let tables: Vec<(usize, usize)> = (0..ctx.ks.databases())
-        .filter(|db| ctx.ks.len(*db) > 0)
-        .map(|db| (db, ctx.ks.table_figures(db).1))
-        .collect();
+    let filled = (0..ctx.ks.databases()).filter(|db| ctx.ks.len(*db) > 0);
+    let tables: Vec<_> = filled.map(|db| (db, ctx.ks.table_figures(db).1)).collect();
     let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
     let clients = ctx.sessions.memory_bytes() as u64;
     let before = [
@@ -196,15 +194,7 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         ctx.reply.bulk(name.as_bytes());
         ctx.reply.int(value.cast_signed());
     }
-    for (db, bytes) in tables {
-        ctx.reply.bulk(format!("db.{db}").as_bytes());
-        ctx.reply.map(2);
-        ctx.reply.bulk(b"overhead.hashtable.main");
-        ctx.reply.count(bytes);
-        // A time to live stands in the entry itself.
-        ctx.reply.bulk(b"overhead.hashtable.expires");
-        ctx.reply.int(0);
-    }
+    write_tables(ctx, &tables);
     for (name, figure) in behind {
         ctx.reply.bulk(name.as_bytes());
         match figure {
@@ -214,6 +204,19 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         }
     }
     Ok(())
+}
+
+/// The `db.N` members of MEMORY STATS: database and bytes of its table.
+fn write_tables(ctx: &mut Ctx, tables: &[(usize, usize)]) {
+    for &(db, bytes) in tables {
+        ctx.reply.bulk(format!("db.{db}").as_bytes());
+        ctx.reply.map(2);
+        ctx.reply.bulk(b"overhead.hashtable.main");
+        ctx.reply.count(bytes);
+        // A time to live stands in the entry itself.
+        ctx.reply.bulk(b"overhead.hashtable.expires");
+        ctx.reply.int(0);
+    }
 }
 
 /// A value of MEMORY STATS.

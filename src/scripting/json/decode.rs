@@ -203,7 +203,7 @@ impl Decoder<'_> {
         let at = self.at;
         let ordinary = matches!(self.peek(0), b'-' | b'0'..=b'9');
         let invalid = is_invalid_number(self.rest());
-        if !ordinary && !(self.settings.decode_invalid && invalid) {
+        if !(ordinary || self.settings.decode_invalid && invalid) {
             return Token { kind: Kind::Wrong("invalid token"), at };
         }
         if invalid && !self.settings.decode_invalid {
