@@ -35,7 +35,8 @@ pub(super) fn populate(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
         ctx.ks.set_string(ctx.db, &key, &value, None);
         ctx.effect(&[b"SET", &key, &value]);
-        ctx.changed(&key, event::STRING, "set");
+        // No keyspace event, as in Redis: it is a tool for filling.
+        ctx.changed(&key, 0, "set");
     }
     ok(ctx)
 }

@@ -155,6 +155,7 @@ fn check_group(ctx: &mut Ctx, args: &Args) -> CommandResult {
 }
 
 fn xclaim(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    ctx.ks.counts_reads = true;
     check_group(ctx, args)?;
     let now = ctx.now;
     let mut options = Options::new(min_idle(args)?, now);
@@ -337,6 +338,7 @@ fn parse_auto(args: &Args) -> Result<(usize, bool), CommandError> {
 }
 
 fn xautoclaim(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    ctx.ks.counts_reads = true;
     let now = ctx.now;
     let mut options = Options::new(min_idle(args)?, now);
     let from = id::parse_start(args.at(5))?;

@@ -30,6 +30,7 @@ pub(super) const XACK: Command = Command {
 };
 
 fn xack(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    ctx.ks.counts_reads = true;
     let (key, name) = (args.at(1), args.at(2));
     if ctx.ks.read::<Stream>(ctx.db, key)?.is_none_or(|stream| stream.group(name).is_none()) {
         ctx.reply.int(0);
