@@ -3,7 +3,7 @@
 use super::super::{Args, CommandError, CommandResult, Ctx};
 use super::debug::ok;
 use crate::config::memory;
-use crate::keyspace::{Entry, StrRef, ValueRef, event};
+use crate::keyspace::{Entry, StrRef, ValueRef};
 use crate::number;
 use crate::session::Client;
 
