@@ -166,8 +166,15 @@ impl<'a> MultiPop<'a> {
         let end = End::parse(args, end_at)?;
         let count = match args.len() - end_at {
             1 => 1,
-            3 if args.is(end_at + 1, "COUNT") => positive(args.at(end_at + 2))
-                .ok_or(CommandError::text("ERR count should be greater than 0"))?,
+            // A wrong count is reported before what stands behind it.
+            behind @ 3.. if args.is(end_at + 1, "COUNT") => {
+                let count = positive(args.at(end_at + 2))
+                    .ok_or(CommandError::text("ERR count should be greater than 0"))?;
+                if behind > 3 {
+                    return Err(CommandError::Syntax);
+                }
+                count
+            }
             _ => return Err(CommandError::Syntax),
         };
         Ok(Self { keys: args.slice(at + 1..end_at), end, count })

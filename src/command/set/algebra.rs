@@ -287,7 +287,9 @@ fn union(sets: &[Option<&Set>], limits: &Limits) -> Set {
     let mut sets: Vec<&Set> = sets.iter().copied().flatten().collect();
     // The largest first: what it has makes the others' insertions cheap, and its size the table.
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
-    if let Some(largest) = sets.first() {
+    // Within the small forms the members decide, one after the other, which form it is.
+    let small = limits.set_max_intset_entries.max(limits.set_max_listpack_entries);
+    if let Some(largest) = sets.first().filter(|largest| largest.len() > small) {
         result.expect(largest.len(), limits);
     }
     for member in sets.iter().flat_map(|set| set.iter()) {
