@@ -58,7 +58,7 @@ deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked"; fi
 
-# Everything, with the random parts bounded.
+# Everything but fuzzing (`make fuzz`), with the random parts bounded.
 ci: export CI = true
 ci: peers lint deny
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
@@ -66,7 +66,6 @@ ci: peers lint deny
 	ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
 	# A fixed seed: what is built does not fail for what a fresh one finds. `make differential` looks on.
 	SEED=20261122 COMMANDS=50000 $(CARGO) test $(FEATURES) --test commands
-	$(MAKE) fuzz
 
 peers:
 	@scripts/peers.sh
