@@ -150,6 +150,7 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let tables: Vec<_> = filled.map(|db| (db, ctx.ks.table_figures(db).1)).collect();
     let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
     let clients = ctx.sessions.memory_bytes() as u64;
+    let interpreters = server.scripts.interpreter_bytes() + server.libraries.interpreter_bytes();
     let before = [
         ("peak.allocated", peak),
         ("total.allocated", allocated),
@@ -160,9 +161,9 @@ fn stats(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         ("clients.normal", clients),
         ("cluster.links", 0),
         ("aof.buffer", log_buffer),
-        ("lua.caches", 0),
-        ("functions.caches", 0),
-        ("script.VMs", 0),
+        ("lua.caches", server.scripts.cache_bytes() as u64),
+        ("functions.caches", server.libraries.library_bytes() as u64),
+        ("script.VMs", interpreters as u64),
     ];
     let behind: [(&str, Figure); 23] = [
         ("overhead.db.hashtable.lut", Figure::Count(table_bytes as u64)),
