@@ -2,7 +2,7 @@
 //!
 //! Order: configuration, data directory and its lock, listening sockets, then the reactors start and
 //! answer -LOADING while the data set is recovered; when it is there the log is opened, the banner says
-//! what is promised, and `Ready to accept connections` is printed. Any failure before that ends the
+//! what is promised, and `Ready to accept connections tcp` is printed. Any failure before that ends the
 //! process with the reason and the next step; nothing on disk has been changed then.
 
 use std::ffi::OsString;
@@ -116,10 +116,12 @@ fn serve(
 ) -> Result<i32, StartError> {
     let config = loaded.config;
     let supervisor = config.supervised;
+    let port = config.port;
     let listeners = server::listener::bind(&listen_options(&config)).map_err(|error| {
+        logger.warning(format!("Failed listening on port {port} (tcp), aborting."));
         StartError::new(error.to_string(), "pass another address with --bind or --port")
     })?;
-    let port = config.port;
+    let kinds = server::listener::kinds(&listeners);
     let keepalive_s = u64::from(config.tcp_keepalive);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
     let state = server_state(config, loaded.file.unwrap_or_default(), &clock);
@@ -140,22 +142,32 @@ fn serve(
     let shared = Shared::new(engine, reactors);
     let running = server::run::start(&shared, listeners, &clock, keepalive_s)
         .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
-    logger.notice(format!(
-        "Fastness {} (Redis {} compatible), pid {}, port {port}",
-        env!("CARGO_PKG_VERSION"),
-        crate::REDIS_VERSION,
-        std::process::id()
-    ));
+    log_beginning(&logger, port);
     if let Err(error) = recover(&shared, &logger) {
         shared.stop();
         return Err(error);
     }
-    logger.notice("Ready to accept connections");
+    for kind in kinds {
+        logger.notice(format!("Ready to accept connections {kind}"));
+    }
     background::tell_ready(supervisor, &logger);
     background::tell_starter(Ok(()));
     let code = running.wait();
     background::tell_stopping(supervisor, &logger);
     Ok(code)
+}
+
+/// The lines by which tools that start a Redis server know that theirs is up: the process id, the port,
+/// `Server initialized`.
+fn log_beginning(logger: &Logger, port: u16) {
+    logger.notice(format!(
+        "Fastness {} (Redis {} compatible), PID: {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::REDIS_VERSION,
+        std::process::id()
+    ));
+    logger.notice(format!("Running mode=standalone, port={port}."));
+    logger.notice("Server initialized");
 }
 
 /// Loads the data set into the running, still refusing server.

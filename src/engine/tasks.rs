@@ -195,7 +195,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Result<bool, String> {
         let refused = "ERR Errors trying to SHUTDOWN. Check logs.".to_owned();
-        self.logger.notice("Shutting down.");
+        self.logger.notice("User requested shutdown...");
         self.cancel_persist();
         let wants_save = save.unwrap_or(!self.server.config.save.is_empty());
         if wants_save && let Err(cause) = self.save_now() {
@@ -212,7 +212,7 @@ impl Engine {
                 return Err(refused);
             }
         }
-        self.logger.notice("Everything is synced. Bye.");
+        self.logger.notice("Everything is synced. Fastness is now ready to exit, bye bye...");
         reply.buffer.clear();
         self.shutdown = ShutdownState::Done { exit_code: 0 };
         Ok(false)

@@ -91,6 +91,19 @@ pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
+/// What kinds of connections are accepted, each once, in Redis' words.
+pub fn kinds(listeners: &[Listener]) -> Vec<&'static str> {
+    let mut kinds: Vec<&str> = listeners
+        .iter()
+        .map(|listener| match listener {
+            Listener::Tcp(_) => "tcp",
+            Listener::Unix(_) => "unix",
+        })
+        .collect();
+    kinds.dedup();
+    kinds
+}
+
 fn bind_tcp(name: &str, options: &ListenOptions) -> io::Result<std::net::TcpListener> {
     let address = resolve(name, options.port)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

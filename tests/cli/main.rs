@@ -251,6 +251,21 @@ mod own {
     }
 }
 
+/// The lines that tools which start and stop a Redis server look for, in their order.
+fn assert_milestones(log: &str, pid: &str, port: u16) {
+    let mut rest = log;
+    for line in [
+        &format!(" PID: {}\n", pid.trim()),
+        &format!("port={port}.\n"),
+        "* Server initialized\n",
+        "* Ready to accept connections tcp\n",
+        "* User requested shutdown...\n",
+        "is now ready to exit, bye bye...\n",
+    ] {
+        rest = rest.split_once(line).unwrap_or_else(|| panic!("no {line:?} in its place: {log}")).1;
+    }
+}
+
 /// `daemonize yes`: the command returns when the server serves, or fails with its reason.
 #[test]
 fn a_server_in_the_background_serves_when_the_command_returns() {
@@ -280,6 +295,8 @@ fn a_server_in_the_background_serves_when_the_command_returns() {
     let _ = client.read_to_end(&mut rest);
     for _ in 0..100 {
         if !pidfile.exists() {
+            let log = fs::read_to_string(folder.path().join("server.log")).unwrap();
+            assert_milestones(&log, &pid, port);
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
