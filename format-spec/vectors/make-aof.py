@@ -35,4 +35,6 @@ m=b"file appendonly.aof.2.base.rdb seq 2 type b position 57\nfile appendonly.aof
 m+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(m)
 open("manifest-checked.manifest","wb").write(m)
 open("manifest-redis.manifest","wb").write(b"file appendonly.aof.1.base.rdb seq 1 type b\nfile \"my log.1.incr.aof\" seq 1 type i startoffset 0\n")
-
+e=b"file appendonly.aof.2.base.rdb seq 2 type b position 57\nfile appendonly.aof.2.incr.aof seq 2 type i salt 00112233445566ff end 190\nfile appendonly.aof.3.incr.aof seq 3 type i salt 00000000000000aa\n"
+e+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(e)
+open("manifest-ended.manifest","wb").write(e)

@@ -5,7 +5,7 @@
 //! This module applies that rule, and hands every unit to a visitor. Read-only.
 //! Spec: `format-spec/aof.md`, sections 3 and 6.
 
-use super::corruption::CorruptionError;
+use super::corruption::{CorruptionError, CorruptionKind};
 use super::reader::{Expected, FileEnd, FileReader, Link, ReadUnit};
 use super::record::{Position, Salt};
 
@@ -18,6 +18,8 @@ pub struct SegmentFile<'a> {
     pub bytes: &'a [u8],
     /// The salt that the manifest lists for it.
     pub salt: Option<Salt>,
+    /// Where the manifest says that it reached when it was left.
+    pub end: Option<Position>,
     /// Where records start, behind a snapshot.
     pub records_at: usize,
 }
@@ -78,10 +80,18 @@ pub fn read_log<E>(
                     visit(&unit).map_err(ReadError::Visitor)?;
                 }
                 Ok(None) => break None,
-                Err(error) => break Some(error),
+                Err(error) => {
+                    break Some(blame(error, &reader.end(), previous_file(&end, segments)));
+                }
             }
         };
         let file = reader.end();
+        let stopped = match segment.end {
+            Some(wanted) if file.reached < wanted => {
+                Some(ends_early(segment, &file, wanted, stopped))
+            }
+            _ => stopped,
+        };
         if file.frames + file.units > 0 || stopped.is_some() {
             must_follow_whole(&end.torn)?;
             end.content_end = index + 1;
@@ -97,6 +107,50 @@ pub fn read_log<E>(
         }
     }
     Ok(end)
+}
+
+/// A file that was whole once is damaged when it ends before that place, whatever its end looks like.
+fn ends_early(
+    segment: &SegmentFile<'_>,
+    file: &FileEnd,
+    expected: Position,
+    stopped: Option<CorruptionError>,
+) -> CorruptionError {
+    let early = CorruptionError {
+        file: segment.name.to_owned(),
+        offset: file.offset,
+        position: file.position,
+        kind: CorruptionKind::EndsEarly { expected, found: file.reached },
+        torn: false,
+    };
+    CorruptionError { torn: false, ..stopped.unwrap_or(early) }
+}
+
+/// The file before the one that is being read, and what was found of it.
+fn previous_file<'s>(end: &LogEnd, segments: &[SegmentFile<'s>]) -> Option<(&'s str, FileEnd)> {
+    let last = end.files.last()?;
+    Some((segments.get(end.files.len() - 1)?.name, *last))
+}
+
+/// A genuine first frame tells how the file before it ended: what does not fit is missing there.
+fn blame(
+    error: CorruptionError,
+    file: &FileEnd,
+    previous: Option<(&str, FileEnd)>,
+) -> CorruptionError {
+    let (Some((name, before)), 0) = (previous, file.frames + file.units) else { return error };
+    let expected = match error.kind {
+        CorruptionKind::Missing { found, .. } => found,
+        CorruptionKind::WrongPredecessor => before.position,
+        _ => return error,
+    };
+    CorruptionError {
+        file: name.to_owned(),
+        offset: before.offset,
+        position: before.position,
+        kind: CorruptionKind::EndsEarly { expected, found: before.position },
+        torn: false,
+    }
 }
 
 /// Content behind a torn end means that the end was synced once: it is damaged.

@@ -17,6 +17,8 @@ pub struct CorruptionError {
     pub file: String,
     /// The offset of the first byte that is not believed: the start of a line, frame or record.
     pub offset: u64,
+    /// The position of the log there: everything before it is believed.
+    pub position: Position,
     /// What is wrong there.
     pub kind: CorruptionKind,
     /// Whether a power loss explains it.
@@ -58,6 +60,8 @@ pub enum CorruptionKind {
     OpenTransaction,
     /// Only zeros from here to the end.
     ZeroTail,
+    /// The file ends at `found`, and the manifest says that it reached `expected` when it was left.
+    EndsEarly { expected: Position, found: Position },
 }
 
 impl CorruptionKind {
@@ -80,6 +84,7 @@ impl CorruptionKind {
             Self::TruncatedRecord => "the file ends inside a record",
             Self::OpenTransaction => "the file ends inside a transaction",
             Self::ZeroTail => "there are only zeros from here on",
+            Self::EndsEarly { .. } => "the file ends before the place that it once reached",
         }
     }
 }
@@ -92,6 +97,9 @@ impl fmt::Display for CorruptionError {
             CorruptionKind::Repeated { expected, found }
             | CorruptionKind::Missing { expected, found } => {
                 write!(f, " (log position {found} where {expected} is next)")
+            }
+            CorruptionKind::EndsEarly { expected, found } if expected != found => {
+                write!(f, " (log position {found}, not {expected})")
             }
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 //!
 //! The grammar is exactly that of Redis 7, so that Redis and Valkey read what is written here and the
 //! other way round; pairs that are not known are kept. Two things are added where their loaders do not look:
-//! pairs (`salt` on segments, `position` on bases) and a last comment line with a CRC of all before it.
+//! pairs (`salt` and `end` on segments, `position` on bases) and a last comment line with a CRC of all before it.
 //! A manifest without that line (Redis wrote it) loads and is reported as unchecked; one whose line
 //! does not hold is damaged and is never half believed.
 //!
@@ -70,6 +70,22 @@ impl Entry {
     /// The place in the log whose state the file holds (bases only).
     pub fn position(&self) -> Option<Position> {
         self.pair("position")?.parse().ok().map(Position)
+    }
+
+    /// Whether it is a base that its name or the manifest calls a snapshot.
+    pub fn is_snapshot(&self) -> bool {
+        self.name.ends_with(".base.rdb") || self.position().is_some()
+    }
+
+    /// Where the log stood when this segment was left: what it holds reaches at least so far (segments only).
+    pub fn end(&self) -> Option<Position> {
+        self.pair("end")?.parse().ok().map(Position)
+    }
+
+    /// Notes where the log stood when this segment was left.
+    pub fn set_end(&mut self, end: Position) {
+        self.pairs.retain(|(key, _)| !key.eq_ignore_ascii_case("end"));
+        self.pairs.push(("end".to_owned(), end.to_string()));
     }
 
     fn pair(&self, key: &str) -> Option<&str> {
@@ -207,7 +223,9 @@ impl Manifest {
             return Err(ManifestError { line: number, kind: ManifestErrorKind::Empty });
         }
         // Redis drops pairs and comments alike; pairs without the checksum mean that it was lost.
-        let ours = |entry: &Entry| entry.salt().is_some() || entry.position().is_some();
+        let ours = |entry: &Entry| {
+            entry.salt().is_some() || entry.position().is_some() || entry.end().is_some()
+        };
         if !checked && manifest.entries().any(ours) {
             return Err(ManifestError { line: number, kind: ManifestErrorKind::NoChecksum });
         }

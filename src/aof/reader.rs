@@ -93,6 +93,8 @@ pub struct FileEnd {
     pub offset: u64,
     /// The position there.
     pub position: Position,
+    /// The same without what was appended behind frames: how far the writer of the file brought it.
+    pub reached: Position,
     /// What the next segment must continue.
     pub link: Link,
     /// Frames that were verified.
@@ -187,6 +189,7 @@ impl<'a> FileReader<'a> {
             end: FileEnd {
                 offset,
                 position,
+                reached: position,
                 link: Link::unframed(position),
                 frames: 0,
                 units: 0,
@@ -460,6 +463,9 @@ impl<'a> FileReader<'a> {
         self.end.offset = self.at as u64;
         self.end.position = self.position;
         self.end.time = self.time;
+        if self.in_frames || !self.end.framed {
+            self.end.reached = self.position;
+        }
         if self.in_frames {
             self.end.link = self.frame_link;
             self.end.frames += 1;
@@ -510,7 +516,8 @@ impl<'a> FileReader<'a> {
     }
 
     fn error(&self, offset: usize, kind: CorruptionKind, torn: bool) -> CorruptionError {
-        CorruptionError { file: self.file.clone(), offset: offset as u64, kind, torn }
+        let position = self.end.position;
+        CorruptionError { file: self.file.clone(), offset: offset as u64, position, kind, torn }
     }
 }
 

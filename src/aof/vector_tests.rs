@@ -81,6 +81,9 @@ fn manifests_decode_as_written_down() {
     let checked = &vector!("manifest-checked.manifest")[..];
     assert_eq!(decode_manifest(checked).as_bytes(), vector!("manifest-checked.txt"));
     assert_eq!(Manifest::parse(checked).unwrap().manifest.encode(), checked);
+    let ended = &vector!("manifest-ended.manifest")[..];
+    assert_eq!(decode_manifest(ended).as_bytes(), vector!("manifest-ended.txt"));
+    assert_eq!(Manifest::parse(ended).unwrap().manifest.encode(), ended);
     let redis = &vector!("manifest-redis.manifest")[..];
     assert_eq!(decode_manifest(redis).as_bytes(), vector!("manifest-redis.txt"));
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::LoadError;
 use super::decide::{Decision, decide};
-use super::inspect::{Facts, inspect, view};
+use super::inspect::{Facts, base_fault, inspect, view};
 use super::load::{Replayer, SnapshotOptions, load_snapshot};
 use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
 use crate::aof::corruption::CorruptionError;
@@ -84,7 +84,7 @@ fn load_as_decided(
         }
         Decision::RefuseDamagedManifest => Err(LoadError::Damaged {
             file: facts.names.path(&facts.names.manifest()),
-            offset: 0,
+            offset: facts.manifest_error_at,
             what: facts.manifest_error.clone().unwrap_or_default(),
         }),
         Decision::RefuseMissingFile => {
@@ -163,8 +163,14 @@ fn load_files(
             note_progress(live, total, loaded);
         }
         let is_base = facts.manifest.base.as_ref() == Some(entry);
-        if !is_base || records_at < bytes.len() {
-            segments.push(SegmentFile { name: &entry.name, bytes, salt: entry.salt(), records_at });
+        if is_base && let Some((offset, what)) = base_fault(entry, bytes, records_at) {
+            let (file, what) = (path.clone(), what.to_owned());
+            return Err(LoadError::Damaged { file, offset, what });
+        }
+        // Behind a base whose position is known there is nothing to replay.
+        if !is_base || (records_at < bytes.len() && entry.position().is_none()) {
+            let (salt, end) = (entry.salt(), entry.end());
+            segments.push(SegmentFile { name: &entry.name, bytes, salt, end, records_at });
         }
     }
     let mut replayer = Replayer::new(loader);

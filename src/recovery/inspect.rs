@@ -6,7 +6,7 @@ use crate::aof::chain::{SegmentFile, read_log};
 use crate::aof::filename::{FileKind, FileNames};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::reader::starts_with_snapshot;
-use crate::aof::record::HEADER_LEN_MAX;
+use crate::aof::record::{HEADER_LEN_MAX, HEADER_START};
 use crate::clock::UnixMillis;
 use crate::config::Config;
 use crate::disk::{Disk, FileView, OpenMode, durable};
@@ -24,6 +24,8 @@ pub struct Facts {
     pub manifest_checked: bool,
     /// Why the manifest cannot be believed.
     pub manifest_error: Option<String>,
+    /// Where the line starts that shows it.
+    pub manifest_error_at: u64,
     /// Listed files that are not there.
     pub missing: Vec<String>,
     /// Log files that no manifest lists.
@@ -46,6 +48,7 @@ pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
         manifest: Manifest::default(),
         manifest_checked: false,
         manifest_error: None,
+        manifest_error_at: 0,
         missing: Vec::new(),
         stray: Vec::new(),
         lone_base: None,
@@ -84,6 +87,9 @@ fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
         }
         Err(error) => {
             facts.situation.manifest_damaged = true;
+            let before = bytes.split_inclusive(|byte| *byte == b'\n');
+            let before = before.take(error.line.saturating_sub(1));
+            facts.manifest_error_at = before.map(|line| line.len() as u64).sum();
             facts.manifest_error = Some(error.to_string());
             return Ok(());
         }
@@ -124,8 +130,30 @@ fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> 
             _ => {}
         }
     }
+    look_for_lost_lines(disk, facts)?;
     look_for_lone_base(facts);
     facts.situation.stray_log = !facts.stray.is_empty();
+    Ok(())
+}
+
+/// A manifest without a checksum is Redis', which knows no framed segments but those that it lists. One beside it that
+/// is newer than all of them was in the manifest once: its end, checksum included, is lost.
+fn look_for_lost_lines(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    if facts.manifest_checked || !facts.situation.manifest {
+        return Ok(());
+    }
+    let newest = facts.manifest.incrs.iter().map(|entry| entry.seq).max().unwrap_or(0);
+    for name in &facts.stray {
+        let FileKind::Incr(seq) = facts.names.kind(name) else { continue };
+        if seq > newest && view(disk, &facts.names.path(name))?.starts_with(HEADER_START) {
+            facts.situation.manifest_damaged = true;
+            let path = facts.names.path(&facts.names.manifest());
+            facts.manifest_error_at = disk.file_len(&path)?.unwrap_or(0);
+            facts.manifest_error = Some(format!(
+                "{name} is newer than everything that is listed, and is not: lines are missing at the end"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -151,7 +179,7 @@ fn holds_records(disk: &dyn Disk, path: &str) -> Result<bool, LoadError> {
         return Ok(true);
     }
     let bytes = view(disk, path)?;
-    let segment = SegmentFile { name: path, bytes: &bytes, salt: None, records_at: 0 };
+    let segment = SegmentFile { name: path, bytes: &bytes, salt: None, end: None, records_at: 0 };
     let mut units = 0;
     // What cannot be read is no record: it is shorter than the header of a segment.
     let _ = read_log(None, &[segment], |_| {
@@ -159,6 +187,19 @@ fn holds_records(disk: &dyn Disk, path: &str) -> Result<bool, LoadError> {
         Ok::<(), ()>(())
     });
     Ok(units > 0)
+}
+
+/// What is wrong with a listed base whose snapshot ends at `records_at` (0: there is none): the offset, and why.
+pub fn base_fault(base: &Entry, bytes: &[u8], records_at: usize) -> Option<(u64, &'static str)> {
+    if base.is_snapshot() && records_at == 0 {
+        return Some((0, "it is listed as a snapshot, and does not start as one"));
+    }
+    // Redis lets records follow the snapshot of a base; this server puts at most comments there.
+    base.position()?;
+    let rest = bytes.get(records_at..).unwrap_or_default();
+    let mut lines = rest.split_inclusive(|byte| *byte == b'\n');
+    let comments = lines.all(|line| line.starts_with(b"#") && line.ends_with(b"\n"));
+    (!comments).then_some((records_at as u64, "it goes on behind the end of the snapshot"))
 }
 
 /// The content of a file, mapped.
@@ -201,6 +242,7 @@ fn log_time(disk: &dyn Disk, facts: &Facts) -> Result<Option<UnixMillis>, LoadEr
             name: &entry.name,
             bytes: view,
             salt: entry.salt(),
+            end: entry.end(),
             records_at: 0,
         })
         .filter(|segment| !starts_with_snapshot(segment.bytes))

@@ -46,7 +46,9 @@ impl fmt::Display for LoadError {
                 write!(f, "{file} is damaged at offset {offset}: {what}")
             }
             Self::Snapshot { file, error } => write!(f, "{file}: {error}"),
-            Self::Log(error) => write!(f, "{error}"),
+            Self::Log(error) => {
+                write!(f, "{error}; everything before log position {} is sound", error.position)
+            }
             Self::Missing { file, why } => write!(f, "{file} is missing: {why}"),
             Self::Refused { why } => f.write_str(why),
         }

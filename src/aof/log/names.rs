@@ -123,6 +123,19 @@ impl Names {
         result
     }
 
+    /// Notes in the manifest that the segment of number `seq` reaches `end`, which must be synced.
+    pub(super) fn note_end(&mut self, seq: u64, end: Position) -> Result<(), ReplaceError> {
+        let mut manifest = self.manifest.clone();
+        let Some(entry) = manifest.incrs.iter_mut().find(|entry| entry.seq == seq) else {
+            return Ok(());
+        };
+        if entry.end() == Some(end) {
+            return Ok(());
+        }
+        entry.set_end(end);
+        self.replace_manifest(manifest)
+    }
+
     /// Names for a base at `cut`.
     pub(super) fn new_base(&mut self, cut: CutPoint, format: BaseFormat) -> NewBase {
         let seq = self.next_base_seq;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::super::filename::FileNames;
 use super::super::manifest::Manifest;
 use super::super::reader::Link;
-use super::super::record::Position;
+use super::super::record::{Position, Salt};
 use super::names::Names;
 use super::{Current, CutPoint, HEADROOM, Io, Log, LogError, LogState, LogStats, Pending};
 use crate::clock::Clock;
@@ -60,6 +60,7 @@ impl Log {
         let kept = recovered.incrs_kept.min(manifest.incrs.len());
         let empty = manifest.incrs.split_off(kept);
         manifest.history.extend(empty);
+        note_end(&mut manifest, position, link);
         let mut names = Names::new(Arc::clone(&disk), files.clone(), manifest, link.salt, salts)
             .map_err(fail)?;
         names.gated = gated;
@@ -110,6 +111,17 @@ impl Log {
             #[cfg(any(test, feature = "sim"))]
             heard: Mutex::default(),
         })
+    }
+}
+
+/// The last segment with content ends here from now on: a part of it that gets lost is missed then. Not where a
+/// Redis server wrote on behind our frames, whose end is not known here.
+fn note_end(manifest: &mut Manifest, position: Position, link: Link) {
+    if let Some(last) = manifest.incrs.last_mut()
+        && last.end().is_none()
+        && (last.salt().is_none() || link.salt != Salt(0))
+    {
+        last.set_end(position);
     }
 }
 

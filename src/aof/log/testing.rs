@@ -188,6 +188,7 @@ pub(super) fn recover(disk: &SimDisk) -> Result<Found, String> {
             name: &entry.name,
             bytes,
             salt: Some(entry.salt().unwrap()),
+            end: entry.end(),
             records_at: 0,
         })
         .collect();

@@ -354,6 +354,7 @@ fn threads_append_write_sync_and_rotate_at_once() {
             name: &entry.name,
             bytes,
             salt: entry.salt(),
+            end: entry.end(),
             records_at: 0,
         })
         .collect();

@@ -93,12 +93,17 @@ impl Log {
         Ok(())
     }
 
-    /// Writes and syncs everything, and a last empty frame that proves it, so that damage in a log
-    /// that was closed is never taken for a torn end.
+    /// Writes and syncs everything, a last empty frame that proves it, and the manifest that tells where
+    /// the log ends, so that damage in a log that was closed is never taken for a torn end.
     pub fn close(&self) -> Result<(), LogError> {
         self.write()?;
         self.sync()?;
-        self.mark_synced()
+        self.mark_synced()?;
+        let mut names = self.names.lock();
+        let (seq, (_, synced)) = (self.io.lock().segment.seq, self.raw_positions());
+        // With the old manifest or the new one all is there; the new one only finds more.
+        let _ = names.note_end(seq, synced);
+        Ok(())
     }
 
     /// Writes an empty frame when the last one does not prove that what is before it is synced, and

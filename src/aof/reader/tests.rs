@@ -398,7 +398,7 @@ fn log_of(
     let mut units = Vec::new();
     let segments: Vec<SegmentFile<'_>> = files
         .iter()
-        .map(|bytes| SegmentFile { name: "f", bytes, salt: None, records_at: 0 })
+        .map(|bytes| SegmentFile { name: "f", bytes, salt: None, end: None, records_at: 0 })
         .collect();
     let end = read_log(base, &segments, |unit| {
         let first = unit.commands().next().unwrap();
@@ -450,10 +450,10 @@ fn torn_end_is_the_end_of_the_log_only_when_nothing_follows() {
     let error = log_of(None, &[torn, &next.bytes]).unwrap_err();
     assert_eq!((error.kind, error.torn), (CorruptionKind::ShortPayload, false));
     let error = log_of(None, &[&a.bytes[..a.frames[1]], &next.bytes]).unwrap_err();
-    assert!(matches!(error.kind, CorruptionKind::Missing { .. }) && !error.torn);
+    assert!(matches!(error.kind, CorruptionKind::EndsEarly { .. }) && !error.torn);
     // A file cut to its header in the middle is noticed the same way.
     let error = log_of(Some(Position::ZERO), &[&a.bytes[..a.frames[0]], &next.bytes]).unwrap_err();
-    assert!(matches!(error.kind, CorruptionKind::Missing { .. }) && !error.torn);
+    assert!(matches!(error.kind, CorruptionKind::EndsEarly { .. }) && !error.torn);
 }
 
 #[test]
@@ -465,5 +465,5 @@ fn framed_segment_follows_an_unframed_one() {
     assert_eq!(units, ["SELECT 0", "SET a 1", "SET b 2"]);
     assert_eq!(end.position, ours.position);
     let error = log_of(None, &[&redis[..23], &ours.bytes]).unwrap_err();
-    assert!(matches!(error.kind, CorruptionKind::Missing { .. }));
+    assert!(matches!(error.kind, CorruptionKind::EndsEarly { .. }));
 }

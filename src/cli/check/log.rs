@@ -8,6 +8,7 @@ use crate::aof::corruption::CorruptionError;
 use crate::aof::reader::{FileEnd, ReadUnit};
 use crate::aof::record::Position;
 
+use super::look::repair;
 use super::report::{Damage, LogFacts, Report, State};
 
 /// How many bytes of a command and its first argument are shown.
@@ -119,19 +120,7 @@ fn broken(
     if behind > 0 {
         report.notes.push(format!("{behind} files behind the damage were not read"));
     }
-    let foreign = file.segment.salt.is_none()
-        && !file.segment.bytes.starts_with(crate::aof::record::HEADER_START);
-    let next = match foreign {
-        true => format!(
-            "restore {} from a backup; or keep a copy of it and cut it with redis-check-aof --fix",
-            file.path
-        ),
-        false => format!(
-            "keep a copy (cp -a {dir} {dir}.damaged), then restore {} from a backup; everything before \
-             the offset is sound",
-            file.path
-        ),
-    };
+    let next = repair(dir);
     report.damage.push(Damage { next, ..damage(error, &file.path, last) });
 }
 
@@ -142,6 +131,7 @@ fn damage(error: &CorruptionError, path: &str, last: &LastUnit) -> Damage {
     Damage {
         file: path.to_owned(),
         offset: Some(error.offset),
+        position: Some(error.position.0),
         reason: reason.map_or(text.as_str(), |(_, reason)| reason).to_owned(),
         key: None,
         db: None,

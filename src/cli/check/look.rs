@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, FileView, durable};
 use crate::recovery::decide::{Decision, decide};
-use crate::recovery::inspect::{Facts, inspect, view};
+use crate::recovery::inspect::{Facts, base_fault, inspect, view};
 use crate::snapshot::inspect::{Inspection, inspect as inspect_snapshot};
 use crate::snapshot::load::Checksum;
 use crate::snapshot::{Dialect, LoadError, LoadOptions};
@@ -27,6 +27,12 @@ pub(super) fn look(path: &str) -> Result<Report, String> {
         Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => file(path),
         Err(error) => Err(format!("{path}: {}", error.source)),
     }
+}
+
+/// Looks at the root of a disk, which is called `path` in the report.
+pub fn look_into(disk: &dyn Disk, path: &str) -> Result<Report, String> {
+    let names = disk.list("").map_err(|error| error.to_string())?;
+    directory(disk, path, &names)
 }
 
 /// One file, by its name and content.
@@ -52,7 +58,7 @@ fn file(path: &str) -> Result<Report, String> {
         false => Role::Segment,
     };
     report.files.push(FileReport::new(name, role, Some(bytes.len() as u64)));
-    single_log(name, &bytes, parent, &mut report);
+    single_log(name, &bytes, path, &mut report);
     Ok(report)
 }
 
@@ -60,7 +66,7 @@ fn file(path: &str) -> Result<Report, String> {
 fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
     let mut records_at = 0;
     if starts_with_snapshot(bytes) {
-        let Some(end) = snapshot(path, bytes, report) else { return };
+        let Some(end) = snapshot(path, bytes, dir, report) else { return };
         records_at = end;
         let rest = bytes.len().saturating_sub(end);
         let snapshot_only = report.file_mut(path).is_some_and(|file| file.role == Role::Snapshot);
@@ -72,7 +78,7 @@ fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
             return;
         }
     }
-    let segment = SegmentFile { name: path, bytes, salt: None, records_at };
+    let segment = SegmentFile { name: path, bytes, salt: None, end: None, records_at };
     log::read(None, &[LogFile { path: path.to_owned(), segment }], dir, report);
 }
 
@@ -97,7 +103,7 @@ fn config_of(dir: &str, manifest: &str, snapshot: &str) -> Config {
 }
 
 /// A data directory, or the log's folder inside one.
-fn directory(disk: &OsDisk, path: &str, names: &[String]) -> Result<Report, String> {
+fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, String> {
     let default = Config::default();
     let manifest_in = |names: &[String]| -> Option<String> {
         names.iter().find(|name| name.ends_with(".manifest") && !name.starts_with("temp-")).cloned()
@@ -132,6 +138,7 @@ fn directory(disk: &OsDisk, path: &str, names: &[String]) -> Result<Report, Stri
         report.damage.push(Damage {
             file: facts.names.path(&facts.names.manifest()),
             offset: None,
+            position: None,
             reason: format!(
                 "it is missing, and only it can put these in order: {}",
                 facts.stray.join(", ")
@@ -140,17 +147,23 @@ fn directory(disk: &OsDisk, path: &str, names: &[String]) -> Result<Report, Stri
             db: None,
             behind: None,
             torn: false,
-            next: "restore the manifest from a backup; each file can be looked at on its own with \
-                   fastness check FILE"
-                .to_owned(),
+            next: repair(path),
         });
     }
     note_user(disk, names, &mut report);
     Ok(report)
 }
 
+/// The next command for what is damaged in `path`.
+pub(super) fn repair(path: &str) -> String {
+    format!(
+        "restore it from a backup, or fastness repair {path} (shows what can be saved; with --apply it \
+         does it, and keeps what it takes out)"
+    )
+}
+
 /// Says who may be writing there.
-fn note_user(disk: &OsDisk, names: &[String], report: &mut Report) {
+fn note_user(disk: &dyn Disk, names: &[String], report: &mut Report) {
     let name = "fastness.lock";
     if !names.iter().any(|other| other == name) {
         return;
@@ -184,7 +197,7 @@ fn start_text(decision: Decision) -> Option<&'static str> {
 
 /// The manifest and what it lists.
 fn listed_files(
-    disk: &OsDisk,
+    disk: &dyn Disk,
     facts: &Facts,
     dir: &str,
     report: &mut Report,
@@ -198,13 +211,14 @@ fn listed_files(
         report.files.push(entry);
         report.damage.push(Damage {
             file: path,
-            offset: bad_line_offset(&bytes),
+            offset: Some(facts.manifest_error_at),
+            position: None,
             reason: error.clone(),
             key: None,
             db: None,
             behind: None,
             torn: false,
-            next: format!("keep a copy (cp -a {dir} {dir}.damaged), then restore it from a backup"),
+            next: repair(dir),
         });
         return Ok(());
     }
@@ -228,16 +242,9 @@ fn listed_files(
     Ok(())
 }
 
-/// Where the first line starts that cannot be believed.
-fn bad_line_offset(bytes: &[u8]) -> Option<u64> {
-    let line = Manifest::parse(bytes).err()?.line;
-    let before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
-    Some(before.map(|line| line.len() as u64).sum())
-}
-
 /// Opens a listed file and adds it to the report; `None` when it is not there.
 fn open_listed(
-    disk: &OsDisk,
+    disk: &dyn Disk,
     facts: &Facts,
     listed: &Entry,
     dir: &str,
@@ -251,12 +258,13 @@ fn open_listed(
         report.damage.push(Damage {
             file: path,
             offset: None,
+            position: None,
             reason: "the manifest lists it, and it is not there".to_owned(),
             key: None,
             db: None,
             behind: None,
             torn: false,
-            next: format!("keep a copy (cp -a {dir} {dir}.damaged), then restore it from a backup"),
+            next: repair(dir),
         });
         return Ok(None);
     }
@@ -281,13 +289,17 @@ fn listed_content(
         let mut records_at = 0;
         if starts_with_snapshot(bytes) {
             // Without its end it is not known where records start.
-            let Some(end) = snapshot(path, bytes, report) else { continue };
+            let Some(end) = snapshot(path, bytes, dir, report) else { continue };
             records_at = end;
         }
         let is_base = manifest.base.as_ref() == Some(*listed);
-        if !is_base || records_at < bytes.len() {
-            let segment =
-                SegmentFile { name: &listed.name, bytes, salt: listed.salt(), records_at };
+        if is_base && let Some((offset, reason)) = base_fault(listed, bytes, records_at) {
+            bad_base(path, dir, offset, reason, report);
+            continue;
+        }
+        if !is_base || (records_at < bytes.len() && listed.position().is_none()) {
+            let (salt, end) = (listed.salt(), listed.end());
+            let segment = SegmentFile { name: &listed.name, bytes, salt, end, records_at };
             files.push(LogFile { path: path.clone(), segment });
         }
     }
@@ -295,8 +307,31 @@ fn listed_content(
     log::read(base, &files, dir, report);
 }
 
+/// A base that is not what the manifest says of it.
+fn bad_base(path: &str, dir: &str, offset: u64, reason: &str, report: &mut Report) {
+    if let Some(file) = report.file_mut(path) {
+        file.state = State::Damaged;
+    }
+    report.damage.push(Damage {
+        file: path.to_owned(),
+        offset: Some(offset),
+        position: None,
+        reason: reason.to_owned(),
+        key: None,
+        db: None,
+        behind: None,
+        torn: false,
+        next: repair(dir),
+    });
+}
+
 /// Everything else: snapshot, single-file log, strays, leftovers.
-fn other_files(disk: &OsDisk, facts: &Facts, dir: &str, report: &mut Report) -> Result<(), String> {
+fn other_files(
+    disk: &dyn Disk,
+    facts: &Facts,
+    dir: &str,
+    report: &mut Report,
+) -> Result<(), String> {
     for (path, role, there) in [
         (&facts.snapshot, Role::Snapshot, facts.situation.snapshot),
         (&facts.old_log, Role::OldLog, facts.situation.old_log),
@@ -305,7 +340,7 @@ fn other_files(disk: &OsDisk, facts: &Facts, dir: &str, report: &mut Report) -> 
             let bytes = view(disk, path).map_err(|error| error.to_string())?;
             report.files.push(FileReport::new(path.as_str(), role, Some(bytes.len() as u64)));
             if role == Role::Snapshot && !starts_with_snapshot(&bytes) {
-                snapshot(path, &bytes, report);
+                snapshot(path, &bytes, dir, report);
             } else {
                 single_log(path, &bytes, dir, report);
             }
@@ -328,7 +363,7 @@ fn other_files(disk: &OsDisk, facts: &Facts, dir: &str, report: &mut Report) -> 
 }
 
 /// Looks into a snapshot; the offset behind it, when it is sound.
-fn snapshot(path: &str, bytes: &[u8], report: &mut Report) -> Option<usize> {
+fn snapshot(path: &str, bytes: &[u8], dir: &str, report: &mut Report) -> Option<usize> {
     let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
     let found = inspect_snapshot(bytes, &options);
     let facts = snapshot_facts(&found);
@@ -341,7 +376,7 @@ fn snapshot(path: &str, bytes: &[u8], report: &mut Report) -> Option<usize> {
         file.snapshot = Some(facts);
     }
     if let Some(error) = &found.damage {
-        report.damage.push(snapshot_damage(path, error));
+        report.damage.push(snapshot_damage(path, dir, error));
         return None;
     }
     found.end.and_then(|end| usize::try_from(end).ok())
@@ -374,7 +409,7 @@ fn snapshot_facts(found: &Inspection) -> SnapshotFacts {
     }
 }
 
-fn snapshot_damage(path: &str, error: &LoadError) -> Damage {
+fn snapshot_damage(path: &str, dir: &str, error: &LoadError) -> Damage {
     let (offset, reason, place) = match error {
         LoadError::NotRdb | LoadError::UnknownVersion(_) => (0, error.to_string(), None),
         LoadError::Damaged { corruption, place } => {
@@ -389,6 +424,7 @@ fn snapshot_damage(path: &str, error: &LoadError) -> Damage {
     Damage {
         file: path.to_owned(),
         offset: Some(offset),
+        position: None,
         reason,
         key: key.map(|key| key.escape_ascii().to_string()),
         db: place.map(|place| place.db),
@@ -396,10 +432,12 @@ fn snapshot_damage(path: &str, error: &LoadError) -> Damage {
         torn: false,
         next: match error {
             LoadError::UnknownVersion(_) | LoadError::Unsupported { .. } => {
-                "load it with the server that wrote it, and move the data with DUMP and RESTORE"
-                    .to_owned()
+                format!(
+                    "load it with the server that wrote it, and move the data with DUMP and RESTORE; or {}",
+                    repair(dir)
+                )
             }
-            _ => format!("keep a copy of {path}, then restore it from a backup"),
+            _ => repair(dir),
         },
     }
 }

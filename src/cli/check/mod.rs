@@ -9,7 +9,7 @@
 //! although the next start repairs it by itself: its bytes are not sound.
 
 mod log;
-mod look;
+pub mod look;
 mod print;
 pub mod report;
 

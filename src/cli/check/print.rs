@@ -128,6 +128,9 @@ fn damage_lines(out: &mut String, damage: &Damage, colour: bool) {
     if let Some(offset) = damage.offset {
         let _ = write!(text, " at offset {offset}");
     }
+    if let Some(position) = damage.position {
+        let _ = write!(text, " (log position {position})");
+    }
     let _ = write!(text, ": {}", damage.reason);
     line(out, &text);
     if let Some(key) = &damage.key {

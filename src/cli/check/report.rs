@@ -129,6 +129,8 @@ pub struct LogFacts {
 pub struct Damage {
     pub file: String,
     pub offset: Option<u64>,
+    /// The position of the log there: everything before it is sound.
+    pub position: Option<u64>,
     pub reason: String,
     pub key: Option<String>,
     pub db: Option<u32>,
@@ -292,6 +294,7 @@ fn damage_json(damage: &Damage) -> Value {
     json!({
         "file": damage.file,
         "offset": damage.offset,
+        "position": damage.position,
         "reason": damage.reason,
         "key": damage.key,
         "db": damage.db,
