@@ -174,11 +174,6 @@ pub fn permit(
         return Ok(());
     }
     let Err(denied) = server.acl.check(id, row, args) else { return Ok(()) };
-    if context != Context::Script {
-        // The log shows the client with the command that it asked for.
-        session.last_command = row.container.unwrap_or(row.command).name;
-        session.last_subcommand = if row.container.is_some() { row.command.name } else { "" };
-    }
     let name = server.acl.user(id).map(|user| user.name.clone()).unwrap_or_default();
     let object = match denied.reason {
         Reason::Command => row.full_name.as_bytes(),

@@ -107,8 +107,8 @@ pub enum Task {
     Info { sections: Vec<String> },
     /// CONFIG SET name value ...
     ConfigSet { pairs: Vec<(String, Vec<u8>)> },
-    /// CONFIG REWRITE
-    ConfigRewrite,
+    /// CONFIG REWRITE; `all`: also what is as it is by default.
+    ConfigRewrite { all: bool },
     /// ACL LOAD
     AclLoad,
     /// ACL SAVE

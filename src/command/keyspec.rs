@@ -109,10 +109,14 @@ impl KeySpec {
         }
     }
 
-    /// Indices of the keys of a request, in order; what lies beyond the arguments is left out.
-    pub fn positions(&self, args: &Args) -> Vec<usize> {
-        let Some(begin) = self.begin_at(args) else { return Vec::new() };
-        match self.find {
+    /// Indices of the keys of a request, in order; `None` when its arguments cannot be right: no key where
+    /// one must be, or a count of more keys than there are arguments.
+    pub fn positions(&self, args: &Args) -> Option<Vec<usize>> {
+        let Some(begin) = self.begin_at(args) else {
+            // A word need not be there.
+            return (!matches!(self.begin, Begin::Index(_))).then(Vec::new);
+        };
+        let found = match self.find {
             Find::Unknown => Vec::new(),
             Find::Range { last, step, limit } => {
                 let end = match usize::try_from(last) {
@@ -125,13 +129,17 @@ impl KeySpec {
                 (begin..=end).step_by(step.max(1)).filter(|&at| at < args.len()).collect()
             }
             Find::Count { count_at, first, step } => {
-                let count = crate::number::parse_i64(args.at(begin + count_at)).unwrap_or(0);
-                let count = usize::try_from(count).unwrap_or(0);
+                let count = crate::number::parse_i64(args.at(begin + count_at))?;
+                let count = usize::try_from(count).ok()?;
                 let start = begin + first;
                 let room = args.len().saturating_sub(start).div_ceil(step.max(1));
-                (0..count.min(room)).map(|nth| start + nth * step.max(1)).collect()
+                if count > room {
+                    return None;
+                }
+                (0..count).map(|nth| start + nth * step.max(1)).collect()
             }
-        }
+        };
+        Some(found)
     }
 
     fn begin_at(&self, args: &Args) -> Option<usize> {
@@ -153,13 +161,14 @@ impl KeySpec {
     }
 }
 
-/// Where the keys of a request are: indices into its arguments.
+/// Where the keys of a request are: indices into its arguments. None if they cannot be told.
 pub fn key_indices(command: &Command, args: &Args) -> Vec<usize> {
     if let Some(finder) = command.key_finder {
         return finder(args);
     }
     let keys = command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key"));
-    keys.flat_map(|spec| spec.positions(args)).collect()
+    let found: Option<Vec<_>> = keys.map(|spec| spec.positions(args)).collect();
+    found.unwrap_or_default().concat()
 }
 
 /// A key of a request and what the request does to it.
@@ -196,8 +205,14 @@ pub fn has_keys(command: &Command) -> bool {
 pub fn key_uses(command: &Command, args: &Args) -> Vec<KeyUse> {
     let mut found = Vec::new();
     for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
-        for at in spec.positions(args) {
-            found.push(KeyUse { at, access: spec.access, notes: spec.notes });
+        match spec.positions(args) {
+            Some(places) => found.extend(places.into_iter().map(|at| KeyUse {
+                at,
+                access: spec.access,
+                notes: spec.notes,
+            })),
+            None if command.key_finder.is_none() => return Vec::new(),
+            None => {}
         }
     }
     if let Some(finder) = command.key_finder {

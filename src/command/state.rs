@@ -101,9 +101,23 @@ pub struct Observed {
     pub replication_id: String,
     /// DEBUG PAUSE-CRON
     pub cron_paused: bool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION
+    pub skip_checksums: bool,
+    /// What commands have to say to the log; the engine writes it when they are done.
+    pub warnings: Vec<String>,
     /// Commands whose request or reply was large (COMMANDLOG).
     pub large_requests: super::server::slowlog::SlowLog,
     pub large_replies: super::server::slowlog::SlowLog,
+}
+
+impl Observed {
+    /// Leaves a line for the server's log.
+    pub fn say(&mut self, line: String) {
+        // Whoever makes thousands of mistakes in one script need not fill the log with them.
+        if self.warnings.len() < 16 {
+            self.warnings.push(line);
+        }
+    }
 }
 
 /// A script that other clients are told of.

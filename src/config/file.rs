@@ -240,7 +240,9 @@ impl Loader<'_> {
             ("user", [name, ..]) => {
                 if self.config.users.iter().any(|user| user.words.first() == Some(name)) {
                     let name = String::from_utf8_lossy(name);
-                    let reason = format!("user '{name}' is declared twice");
+                    let reason = format!(
+                        "Duplicate user '{name}'. A user can only be defined once in config files"
+                    );
                     return Err(line.wrong(Some(directive), &reason));
                 }
                 let words = given.to_vec();

@@ -105,7 +105,10 @@ fn errors_name_file_line_and_reason() {
             "include nosuch",
             "/cwd/redis.conf:1: can't open config file '/cwd/nosuch': No such file or directory",
         ),
-        ("user a on\nuser a off", "/cwd/redis.conf:2: 'user ...': user 'a' is declared twice"),
+        (
+            "user a on\nuser a off",
+            "/cwd/redis.conf:2: 'user ...': Duplicate user 'a'. A user can only be defined once in config files",
+        ),
     ] {
         assert_eq!(error(text), expected);
     }

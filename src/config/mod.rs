@@ -184,7 +184,7 @@ pub fn fuzz_config(bytes: &[u8]) {
     let line = CommandLine { options: text.to_vec(), ..CommandLine::default() };
     let _ = CommandLine::parse(&words::split_spaces(old));
     let Ok(loaded) = load(&line, &NoFiles, "/") else { return };
-    let rewritten = rewrite::rewrite(&loaded.config, old, &[]);
+    let rewritten = rewrite::rewrite(&loaded.config, old, &[], false);
     let again = load(&CommandLine { options: rewritten, ..CommandLine::default() }, &NoFiles, "/");
     let again = again.map(|again| again.config.get(&[b"*"]));
     let includes = old.windows(7).any(|window| window.eq_ignore_ascii_case(b"include"));

@@ -19,12 +19,17 @@ impl Config {
     /// The new text of the config file whose text is `old` (empty when there was none). `users` are the
     /// ACL users, each as name and rules; they are written unless `aclfile` is set.
     pub fn rewrite(&self, old: &[u8], users: &[Vec<u8>]) -> Vec<u8> {
-        rewrite(self, old, users)
+        rewrite(self, old, users, false)
+    }
+
+    /// The same with all settings, those that are as they are by default too.
+    pub fn rewrite_all(&self, old: &[u8], users: &[Vec<u8>]) -> Vec<u8> {
+        rewrite(self, old, users, true)
     }
 }
 
 /// See [`Config::rewrite`].
-pub(super) fn rewrite(config: &Config, old: &[u8], users: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn rewrite(config: &Config, old: &[u8], users: &[Vec<u8>], all: bool) -> Vec<u8> {
     let mut page = Page::read(old);
     let defaults = Config::default();
     for directive in directive::all() {
@@ -37,7 +42,7 @@ pub(super) fn rewrite(config: &Config, old: &[u8], users: &[Vec<u8>]) -> Vec<u8>
         };
         for (text, needed) in directive.kind.lines(&config.value(directive), &default) {
             // The default of `dir` depends on where the server was started, so it is always written.
-            page.put(directive.name, &text, needed || directive.name == "dir");
+            page.put(directive.name, &text, needed || all || directive.name == "dir");
         }
         page.drop_rest(directive.name);
     }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::config::AppendFsync;
-use crate::session::{ClientId, Durability};
+use crate::session::{ClientId, Durability, KeyState};
 
 impl Engine {
     /// Hands the unit's records to the log and tells watchers, waiters and listeners.
@@ -53,7 +53,9 @@ impl Engine {
             return;
         }
         for (change, key) in self.ks.effects.changes().filter(|(change, _)| !change.quiet) {
-            self.sessions.key_changed(change.db, key);
+            let there = self.ks.again(change.db, key).is_some();
+            let now = if there { KeyState::There } else { KeyState::Gone };
+            self.sessions.key_changed(change.db, key, now);
         }
     }
 

@@ -162,10 +162,13 @@ impl Engine {
 
     /// The log has grown enough since its last rewrite, or a rewrite was put off.
     fn rewrite_if_due(&mut self) {
-        if self.persist.is_busy() || self.log.is_none() || self.server.loading.is_some() {
+        if self.persist.is_busy() || self.server.loading.is_some() {
             return;
         }
         let persistence = &self.server.persistence;
+        if self.log.is_none() && !persistence.rewrite_scheduled {
+            return;
+        }
         let config = &self.server.config;
         let size = persistence.log_current_bytes;
         let base = persistence.log_base_bytes.max(1);

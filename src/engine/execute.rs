@@ -90,6 +90,9 @@ impl Engine {
                 mode => mode,
             };
         }
+        for line in self.server.observed.warnings.drain(..) {
+            self.logger.warning(line);
+        }
         if self.server.pause.is_some() {
             self.end_pause_if_over();
         }
@@ -97,7 +100,17 @@ impl Engine {
     }
 
     fn dispatch(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
-        let row = match table().find(args) {
+        let row = table().find(args);
+        if let Some(client) = self.sessions.client_mut(id) {
+            (client.last_command, client.last_subcommand) = match &row {
+                Ok(Row { container: Some(container), command, .. }) => {
+                    (container.name, command.name)
+                }
+                Ok(row) => (row.command.name, ""),
+                Err(_) => ("NULL", ""),
+            };
+        }
+        let row = match row {
             Ok(row) if row.command.accepts(args.len()) => row,
             Ok(row) => {
                 let error = CommandError::Arity(row.full_name.clone());
@@ -157,6 +170,9 @@ impl Engine {
             self.note_call(id, row, args, Origin::Client, started, failed);
         }
         executed.wrote = self.commit(id);
+        if self.persist.switch_scheduled {
+            self.after_exec();
+        }
         executed
     }
 
@@ -175,8 +191,6 @@ impl Engine {
         let (db, no_touch, runs_again) = match self.sessions.client_mut(id) {
             Some(client) => {
                 client.commands += 1;
-                client.last_command = row.container.unwrap_or(command).name;
-                client.last_subcommand = if row.container.is_some() { command.name } else { "" };
                 (client.db, client.flags.no_touch, client.blocked)
             }
             None => (0, false, false),
@@ -435,9 +449,11 @@ impl Engine {
         client.watch_broken = false;
         let Some(transaction) = client.transaction.take() else { return };
         reply.array(transaction.queue.len());
+        self.persist.in_exec = true;
         for request in &transaction.queue {
             self.run_queued(id, request, reply);
         }
+        self.persist.in_exec = false;
     }
 
     fn run_queued(&mut self, id: ClientId, request: &OwnedArgs, reply: &mut Reply) {

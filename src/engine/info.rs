@@ -322,7 +322,7 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "pubsub_patterns", topics(Topic::Pattern));
     line(out, "pubsubshard_channels", topics(Topic::Shard));
     line(out, "latest_fork_usec", 0);
-    line(out, "total_forks", 0);
+    line(out, "total_forks", engine.persist.jobs_started);
     line(out, "migrate_cached_sockets", 0);
     line(out, "slave_expires_tracked_keys", 0);
     line(out, "active_defrag_hits", 0);

@@ -50,6 +50,12 @@ pub struct PersistState {
     pub running: Option<PersistRequest>,
     /// The running job is to give up.
     pub cancel: bool,
+    /// EXEC is running its queue: what it asks for begins when it is done.
+    pub in_exec: bool,
+    /// `appendonly yes` inside of it.
+    pub switch_scheduled: bool,
+    /// Jobs that began: what Redis forks for.
+    pub jobs_started: u64,
     pub cron: CronState,
 }
 
@@ -353,7 +359,8 @@ impl Engine {
         Some(self.new_job(request))
     }
 
-    fn new_job(&self, request: PersistRequest) -> SaveJob {
+    fn new_job(&mut self, request: PersistRequest) -> SaveJob {
+        self.persist.jobs_started += 1;
         let config = &self.server.config;
         SaveJob {
             request,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Engine, Executed, ShutdownState};
 use crate::acl::Context;
-use crate::command::ctx::{Origin, ScriptCall, ScriptTarget};
+use crate::command::ctx::{Origin, ScriptCall, ScriptTarget, Task};
 use crate::command::state::RunningScript;
 use crate::command::table::{Row, table};
 use crate::command::{CommandError, Flags, Outcome};
@@ -52,9 +52,7 @@ impl Engine {
         };
         let allow_oom = self.admit_script(&script, call.read_only)?;
         let read_only = call.read_only || script.flags.has(ScriptFlags::NO_WRITES);
-        let saved = self.sessions.client(id).map(|client| {
-            (client.db, client.last_command, client.last_subcommand, client.commands)
-        });
+        let saved = self.sessions.client(id).map(|client| (client.db, client.commands));
         let outer = self.frozen_wall_us.replace(self.wall_us());
         if let Some(at) = outer {
             self.frozen_wall_us = Some(at);
@@ -84,12 +82,8 @@ impl Engine {
             // SHUTDOWN NOSAVE in the middle of it: what it did so far is nowhere else, and stays so.
             self.ks.effects.clear();
         }
-        if let (Some(client), Some((db, command, subcommand, commands))) =
-            (self.sessions.client_mut(id), saved)
-        {
+        if let (Some(client), Some((db, commands))) = (self.sessions.client_mut(id), saved) {
             client.db = db;
-            client.last_command = command;
-            client.last_subcommand = subcommand;
             client.commands = commands;
         }
         ended
@@ -220,6 +214,8 @@ impl Commands for Running<'_> {
         engine.ks.effects.recording &= self.logged;
         let outcome = engine.call(self.id, row, args, reply, Origin::Script);
         match outcome {
+            // Nothing waits inside a script: WAITAOF says how things are.
+            Ok(Outcome::Task(Task::WaitLog { .. })) => engine.write_log_counts(self.id, reply),
             Ok(Outcome::Task(task)) => {
                 engine.perform(self.id, task, args, reply);
             }

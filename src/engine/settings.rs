@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Writes the configuration in force back to its file.
-    pub(super) fn config_rewrite(&self) -> Result<bool, String> {
+    pub(super) fn config_rewrite(&self, all: bool) -> Result<bool, String> {
         let path = self.server.config_file.clone();
         if path.is_empty() {
             return Err("ERR The server is running without a config file".to_owned());
@@ -119,7 +119,9 @@ impl Engine {
             crate::config::words::join(&words)
         };
         let users: Vec<Vec<u8>> = self.server.acl.iter().map(as_words).collect();
-        let text = self.server.config.rewrite(&old, &users);
+        let config = &self.server.config;
+        let text =
+            if all { config.rewrite_all(&old, &users) } else { config.rewrite(&old, &users) };
         let temp = format!("{path}.rewrite-temp");
         durable::replace_file(self.disk.as_ref(), &temp, &path, &text)
             .map_err(|error| format!("ERR Rewriting config file: {error}"))?;

@@ -93,6 +93,14 @@ impl Engine {
                 self.refresh_settings();
                 Ok(())
             }
+            (None, true) if self.persist.in_exec => {
+                self.persist.switch_scheduled = true;
+                self.logger.notice(
+                    "AOF was enabled but there is already another background operation. An AOF \
+                     background was scheduled to start when possible.",
+                );
+                Ok(())
+            }
             (None, true) if self.persist.running.is_some() => {
                 // It may still be on its way into the directory that the new log begins in.
                 Err("a save or rewrite is running, try again when it has ended".to_owned())
@@ -113,6 +121,18 @@ impl Engine {
                 }
                 written
             }
+        }
+    }
+
+    /// What EXEC could not begin while it ran.
+    pub(super) fn after_exec(&mut self) {
+        if !std::mem::take(&mut self.persist.switch_scheduled) {
+            return;
+        }
+        if let Err(cause) = self.switch_log() {
+            self.server.config.appendonly = false;
+            self.refresh_settings();
+            self.logger.warning(format!("Cannot open the append-only log: {cause}"));
         }
     }
 }

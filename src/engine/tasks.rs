@@ -32,7 +32,7 @@ impl Engine {
             Task::ConfigSet { pairs } => self.config_set(id, &pairs),
             Task::AclLoad => self.acl_load(id),
             Task::AclSave => self.acl_save(),
-            Task::ConfigRewrite => self.config_rewrite(),
+            Task::ConfigRewrite { all } => self.config_rewrite(all),
             Task::ResetStatistics => {
                 self.reset_statistics();
                 Ok(true)
@@ -78,6 +78,11 @@ impl Engine {
                 reply.simple("Background saving scheduled");
                 Ok(false)
             }
+            _ if self.persist.in_exec => {
+                self.server.persistence.save_scheduled = true;
+                reply.simple("Background saving scheduled");
+                Ok(false)
+            }
             Some(PersistRequest::Rewrite) => Err(
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
                  SCHEDULE in order to schedule a BGSAVE whenever possible."
@@ -96,12 +101,12 @@ impl Engine {
             Some(PersistRequest::Rewrite) => {
                 Err("ERR Background append only file rewriting already in progress".to_owned())
             }
-            Some(PersistRequest::Save) => {
+            busy if busy.is_some() || self.persist.in_exec => {
                 self.server.persistence.rewrite_scheduled = true;
                 reply.simple("Background append only file rewriting scheduled");
                 Ok(false)
             }
-            None => {
+            _ => {
                 self.request_persist(PersistRequest::Rewrite);
                 reply.simple("Background append only file rewriting started");
                 Ok(false)

@@ -106,6 +106,12 @@ impl Effects {
         }
     }
 
+    /// Takes the newest event back if it is this one, and says whether it was.
+    pub fn retract_event(&mut self, db: usize, name: &str, key: &[u8]) -> bool {
+        let is = |event: &mut Event| event.db == db && event.name == name && event.key == key;
+        self.events.pop_if(is).is_some()
+    }
+
     /// Notes that a key changed.
     pub fn change(&mut self, db: usize, hash: u64, key: &[u8]) {
         self.push_change(db, hash, key, false);

@@ -7,7 +7,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use mlua::{ChunkMode, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use mlua::{
+    ChunkMode, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value, VmState,
+};
 
 use super::commands::{self, Commands};
 use super::raise::{self, Raise, raise_of};
@@ -114,6 +116,17 @@ impl Interpreter {
         compile(&self.lua, body, chunk)
     }
 
+    /// Keeps a function for as long as the key lives.
+    pub(super) fn keep(&self, function: &Function) -> Result<RegistryKey, String> {
+        let _unlimited = self.unlimited();
+        self.lua.create_registry_value(function).map_err(text_of)
+    }
+
+    /// A function that is kept.
+    pub(super) fn kept(&self, key: &RegistryKey) -> Option<Function> {
+        self.lua.registry_value(key).ok()
+    }
+
     /// Calls a compiled function.
     pub(super) fn run<'a>(
         &self,
@@ -197,7 +210,10 @@ fn compile(lua: &Lua, body: &[u8], chunk: &str) -> Result<Function, String> {
     if body.first() == Some(&0x1b) {
         return Err(format!("{}:1: unexpected symbol near 'char(27)'", shown_chunk(chunk)));
     }
+    // The compiler does not keep the name from being collected: somebody else has to hold it.
+    let name = lua.create_string(chunk).map_err(text_of)?;
     let compiled = lua.load(body).set_name(chunk).set_mode(ChunkMode::Text).into_function();
+    drop(name);
     compiled.map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => message,
         other => text_of(other),

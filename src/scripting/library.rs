@@ -175,9 +175,10 @@ impl Libraries {
         let (Some(function), Some(interpreter)) = (found, &self.interpreter) else {
             return Err(ScriptError::new("ERR Function not found".to_owned()));
         };
+        let callback = interpreter.kept(&function.callback);
         Ok(Prepared::new(
             interpreter,
-            function.callback.clone(),
+            callback.ok_or_else(|| ScriptError::new("ERR Function not found".to_owned()))?,
             Calling::Function,
             function.name.clone(),
             (function.flags, true),

@@ -9,7 +9,8 @@ local native, libraries, loading_library = ...
 
 local error, getmetatable, ipairs, next, pairs = error, getmetatable, ipairs, next, pairs
 local pcall, rawget, rawset, select, setmetatable = pcall, rawget, rawset, select, setmetatable
-local tostring, type, xpcall = tostring, type, xpcall
+local tonumber, tostring, type, unpack = tonumber, tostring, type, unpack
+local xpcall = xpcall
 local resume = coroutine.resume
 local find, gsub, sub = string.find, string.gsub, string.sub
 local caught, caught_text, handler = native.caught, native.caught_text, native.handler
@@ -17,6 +18,10 @@ local caught, caught_text, handler = native.caught, native.caught_text, native.h
 local READONLY = "Attempt to modify a readonly table"
 -- Matching recurses in C once per item of the pattern; longer ones could use up the stack.
 local PATTERN_BYTES_MAX = 4000
+-- Lua's own bound, the arguments apart. `unpack` counts with C integers, which may overflow: it must not
+-- be asked for more.
+local RESULTS_MAX = 7997
+local INTEGER_MIN, INTEGER_MAX = -2147483648, 2147483647
 
 local real_of, shown_metatable = {}, {}
 
@@ -80,7 +85,7 @@ local function plain(...)
   end
 end
 plain("assert", "error", "gcinfo", "ipairs", "next", "rawequal", "select", "tonumber", "tostring")
-plain("type", "unpack", "_VERSION")
+plain("type", "_VERSION")
 
 globals._G = environment
 globals.loadstring = native.loadstring
@@ -158,6 +163,26 @@ function globals.collectgarbage(option, argument)
     return 0
   end
   return finish("collectgarbage", pcall(collectgarbage, option, argument))
+end
+
+local function is_integer(number)
+  return number >= INTEGER_MIN and number <= INTEGER_MAX
+end
+
+function globals.unpack(...)
+  local t, first, last = ...
+  if type(t) ~= "table" then
+    return finish("unpack", pcall(unpack, ...))
+  end
+  first = first == nil and 1 or tonumber(first)
+  last = last == nil and #t or tonumber(last)
+  if not (first and last) then
+    return finish("unpack", pcall(unpack, ...))
+  end
+  if not (is_integer(first) and is_integer(last) and last - first < RESULTS_MAX) then
+    error("too many results to unpack", 2)
+  end
+  return unpack(t, first, last)
 end
 
 local function table_expected(name, ...)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mlua::{Function, Lua, MultiValue, Table, Value};
+use mlua::{Function, Lua, MultiValue, RegistryKey, Table, Value};
 use parking_lot::Mutex;
 
 use super::flags::{NAME_RULE, ScriptFlags, is_name};
@@ -12,7 +12,8 @@ use super::raise::Raise;
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) name: String,
-    pub(super) callback: Function,
+    /// Held by the interpreter's registry: handles of mlua are few.
+    pub(super) callback: RegistryKey,
     pub(super) flags: ScriptFlags,
     pub(super) description: Option<Vec<u8>>,
 }
@@ -72,7 +73,8 @@ fn parse(lua: &Lua, args: &MultiValue) -> mlua::Result<Registered> {
             };
             let flags = ScriptFlags::default();
             let name = String::from_utf8_lossy(&name).into_owned();
-            Registered { name, callback: callback.clone(), flags, description: None }
+            let callback = lua.create_registry_value(callback)?;
+            Registered { name, callback, flags, description: None }
         }
         _ => return fail("wrong number of arguments to redis.register_function"),
     };
@@ -143,6 +145,7 @@ fn named_form(lua: &Lua, named: &Table) -> mlua::Result<Registered> {
     let Some(callback) = callback else {
         return fail("redis.register_function must get a callback argument");
     };
+    let callback = lua.create_registry_value(callback)?;
     Ok(Registered { name, callback, flags, description })
 }
 

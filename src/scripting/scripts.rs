@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mlua::{Function, Value};
+use mlua::{Function, RegistryKey, Value};
 
 use super::commands::Commands;
 use super::flags::{ScriptFlags, shebang};
@@ -23,7 +23,8 @@ type Digest = [u8; 40];
 
 #[derive(Debug)]
 struct Script {
-    function: Function,
+    /// Held by the interpreter's registry: handles of mlua are few.
+    function: RegistryKey,
     source: Arc<[u8]>,
     flags: ScriptFlags,
     has_shebang: bool,
@@ -144,10 +145,12 @@ impl Scripts {
     fn compile(&mut self, digest: Digest, source: &[u8], stays: bool) -> Result<(), ScriptError> {
         let line = shebang(source).map_err(|text| ScriptError::new(format!("ERR {text}")))?;
         let code = source.get(line.map_or(0, |line| line.len)..).unwrap_or_default();
-        let compiled = self.interpreter()?.compile(code, "@user_script");
-        let function = compiled.map_err(|text| {
-            ScriptError::new(format!("ERR Error compiling script (new function): {text}"))
-        })?;
+        let interpreter = self.interpreter()?;
+        let compiled = interpreter.compile(code, "@user_script");
+        let function =
+            compiled.and_then(|function| interpreter.keep(&function)).map_err(|text| {
+                ScriptError::new(format!("ERR Error compiling script (new function): {text}"))
+            })?;
         if !stays {
             self.forget_one();
             self.forgettable += 1;
@@ -187,9 +190,10 @@ impl Scripts {
         if let Some(used) = script.used.as_mut() {
             *used = self.uses;
         }
+        let interpreter = self.interpreter.as_ref()?;
         Some(Prepared::new(
-            self.interpreter.as_ref()?,
-            script.function.clone(),
+            interpreter,
+            interpreter.kept(&script.function)?,
             Calling::Script,
             String::from_utf8_lossy(digest).into_owned(),
             (script.flags, script.has_shebang),

@@ -60,6 +60,54 @@ fn a_long_pattern_does_not_use_up_the_stack() {
 }
 
 #[test]
+fn unpack_never_gets_a_range_that_overflows() {
+    let mut scripts = Scripts::default();
+    for range in [
+        "-2, 2147483647",
+        "0, 2147483647",
+        "-2147483648, -2",
+        "'-2', '2147483647'",
+        "1, 1e300",
+        "0/0, 1",
+        "1, 4294967297",
+        "1, 8001",
+    ] {
+        let reply = eval(&mut scripts, &format!("return {{unpack({{1,2,3}}, {range})}}"), b"");
+        let text = String::from_utf8_lossy(&reply);
+        assert!(
+            text.starts_with("-ERR user_script:1: too many results to unpack"),
+            "{range}: {text}"
+        );
+    }
+    assert_eq!(eval(&mut scripts, "return {unpack({1,2,3}, '2')}", b""), b"*2\r\n:2\r\n:3\r\n");
+    assert_eq!(eval(&mut scripts, "return {unpack({1,2,3}, -1, -2)}", b""), b"*0\r\n");
+    assert_eq!(eval(&mut scripts, "return select('#', unpack({}, 1, 7000))", b""), b":7000\r\n");
+    let reply = eval(&mut scripts, "local x = unpack(1) return x", b"");
+    let expected = "-ERR user_script:1: bad argument #1 to 'unpack' (table expected, got number)";
+    assert!(reply.starts_with(expected.as_bytes()), "{}", String::from_utf8_lossy(&reply));
+}
+
+#[test]
+fn more_scripts_and_functions_than_lua_has_stack() {
+    let mut scripts = Scripts::default();
+    let mut libraries = super::Libraries::default();
+    for number in 0..9000 {
+        scripts.load(format!("return {number}").as_bytes()).unwrap();
+        let name = format!("f{number}");
+        let source = format!(
+            "#!lua name={name}\nredis.register_function('{name}', function() return {number} end)"
+        );
+        libraries.load(source.as_bytes(), false).unwrap();
+    }
+    assert_eq!(eval(&mut scripts, "return 17", b""), b":17\r\n");
+    let mut reply = Reply::new(false);
+    let function = libraries.function(b"f8999").unwrap();
+    let nothing = std::iter::empty;
+    function.run(nothing(), nothing(), &mut Nobody, &mut reply).unwrap();
+    assert_eq!(reply.buffer, b":8999\r\n");
+}
+
+#[test]
 fn the_least_used_script_is_forgotten() {
     let mut scripts = Scripts::default();
     for number in 0..600 {

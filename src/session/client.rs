@@ -43,7 +43,8 @@ pub struct Client {
     /// Wall clock when it connected and when it last sent something.
     pub connected_at: UnixMillis,
     pub last_active_at: UnixMillis,
-    /// Name of the last command, lower case, `|` before a subcommand.
+    /// Name of the last command that was asked for, allowed or not, and of the subcommand. `NULL`: there is
+    /// none. Not what EXEC or a script ran.
     pub last_command: &'static str,
     pub last_subcommand: &'static str,
     /// Channel and pattern subscriptions (RESP2 allows few commands while there are any).

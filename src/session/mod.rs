@@ -70,6 +70,15 @@ impl Mail {
     }
 }
 
+/// What a change left of a watched key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    There,
+    /// There, but its time is over.
+    Expired,
+    Gone,
+}
+
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -225,12 +234,28 @@ impl Sessions {
         self.clients.values().map(|client| client.memory_bytes()).sum()
     }
 
-    /// A key changed: the next EXEC of whoever watches it fails.
-    pub fn key_changed(&mut self, db: usize, key: &[u8]) {
+    /// A key changed: the next EXEC of whoever watches it fails. Not when its time was over already when
+    /// WATCH was called, and that it went is all that happened: for the watcher it was never there.
+    pub fn key_changed(&mut self, db: usize, key: &[u8], now: KeyState) {
         let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
         for id in watchers {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.watch_broken = true;
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            let watch = client.watched.iter_mut().find(|watch| watch.db == db && watch.key == key);
+            match (watch, now) {
+                (Some(watch), KeyState::Gone) if watch.expired => watch.expired = false,
+                (Some(watch), KeyState::Expired) if watch.expired => {}
+                _ => client.watch_broken = true,
+            }
+        }
+    }
+
+    /// An expired key takes the place of one that was not there: for watchers that is no change.
+    pub fn expired_key_came(&mut self, db: usize, key: &[u8]) {
+        let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
+        for id in watchers {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            for watch in &mut client.watched {
+                watch.expired |= watch.db == db && watch.key == key;
             }
         }
     }

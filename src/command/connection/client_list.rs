@@ -11,6 +11,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
     let (age, idle) = client.age_and_idle(now);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let command = match (client.last_command, client.last_subcommand) {
+        ("NULL", _) => "NULL".to_owned(),
         (command, "") => command.to_lowercase(),
         (command, sub) => format!("{}|{}", command.to_lowercase(), sub.to_lowercase()),
     };
@@ -173,8 +174,10 @@ impl ClientFilter {
                 filter.user = Some(user.id);
             } else if args.is(at, "MAXAGE") {
                 let age = number::parse_i64(value)
-                    .filter(|age| *age > 0)
-                    .ok_or(CommandError::text("ERR maxage should be greater than 0"))?;
+                    .ok_or(CommandError::text("ERR maxage is not an integer or out of range"))?;
+                if age <= 0 {
+                    return Err(CommandError::text("ERR maxage should be greater than 0"));
+                }
                 filter.min_age_s = Some(age.unsigned_abs());
             } else if args.is(at, "SKIPME") {
                 filter.skip_me = if value.eq_ignore_ascii_case(b"yes") {

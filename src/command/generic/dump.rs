@@ -125,12 +125,17 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         at if options.absolute => Some(at),
         ttl => Some(ctx.now.saturating_add(ttl)),
     };
-    let value = payload::restore(bytes, ctx.limits()).map_err(|error| match error {
-        RestoreError::VersionOrChecksum => {
-            CommandError::text("ERR DUMP payload version or checksum are wrong")
+    let checked = !ctx.server.observed.skip_checksums;
+    let value = match payload::restore_if_sound(bytes, ctx.limits(), checked) {
+        Ok(value) => value,
+        Err(RestoreError::VersionOrChecksum) => {
+            return Err(CommandError::text("ERR DUMP payload version or checksum are wrong"));
         }
-        RestoreError::BadData(_) => CommandError::text("ERR Bad data format"),
-    })?;
+        Err(error @ RestoreError::BadData(_)) => {
+            ctx.server.observed.say(format!("RESTORE: integrity check failed. {error}"));
+            return Err(CommandError::text("ERR Bad data format"));
+        }
+    };
     let entry = match value {
         Loaded::Str(text) => Entry::new_string(key, &text, expire),
         Loaded::List(list) => Entry::new(key, list.into_value(), expire),

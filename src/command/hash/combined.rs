@@ -199,11 +199,17 @@ fn hsetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Ok(());
     }
     ctx.reply.int(1);
+    // Its last fields may have expired at this look; then it goes only to come back at once.
+    let comes_back = ctx.ks.effects.retract_event(ctx.db, "del", key);
     if let NewTime::At(at) = request.time
         && at <= ctx.now
         && ctx.origin != Origin::Log
     {
         return store_expired(ctx, key, &request);
+    }
+    if comes_back {
+        ctx.ks.write_or_create(ctx.db, key, Hash::new)?;
+        ctx.ks.effects.retract_event(ctx.db, "new", key);
     }
     store(ctx, key, &request)
 }

@@ -366,7 +366,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
             )));
         }
     };
-    let (body, _) = dump::check_footer(args.at(2))
+    let (body, _) = dump::check_footer(args.at(2), true)
         .map_err(|_| CommandError::text("ERR DUMP payload version or checksum are wrong"))?;
     let sources = function::sources(body).map_err(|text| error(text.to_owned()))?;
     ctx.server.libraries.share_random(&ctx.server.scripts.random);

@@ -47,7 +47,9 @@ pub const CONFIG: Command = Command {
             arity: 2,
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             doc: doc("2.8.0", "O(1)", "Persists the effective configuration to file."),
-            handler: Handler::Extended(|_, _| Ok(Outcome::Task(Task::ConfigRewrite))),
+            handler: Handler::Extended(|_, _| {
+                Ok(Outcome::Task(Task::ConfigRewrite { all: false }))
+            }),
             ..SUB
         },
         Command {

@@ -67,6 +67,13 @@ const ROWS: &[Row] = &[
         ctx.server.observed.cron_paused = number::parse_i64(args.at(2)).unwrap_or(0) != 0;
         plain(ok(ctx))
     }),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 3..=3, |ctx, args| {
+        ctx.server.observed.skip_checksums = number::parse_i64(args.at(2)).unwrap_or(0) != 0;
+        plain(ok(ctx))
+    }),
+    ("CONFIG-REWRITE-FORCE-ALL", 2..=2, |_, _| {
+        Ok(Outcome::Task(Task::ConfigRewrite { all: true }))
+    }),
     // Without replicas, forks and tables that are resized as a whole there is nothing to do.
     ("REPLICATE", 3..=usize::MAX, |ctx, _| plain(ok(ctx))),
     ("DICT-RESIZING", 3..=3, |ctx, _| plain(ok(ctx))),
@@ -188,6 +195,8 @@ fn help(ctx: &mut Ctx) -> CommandResult {
             "    Change the replication IDs of the instance.",
             "CLIENT-EVICTION",
             "    Show what clients hold (maxmemory-clients).",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE but writes all configuration options, also those at their defaults.",
             "DICT-RESIZING <0|1>",
             "    Accepted for compatibility; tables grow a segment at a time.",
             "DIGEST",
@@ -242,6 +251,8 @@ fn help(ctx: &mut Ctx) -> CommandResult {
             "    Crash the server.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Setting it to 0 disables expiring keys (and hash-fields) in background.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Enables or disables checksum checks for RESTORE's payloads.",
             "SLEEP <seconds>",
             "    Stop the server for <seconds>. Decimals allowed.",
             "STRUCTSIZE",

@@ -4,6 +4,7 @@ use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Propagate, doc,
 };
 use crate::number;
+use crate::session::KeyState;
 
 const FLUSH: Command = Command {
     arity: -1,
@@ -54,8 +55,8 @@ fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
     let dbs = if all { 0..ctx.ks.databases() } else { ctx.db..ctx.db + 1 };
     for db in dbs {
         for key in ctx.sessions.watched_keys(db) {
-            if ctx.ks.contains(db, &key) {
-                ctx.sessions.key_changed(db, &key);
+            if ctx.ks.again(db, &key).is_some() {
+                ctx.sessions.key_changed(db, &key, KeyState::Gone);
             }
         }
         let count = ctx.ks.len(db) as u64;
@@ -109,9 +110,13 @@ fn swapdb(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let second = valid(second).ok_or(out_of_range)?;
     if first != second {
         for db in [first, second] {
+            let other = if db == first { second } else { first };
             for key in ctx.sessions.watched_keys(db) {
-                if ctx.ks.contains(first, &key) || ctx.ks.contains(second, &key) {
-                    ctx.sessions.key_changed(db, &key);
+                let was_there = ctx.ks.again(db, &key).is_some();
+                match state_of(ctx, other, &key) {
+                    KeyState::Gone if !was_there => {}
+                    KeyState::Expired if !was_there => ctx.sessions.expired_key_came(db, &key),
+                    state => ctx.sessions.key_changed(db, &key, state),
                 }
             }
         }
@@ -120,4 +125,15 @@ fn swapdb(ctx: &mut Ctx, args: &Args) -> CommandResult {
     ctx.ks.effects.dirty += 1;
     ctx.reply.ok();
     Ok(())
+}
+
+/// How a watcher finds a key, which stays as it is.
+fn state_of(ctx: &Ctx, db: usize, key: &[u8]) -> KeyState {
+    if ctx.ks.peek_expired(db, key, ctx.now) {
+        KeyState::Expired
+    } else if ctx.ks.again(db, key).is_some() {
+        KeyState::There
+    } else {
+        KeyState::Gone
+    }
 }

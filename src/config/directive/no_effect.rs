@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Directive] = &[
     text("bgsave-cpulist", NO_PINNING, "", "Cores of a snapshot.")
         .alias(&["bgsave_cpulist"])
         .immutable(),
-    yes_no("io-threads-do-reads", UNUSED, "no", "I/O threads read too.").immutable(),
+    yes_no("io-threads-do-reads", UNUSED, "no", "I/O threads read too."),
     yes_no("io-threads-always-active", NO_DEBUG, "no", "I/O threads never rest.").hidden(),
     integer(
         "min-io-threads-avoid-copy-reply",
