@@ -37,7 +37,7 @@ fuzz:
 	  for target in $(FUZZ_TARGETS); do \
 	    echo "fuzz $$target, $(FUZZ_SECONDS) s"; mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
 	    for vector in $$(ls format-spec/vectors/*.aof format-spec/vectors/*.manifest format-spec/vectors/*.rdb); do \
-	      case $$target.$$vector in aof_reader.*.aof|manifest.*.manifest|rdb.*.rdb) cp $$vector fuzz/corpus/$$target/;; esac; \
+	      case $$target.$$vector in aof_reader.*.aof|manifest.*.manifest|rdb.*/rdb-*.rdb|container.*/container-*.rdb) cp $$vector fuzz/corpus/$$target/;; esac; \
 	    done; \
 	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target \
 	      fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; \

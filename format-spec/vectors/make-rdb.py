@@ -308,4 +308,5 @@ def main(redis70, redis80, valkey91):
     save("valkey-9.1", server)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -16,8 +16,9 @@ use super::record::{self, FrameLine, HEADER_START, Header, Position, Salt};
 use super::syntax::{self, RecordFault, Spelling};
 use crate::clock::UnixMillis;
 
-/// What a snapshot file starts with: RDB of Redis and Valkey, zstd, gzip.
-const SNAPSHOT_STARTS: [&[u8]; 4] = [b"REDIS", b"VALKEY", b"\x28\xb5\x2f\xfd", b"\x1f\x8b"];
+/// What a snapshot file starts with: RDB of Redis and Valkey, our container, zstd, gzip.
+const SNAPSHOT_STARTS: [&[u8]; 5] =
+    [b"REDIS", b"VALKEY", b"\x50\x2a\x4d\x18", b"\x28\xb5\x2f\xfd", b"\x1f\x8b"];
 
 /// Whether a base file starts with a snapshot, whose end the snapshot loader has to find.
 pub fn starts_with_snapshot(bytes: &[u8]) -> bool {

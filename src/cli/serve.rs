@@ -138,6 +138,7 @@ fn serve(
             "correct the ACL file or the user lines, and start again",
         )
     })?;
+    engine.persist.threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
     let shared = Shared::new(engine, reactors);
     let running = server::run::start(&shared, listeners, &clock, keepalive_s)

@@ -14,7 +14,7 @@ named! {
 }
 named! {
     /// How snapshots are compressed. `yes` is what Redis calls it, and means `lzf`.
-    RdbCompression { Yes = "yes", No = "no", Lzf = "lzf" }
+    RdbCompression { Zstd = "zstd", Yes = "yes", No = "no", Lzf = "lzf" }
 }
 named! {
     /// Who may use a dangerous command or setting; `local` is a loopback or Unix socket connection.
@@ -130,6 +130,7 @@ pub struct Settings {
     pub save: Vec<SavePoint>,
     pub stop_writes_on_bgsave_error: bool,
     pub rdbcompression: RdbCompression,
+    pub rdbcompression_level: i64,
     pub rdbchecksum: bool,
     pub rdb_del_sync_files: bool,
     pub rdb_save_incremental_fsync: bool,

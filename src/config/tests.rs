@@ -37,6 +37,7 @@ fn every_directive_of_the_real_servers_is_known_with_its_default() {
             "appendonly" => "yes",
             "appendfsync" => "always",
             "dir" => "./data",
+            "rdbcompression" => "zstd",
             "io-threads" => continue, // By cores.
             _ => default,
         };

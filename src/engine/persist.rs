@@ -1,11 +1,15 @@
 //! Saves and rewrites: one mechanism, a point-in-time walk of the keyspace into an RDB file.
 //!
 //! A request is noted in [`PersistState`]; the worker takes it as a [`SaveJob`] and alternates between
-//! [`SaveJob::collect`] (under the lock: some segments are encoded into memory) and [`SaveJob::write`]
-//! (outside: the bytes go to a temporary file). Then the file is synced, renamed and its directory synced.
+//! [`SaveJob::collect`] (under the lock: some segments are gathered, `sink.rs`) and [`SaveJob::write`]
+//! (outside: they are packed and go to a temporary file, `file.rs`). Then the file is synced, renamed and
+//! its directory synced.
 //! A rewrite also cuts the log at the instant the snapshot starts, so base and following segment fit
 //! without gap or overlap, and swaps the manifest at the end. Whatever fails leaves the old files in
 //! charge, and the temporary file is removed. SAVE runs the same job to its end under the lock.
+
+mod file;
+mod sink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +21,12 @@ use super::cron::CronState;
 use crate::aof::filename::BaseFormat;
 use crate::aof::log::{CutPoint, Log, NewBase};
 use crate::clock::Clock;
-use crate::disk::{DiskFile, OpenMode, SharedDisk, durable};
-use crate::keyspace::Entry;
-use crate::keyspace::lru::UseClock;
-use crate::keyspace::snapshot::SegmentSink;
-use crate::snapshot::Attributes;
-use crate::snapshot::crc64::Crc64;
-use crate::snapshot::encode::{self, Encoder, Header};
-use crate::snapshot::view::with_view;
+use crate::config::{Config, RdbCompression};
+use crate::disk::{SharedDisk, durable};
+use crate::snapshot::container::write::FileForm;
+use crate::snapshot::encode::{Encoder, Header};
+use file::{Manner, SnapshotFile};
+use sink::{GatheringSink, Piece};
 
 /// How long a slice may hold the lock.
 const SLICE: Duration = Duration::from_micros(300);
@@ -57,51 +59,16 @@ pub struct PersistState {
     /// Jobs that began: what Redis forks for.
     pub jobs_started: u64,
     pub cron: CronState,
+    /// Threads that compress; 0 does it in the worker itself, which is what a simulation wants.
+    pub threads: usize,
+    /// Bytes of a section that is compressed by itself; 0 for what suits large data.
+    pub section_bytes: usize,
 }
 
 impl PersistState {
     /// Whether a job is running or about to.
     pub fn is_busy(&self) -> bool {
         self.requested.is_some() || self.running.is_some()
-    }
-}
-
-/// Collects encoded segments.
-#[derive(Debug)]
-struct EncodingSink {
-    encoder: Encoder,
-    out: Vec<u8>,
-    selected: Option<usize>,
-    keys: u64,
-    /// The use clock at the start, with a policy that saves what it says.
-    uses: Option<UseClock>,
-}
-
-impl SegmentSink for EncodingSink {
-    fn save(&mut self, db: usize, entries: &mut dyn Iterator<Item = &Entry>) {
-        for entry in entries {
-            if self.selected != Some(db) {
-                self.selected = Some(db);
-                let number = u32::try_from(db).unwrap_or(u32::MAX);
-                self.encoder.select_db(&mut self.out, number);
-            }
-            let mut attributes =
-                Attributes { expire_at_ms: entry.expire_at(), ..Attributes::default() };
-            match &self.uses {
-                Some(uses) if uses.counts() => {
-                    attributes.frequency = Some(uses.frequency(entry.used_at()));
-                }
-                Some(uses) => attributes.idle_seconds = Some(uses.idle_ms(entry.used_at()) / 1000),
-                None => {}
-            }
-            let (encoder, out) = (&mut self.encoder, &mut self.out);
-            with_view(entry.value(), |view| encoder.key(out, entry.key(), view, attributes));
-            self.keys += 1;
-        }
-    }
-
-    fn as_any(&mut self) -> &mut dyn std::any::Any {
-        self
     }
 }
 
@@ -120,14 +87,12 @@ pub struct SaveJob {
     pub request: PersistRequest,
     stage: Stage,
     disk: SharedDisk,
-    file: Option<Box<dyn DiskFile>>,
+    file: Option<SnapshotFile>,
     temp: String,
     target: String,
-    offset: u64,
-    crc: Crc64,
-    compress: bool,
-    checksum: bool,
-    pending: Vec<u8>,
+    manner: Manner,
+    head: Vec<u8>,
+    pending: Vec<Piece>,
     log: Option<Arc<Log>>,
     cut: Option<CutPoint>,
     base: Option<NewBase>,
@@ -201,7 +166,7 @@ impl SaveJob {
 
     /// Fixes the point in time: the snapshot starts and the log is cut. Under the lock.
     fn start(&mut self, engine: &mut Engine) -> Result<(), String> {
-        let mut encoder = Encoder::new(self.compress);
+        let mut encoder = Encoder::new(self.manner.form == FileForm::Lzf);
         let header = Header {
             field_expiry: engine.ks.has_field_expiry(),
             created_at: engine.ks.now / 1000,
@@ -223,7 +188,8 @@ impl SaveJob {
         }
         let policy = engine.server.config.maxmemory_policy;
         let uses = policy.by_use().then(|| engine.ks.use_clock.clone());
-        let sink = EncodingSink { encoder, out, selected: None, keys: 0, uses };
+        self.head = out;
+        let sink = GatheringSink::new(uses);
         if !engine.ks.snapshot_start(Box::new(sink)) {
             return Err("another snapshot is running".to_owned());
         }
@@ -260,8 +226,8 @@ impl SaveJob {
     fn take_output(&mut self, engine: &mut Engine) {
         let (pending, keys) = (&mut self.pending, &mut self.keys);
         engine.ks.snapshot_sink(|sink| {
-            if let Some(sink) = sink.as_any().downcast_mut::<EncodingSink>() {
-                pending.append(&mut sink.out);
+            if let Some(sink) = sink.as_any().downcast_mut::<GatheringSink>() {
+                pending.append(&mut sink.take());
                 *keys = sink.keys;
             }
         });
@@ -277,33 +243,23 @@ impl SaveJob {
             self.temp.clone_from(&base.temp_path);
             self.base = Some(base);
         }
-        let opened = self.disk.open(&self.temp, OpenMode::CreateOrTruncate);
-        self.file = Some(opened.map_err(|error| error.to_string())?);
+        let head = std::mem::take(&mut self.head);
+        self.file = Some(SnapshotFile::create(&self.disk, &self.temp, self.manner, head)?);
         Ok(())
     }
 
-    /// Writes what was collected to the file. Outside the lock.
+    /// Packs and writes what was collected. Outside the lock.
     fn write(&mut self) -> Result<(), String> {
-        let Some(file) = &self.file else { return Err("no file".to_owned()) };
-        file.write_all_at(self.offset, &self.pending).map_err(|error| error.to_string())?;
-        self.offset += self.pending.len() as u64;
-        if self.checksum {
-            self.crc.update(&self.pending);
-        }
-        self.pending.clear();
-        self.pending.shrink_to(1 << 20);
-        Ok(())
+        let Some(file) = &mut self.file else { return Err("no file".to_owned()) };
+        self.pending.drain(..).try_for_each(|piece| file.put(piece))
     }
 
     /// Ends the file, makes it durable and puts it in charge. Outside the lock; `engine` is `None` for a job that
     /// holds it from start to end.
     fn finish(&mut self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
         let text = |error: crate::disk::DiskError| error.to_string();
-        encode::finish(&mut self.pending, &mut self.crc, self.checksum);
         let Some(file) = self.file.take() else { return Err("no file".to_owned()) };
-        file.write_all_at(self.offset, &self.pending).map_err(text)?;
-        file.sync_all().map_err(text)?;
-        drop(file);
+        file.finish()?;
         match (&self.log, &self.base) {
             (Some(log), Some(base)) => {
                 log.install_base(base).map(drop).map_err(|error| error.to_string())
@@ -369,10 +325,8 @@ impl Engine {
             file: None,
             temp: TEMP_SAVES[0].to_owned(),
             target: config.dbfilename.clone(),
-            offset: 0,
-            crc: Crc64::new(),
-            compress: config.rdbcompression != crate::config::RdbCompression::No,
-            checksum: config.rdbchecksum,
+            manner: manner(config, &self.persist),
+            head: Vec::new(),
             pending: Vec::new(),
             log: self.log.clone().filter(|_| request == PersistRequest::Rewrite),
             cut: None,
@@ -493,5 +447,23 @@ impl Engine {
         self.persist.requested = None;
         self.persist.cancel = self.persist.running.is_some();
         self.ks.snapshot_end();
+    }
+}
+
+/// Bytes of a section: large enough to compress well, small enough for many threads to have some.
+const SECTION_BYTES: usize = 1 << 20;
+
+fn manner(config: &Config, state: &PersistState) -> Manner {
+    let level = i32::try_from(config.rdbcompression_level).unwrap_or(1);
+    Manner {
+        form: match config.rdbcompression {
+            RdbCompression::Zstd => FileForm::Zstd { level },
+            RdbCompression::Yes | RdbCompression::Lzf => FileForm::Lzf,
+            RdbCompression::No => FileForm::Plain,
+        },
+        checksum: config.rdbchecksum,
+        threads: state.threads,
+        section_bytes: if state.section_bytes == 0 { SECTION_BYTES } else { state.section_bytes },
+        incremental_sync: config.rdb_save_incremental_fsync,
     }
 }

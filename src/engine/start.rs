@@ -44,6 +44,9 @@ impl Engine {
         );
         loader.ks.expire_mode = ExpireMode::Frozen;
         loader.ks.effects.recording = false;
+        loader.persist.threads = self.persist.threads;
+        loader.persist.section_bytes = self.persist.section_bytes;
+        loader.ks.use_clock = self.ks.use_clock.clone();
         loader
     }
 

@@ -13,11 +13,13 @@ pub mod entry;
 pub mod evict;
 pub mod expire;
 pub mod lru;
+mod prepared;
 pub mod scan;
 pub mod snapshot;
 
 pub use effects::{Effects, event};
-pub use entry::{Entry, StrRef, Value, ValueMut, ValueRef};
+pub use entry::{Entry, Kind, StrRef, Value, ValueMut, ValueRef};
+pub use prepared::Prepared;
 
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
@@ -334,10 +336,13 @@ impl Keyspace {
 
     /// Puts an entry with its stamp of use under its key; what was there before comes back.
     fn put(&mut self, db: usize, entry: Entry) -> Option<Entry> {
-        let hash = hash64(entry.key());
+        self.put_prepared(db, Prepared::new(entry))
+    }
+
+    /// Puts an entry that was made elsewhere under its key; what was there before comes back.
+    pub fn put_prepared(&mut self, db: usize, prepared: Prepared) -> Option<Entry> {
+        let Prepared { entry, hash, expiry, field_expiry } = prepared;
         self.before_write(db, hash);
-        let expiry = entry.expire_at();
-        let field_expiry = earliest_field(&entry);
         self.field_expiry |= field_expiry.is_some();
         let db = self.dbs.get_mut(db)?;
         let old = match db.table.find_mut(hash, entry.key()) {

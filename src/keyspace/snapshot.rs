@@ -14,7 +14,8 @@ use crate::types::table::Table;
 /// Receives the entries of a snapshot, one segment at a time.
 pub trait SegmentSink: Send + std::fmt::Debug {
     /// Takes the entries of one segment of database `db`; in whatever order segments come.
-    fn save(&mut self, db: usize, entries: &mut dyn Iterator<Item = &Entry>);
+    /// They are shown to be shared, not to be changed.
+    fn save(&mut self, db: usize, entries: &mut dyn Iterator<Item = &mut Entry>);
     /// Gives the sink back as `Any`, for whoever started the snapshot.
     fn as_any(&mut self) -> &mut dyn std::any::Any;
 }
@@ -133,10 +134,10 @@ fn save_at(
     table: &mut Table<Entry, SegmentMeta>,
     position: u64,
 ) -> Option<u64> {
-    let (meta, entries, next) = table.segment_at_mut(position);
+    let (meta, mut entries, next) = table.segment_at_mut(position);
     if meta.snapshot < number {
         meta.snapshot = number;
-        sink.save(saved_as, &mut entries.map(|entry| &*entry));
+        sink.save(saved_as, &mut entries);
     }
     next
 }

@@ -79,7 +79,10 @@ fn load_as_decided(
         Decision::LoadSnapshot | Decision::LoadSnapshotThenStartLog => {
             let bytes = view(disk.as_ref(), &facts.snapshot)?;
             note_progress(live, bytes.len() as u64, 0);
-            load_snapshot(loader, &facts.snapshot, &bytes, SnapshotOptions::default())?;
+            let total = bytes.len() as u64;
+            let mut progress = |done| note_progress(live, total, done);
+            let options = SnapshotOptions::default();
+            load_snapshot(loader, &facts.snapshot, &bytes, options, &mut progress)?;
             Ok(Outcome::default())
         }
         Decision::RefuseDamagedManifest => Err(LoadError::Damaged {
@@ -157,7 +160,8 @@ fn load_files(
         let mut records_at = 0;
         if starts_with_snapshot(bytes) {
             let options = SnapshotOptions { keep_expired: true, replace: false };
-            let end = load_snapshot(loader, path, bytes, options)?;
+            let mut progress = |done| note_progress(live, total, loaded + done);
+            let end = load_snapshot(loader, path, bytes, options, &mut progress)?;
             records_at = usize::try_from(end).unwrap_or(usize::MAX);
             loaded += end;
             note_progress(live, total, loaded);

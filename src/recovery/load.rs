@@ -4,26 +4,57 @@ use crate::aof::reader::ReadUnit;
 use crate::clock::UnixMillis;
 use crate::engine::Engine;
 use crate::engine::replay::ReplayError;
-use crate::keyspace::{Entry, Typed as _};
+use crate::keyspace::Prepared;
+use crate::keyspace::lru::UseClock;
 use crate::resp::args::Span;
 use crate::resp::{Args, Reply};
 use crate::session::ClientId;
-use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
+use crate::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
+use crate::snapshot::load::{LoadOptions, LoadSink, Refusal};
 use crate::snapshot::{Attributes, Loaded};
 
 use super::LoadError;
 
 /// Takes the keys of a snapshot into a keyspace.
-#[derive(Debug)]
 pub struct SnapshotSink<'e> {
     engine: &'e mut Engine,
     db: usize,
-    /// Keys that expired before this time are left out; `None` keeps them (bases of a log).
-    drop_expired_before: Option<UnixMillis>,
+    /// Makes entries; the same for all threads.
+    making: Making,
     /// Whether a key that is there already is replaced rather than refused (DEBUG RELOAD MERGE).
     replace: bool,
-    pub keys: u64,
-    pub expired: u64,
+    keys: u64,
+    expired: u64,
+    /// Is told how many bytes of the file are done.
+    progress: &'e mut dyn FnMut(u64),
+}
+
+/// What is asked when a key becomes an entry.
+#[derive(Clone)]
+struct Making {
+    /// Keys that expired before this time are left out; `None` keeps them (bases of a log).
+    drop_expired_before: Option<UnixMillis>,
+    uses: UseClock,
+}
+
+impl Making {
+    fn prepare(
+        &self,
+        key: &[u8],
+        value: Loaded<'_>,
+        attributes: Attributes,
+    ) -> Result<Option<Prepared>, Refusal> {
+        let expire = attributes.expire_at_ms;
+        if let (Some(now), Some(at)) = (self.drop_expired_before, expire)
+            && at < now
+        {
+            return Ok(None);
+        }
+        let entry = value.into_entry(key, expire)?;
+        let used = self.uses.restored(attributes.idle_seconds, attributes.frequency);
+        entry.touch(used.unwrap_or_else(|| self.uses.fresh()));
+        Ok(Some(Prepared::new(entry)))
+    }
 }
 
 impl LoadSink for SnapshotSink<'_> {
@@ -41,35 +72,49 @@ impl LoadSink for SnapshotSink<'_> {
         value: Loaded<'_>,
         attributes: Attributes,
     ) -> Result<(), Refusal> {
-        let expire = attributes.expire_at_ms;
-        if let (Some(now), Some(at)) = (self.drop_expired_before, expire)
-            && at < now
-        {
-            self.expired += 1;
-            return Ok(());
-        }
-        let entry = match value {
-            Loaded::Str(text) => Entry::new_string(key, &text, expire),
-            Loaded::List(list) => Entry::new(key, list.into_value(), expire),
-            Loaded::Set(set) => Entry::new(key, set.into_value(), expire),
-            Loaded::ZSet(zset) => Entry::new(key, zset.into_value(), expire),
-            Loaded::Hash(hash) => Entry::new(key, hash.into_value(), expire),
-            Loaded::Stream(stream) => {
-                Entry::new(key, crate::keyspace::Value::Stream(stream), expire)
+        match self.making.prepare(key, value, attributes)? {
+            Some(prepared) => self.put(self.db, prepared).map_err(|_| Refusal::DuplicateKey),
+            None => {
+                self.expired += 1;
+                Ok(())
             }
-        };
-        let uses = &self.engine.ks.use_clock;
-        let used = uses.restored(attributes.idle_seconds, attributes.frequency);
-        if self.engine.ks.load(self.db, entry, used).is_some() && !self.replace {
-            return Err(Refusal::DuplicateKey);
         }
-        self.keys += 1;
-        Ok(())
     }
 
     fn function(&mut self, source: &[u8]) -> Result<(), Refusal> {
         let server = &mut self.engine.server;
         server.libraries.load(source, self.replace).map(drop).map_err(Refusal::Other)
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        (self.progress)(bytes);
+    }
+}
+
+impl EntrySink for SnapshotSink<'_> {
+    fn entries(&mut self, db: u32, entries: &mut Vec<Prepared>) -> Result<(), Duplicate> {
+        entries.drain(..).try_for_each(|prepared| self.put(db as usize, prepared))
+    }
+
+    fn preparer(&self) -> Box<Preparer> {
+        let making = self.making.clone();
+        Box::new(move |key, value, attributes| making.prepare(key, value, attributes))
+    }
+
+    fn left_out(&mut self, keys: u64) {
+        self.expired += keys;
+    }
+}
+
+impl SnapshotSink<'_> {
+    fn put(&mut self, db: usize, prepared: Prepared) -> Result<(), Duplicate> {
+        if let Some(old) = self.engine.ks.put_prepared(db, prepared)
+            && !self.replace
+        {
+            return Err(Duplicate(old.key().to_vec()));
+        }
+        self.keys += 1;
+        Ok(())
     }
 }
 
@@ -79,6 +124,7 @@ pub fn load_snapshot(
     file: &str,
     bytes: &[u8],
     options: SnapshotOptions,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<u64, LoadError> {
     let load_options = LoadOptions {
         databases: u32::try_from(engine.ks.databases()).unwrap_or(16),
@@ -86,10 +132,10 @@ pub fn load_snapshot(
         limits: engine.server.limits.clone(),
     };
     let drop_expired_before = (!options.keep_expired).then_some(engine.ks.now);
-    let replace = options.replace;
-    let mut sink =
-        SnapshotSink { engine, db: 0, drop_expired_before, replace, keys: 0, expired: 0 };
-    let report = load(bytes, &load_options, &mut sink)
+    let making = Making { drop_expired_before, uses: engine.ks.use_clock.clone() };
+    let (replace, threads) = (options.replace, engine.persist.threads);
+    let mut sink = SnapshotSink { engine, db: 0, making, replace, keys: 0, expired: 0, progress };
+    let report = load_entries(bytes, &load_options, threads, &mut sink)
         .map_err(|error| LoadError::Snapshot { file: file.to_owned(), error })?;
     let (keys, expired) = (sink.keys, sink.expired);
     engine.server.persistence.loaded_keys += keys;

@@ -21,7 +21,7 @@ impl Engine {
             std::mem::swap(&mut loader.ks, &mut self.ks);
             std::mem::swap(&mut loader.server.libraries, &mut self.server.libraries);
         }
-        let loaded = load::load_snapshot(&mut loader, &path, &bytes, options);
+        let loaded = load::load_snapshot(&mut loader, &path, &bytes, options, &mut |_| ());
         if loaded.is_ok() || !flush {
             let dirty = self.server.persistence.dirty;
             self.adopt(loader);

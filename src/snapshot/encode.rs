@@ -17,13 +17,13 @@ use super::primitives::{StringWriter, put_length};
 use super::record::{
     AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,
 };
-use super::stream::{Layout, put_stream};
+use super::stream::{Layout, put_node, put_stream, put_tail};
 use super::value::ValueView;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeRef};
 use crate::types::listpack::Element;
 use crate::types::set::Set;
-use crate::types::stream::Stream;
+use crate::types::stream::{Node, Stream};
 use crate::types::zset::{Direction, ZSet};
 
 /// The version of files without field expiry: Redis 7.2 and every Valkey read it.
@@ -210,13 +210,34 @@ impl Encoder {
         }
     }
 
-    fn stream_type_byte(&self) -> u8 {
+    pub(super) fn stream_type_byte(&self) -> u8 {
         if self.for_redis_7_0 { STREAM_2 } else { STREAM_3 }
     }
 
     fn stream(&mut self, out: &mut Vec<u8>, stream: &Stream) {
         let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
         put_stream(&mut self.strings, out, stream, layout);
+    }
+
+    /// A node of a stream.
+    pub(super) fn stream_node(&mut self, out: &mut Vec<u8>, node: &Node) {
+        put_node(&mut self.strings, out, node);
+    }
+
+    /// What follows the nodes of a stream.
+    pub(super) fn stream_tail(&mut self, out: &mut Vec<u8>, stream: &Stream) {
+        let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
+        put_tail(&mut self.strings, out, stream, layout);
+    }
+
+    /// Whether long strings are compressed one by one.
+    pub fn compresses(&self) -> bool {
+        self.strings.compresses()
+    }
+
+    /// A hash with field expiry was written in pieces.
+    pub(super) fn note_field_expiry(&mut self) {
+        self.field_expiry_seen = true;
     }
 
     fn element(&mut self, out: &mut Vec<u8>, element: Element<'_>) {
@@ -229,15 +250,20 @@ impl Encoder {
     fn list(&mut self, out: &mut Vec<u8>, list: &List) {
         put_length(out, list.node_count() as u64);
         for node in list.nodes() {
-            match node {
-                NodeRef::Plain(element) => {
-                    put_length(out, PLAIN_NODE);
-                    self.strings.put(out, element);
-                }
-                NodeRef::Packed(packed) => {
-                    put_length(out, PACKED_NODE);
-                    self.strings.put(out, packed);
-                }
+            self.list_node(out, node);
+        }
+    }
+
+    /// A node of a list.
+    pub(super) fn list_node(&mut self, out: &mut Vec<u8>, node: NodeRef<'_>) {
+        match node {
+            NodeRef::Plain(element) => {
+                put_length(out, PLAIN_NODE);
+                self.strings.put(out, element);
+            }
+            NodeRef::Packed(packed) => {
+                put_length(out, PACKED_NODE);
+                self.strings.put(out, packed);
             }
         }
     }
@@ -297,15 +323,15 @@ pub const SET: u8 = 2;
 pub const ZSET: u8 = 5;
 /// Type of a hash that is written field by field, each with its value.
 pub const HASH: u8 = 4;
-const STRING: u8 = 0;
+pub(super) const STRING: u8 = 0;
 const SET_INTSET: u8 = 11;
 const HASH_LISTPACK: u8 = 16;
 const ZSET_LISTPACK: u8 = 17;
-const LIST_NODES: u8 = 18;
+pub(super) const LIST_NODES: u8 = 18;
 const STREAM_2: u8 = 19;
 const SET_LISTPACK: u8 = 20;
 const STREAM_3: u8 = 21;
-const HASH_TIMED: u8 = 24;
+pub(super) const HASH_TIMED: u8 = 24;
 const HASH_LISTPACK_TIMED: u8 = 25;
 /// Kinds of list nodes.
 const PLAIN_NODE: u64 = 1;

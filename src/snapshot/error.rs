@@ -51,6 +51,17 @@ pub enum CorruptionKind {
         /// As computed over the file's bytes.
         computed: u64,
     },
+    /// The table of a container is not what it should be.
+    SeekTable(&'static str),
+    /// A frame of a container is not what the table says.
+    Frame {
+        /// Its number, from 0.
+        number: u64,
+        /// The keys that are in it.
+        keys: u32,
+        /// What is wrong.
+        what: &'static str,
+    },
 }
 
 impl Corruption {
@@ -81,6 +92,10 @@ impl fmt::Display for CorruptionKind {
             Self::NoSuchDatabase(index) => write!(out, "database {index} is out of range"),
             Self::Checksum { stored, computed } => {
                 write!(out, "checksum is {stored:016x}, the bytes give {computed:016x}")
+            }
+            Self::SeekTable(what) => write!(out, "the table of frames: {what}"),
+            Self::Frame { number, keys, what } => {
+                write!(out, "frame {number}, which holds {keys} keys: {what}")
             }
         }
     }

@@ -6,6 +6,9 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
+use super::container::read::{Container, unpack_foreign};
+use super::container::{Kind, is_container, is_foreign_zstd};
+use super::crc64;
 use super::error::LoadError;
 use super::load::{Checksum, LoadOptions, value_error, verify};
 use super::primitives::Reader;
@@ -30,6 +33,8 @@ pub struct Inspection {
     pub functions: u64,
     /// Offset behind the RDB, when its end was found.
     pub end: Option<u64>,
+    /// Frames of a container.
+    pub frames: Option<usize>,
     /// The first thing that is wrong, or cannot be loaded by this build.
     pub damage: Option<LoadError>,
 }
@@ -48,6 +53,18 @@ pub struct DatabaseCounts {
 /// Looks at a file.
 pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     let mut found = Inspection::default();
+    if is_container(bytes) {
+        if let Err(error) = look_into_container(bytes, options, &mut found) {
+            found.damage = Some(error);
+        }
+        return found;
+    }
+    if is_foreign_zstd(bytes) {
+        return match unpack_foreign(bytes) {
+            Ok(plain) => Inspection { end: Some(bytes.len() as u64), ..inspect(&plain, options) },
+            Err(error) => Inspection { damage: Some(error), ..found },
+        };
+    }
     let version = match Version::read(&mut Reader::new(bytes)) {
         Ok(version) => version,
         Err(error) => {
@@ -66,7 +83,8 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     let walk_only = found.checksum == Some(Checksum::Verified);
     match Records::of_file(bytes, options.databases) {
         Ok(mut records) => {
-            if let Err(error) = count(&mut records, walk_only, options, &mut found) {
+            let counted = count(&mut records, walk_only, options, &mut found);
+            if let Err(error) = counted {
                 // What the walk finds is nearer to the cause than a checksum.
                 found.damage = Some(error);
             }
@@ -77,6 +95,46 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     found
 }
 
+/// Checks table and frames, then counts what is in each. Offsets of what is found inside are those of the
+/// decompressed RDB.
+fn look_into_container(
+    bytes: &[u8],
+    options: &LoadOptions,
+    found: &mut Inspection,
+) -> Result<(), LoadError> {
+    let container = Container::open(bytes, true)?;
+    found.frames = Some(container.frames.len());
+    let mut sums = Vec::new();
+    for group in container.groups.iter().filter(|group| group.kind != Kind::End) {
+        let plain = container.unpack(group)?;
+        sums.push(crc64::checksum(&plain));
+        let mut reader = Reader::at(&plain, group.rdb_offset);
+        let version = match found.version {
+            Some(version) => version,
+            None => *found.version.insert(Version::read(&mut reader)?),
+        };
+        let mut records = Records::of_section(reader, version, options.databases);
+        let before = found.keys();
+        // The frame's checksum vouches for bytes, not for what a program put into them.
+        count(&mut records, false, options, found)?;
+        container.check_keys(group, found.keys() - before)?;
+        if group.first == 0 {
+            found.producer = records.producer;
+        }
+    }
+    container.check_sums(sums.into_iter())?;
+    found.checksum = Some(Checksum::Verified);
+    found.end = Some(bytes.len() as u64);
+    Ok(())
+}
+
+impl Inspection {
+    /// Keys of all databases.
+    pub fn keys(&self) -> u64 {
+        self.databases.values().map(|db| db.keys).sum()
+    }
+}
+
 fn count(
     records: &mut Records<'_>,
     walk_only: bool,
@@ -84,7 +142,12 @@ fn count(
     found: &mut Inspection,
 ) -> Result<(), LoadError> {
     let values = ValueReader::new(records.version.dialect, &options.limits);
+    // Only sections end without an end mark; the walk of a whole file finds that it is missing.
+    let is_section = records.is_section;
     loop {
+        if is_section && records.reader.remaining() == 0 {
+            return Ok(());
+        }
         match records.next()? {
             Record::Eof => return Ok(()),
             Record::SelectDb(_) | Record::Resize { .. } => {}

@@ -8,6 +8,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
+use super::container::{is_container, is_foreign_zstd};
 use super::crc64;
 use super::error::{Corruption, CorruptionKind, LoadError};
 use super::primitives::Reader;
@@ -56,6 +57,11 @@ pub trait LoadSink {
 
     /// The source of a function library.
     fn function(&mut self, source: &[u8]) -> Result<(), Refusal>;
+
+    /// So many bytes of the file are done.
+    fn progress(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
 }
 
 /// Why a receiver does not take a record; the load ends.
@@ -97,45 +103,51 @@ pub struct LoadReport {
     pub empty_dropped: u64,
 }
 
+impl LoadReport {
+    pub(super) fn new(version: Version, checksum: Checksum, end: u64) -> Self {
+        Self { version, checksum, producer: String::new(), end, keys: 0, empty_dropped: 0 }
+    }
+}
+
 /// Loads a file (or the RDB that starts it).
 pub fn load(
     bytes: &[u8],
     options: &LoadOptions,
     sink: &mut dyn LoadSink,
 ) -> Result<LoadReport, LoadError> {
+    if is_container(bytes) || is_foreign_zstd(bytes) {
+        return super::container::read::load(bytes, options, sink);
+    }
     let version = Version::read(&mut Reader::new(bytes))?;
     let (end, checksum) = verify(bytes, version, options)?;
     let mut records = Records::of_file(bytes, options.databases)?;
-    let mut report =
-        LoadReport { version, checksum, producer: String::new(), end, keys: 0, empty_dropped: 0 };
+    let mut report = LoadReport::new(version, checksum, end);
     let values = ValueReader::new(version.dialect, &options.limits);
     while !next(&mut records, &values, sink, &mut report)? {}
     report.producer = records.producer;
     Ok(report)
 }
 
-/// Loads records that stand at `offset` of a file of this version, without header and end: a frame
-/// of a compressed snapshot whose bytes were checked. Returns the number of keys handed over.
-pub fn load_section(
-    bytes: &[u8],
-    offset: u64,
-    version: Version,
+/// Loads the records of one section, to its end: a frame of a container whose bytes were checked. An end mark inside
+/// is damage.
+pub(super) fn load_records(
+    records: &mut Records<'_>,
     options: &LoadOptions,
     sink: &mut dyn LoadSink,
-) -> Result<u64, LoadError> {
-    let reader = Reader::at(bytes, offset);
-    let mut records = Records::of_section(reader, version, options.databases);
-    let checksum = Checksum::Ignored;
-    let producer = String::new();
-    let mut report =
-        LoadReport { version, checksum, producer, end: offset, keys: 0, empty_dropped: 0 };
-    let values = ValueReader::new(version.dialect, &options.limits);
+    report: &mut LoadReport,
+) -> Result<(), LoadError> {
+    let values = ValueReader::new(records.version.dialect, &options.limits);
     while records.reader.remaining() > 0 {
-        if next(&mut records, &values, sink, &mut report)? {
-            break;
+        if next(records, &values, sink, report)? {
+            let offset = records.record_offset;
+            return Err(records.damaged(Corruption::malformed(
+                offset,
+                "frame",
+                "an end mark inside",
+            )));
         }
     }
-    Ok(report.keys)
+    Ok(())
 }
 
 /// Hands over one record; tells whether it was the end mark.

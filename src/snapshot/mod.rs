@@ -6,11 +6,13 @@
 //! is written. Nothing a file says is believed before it was checked: lengths against the bytes that
 //! are there, packed blobs entry by entry, the whole file against its checksum.
 
+pub mod container;
 pub mod crc64;
 pub mod dump;
 pub mod encode;
 pub mod entry;
 mod error;
+pub mod frozen;
 pub mod function;
 pub mod inspect;
 pub mod load;
@@ -18,10 +20,11 @@ pub mod lzf;
 pub mod primitives;
 mod record;
 pub mod stream;
+pub mod transcode;
 mod value;
 pub mod view;
 
 pub use error::{Corruption, CorruptionKind, LoadError, Parsed, Place, RestoreError};
-pub use load::{LoadOptions, LoadReport, LoadSink, Refusal, load, load_section};
+pub use load::{LoadOptions, LoadReport, LoadSink, Refusal, load};
 pub use record::{Attributes, Dialect, Version};
 pub use value::{Loaded, ValueView};

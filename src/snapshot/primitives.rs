@@ -308,6 +308,11 @@ impl StringWriter {
         Self { compressor: compress.then(lzf::Compressor::new) }
     }
 
+    /// Whether long strings are compressed.
+    pub fn compresses(&self) -> bool {
+        self.compressor.is_some()
+    }
+
     /// Appends a string in the form Redis would choose: integer, compressed, or verbatim.
     #[inline]
     pub fn put(&mut self, out: &mut Vec<u8>, text: &[u8]) {

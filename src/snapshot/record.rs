@@ -135,6 +135,10 @@ pub(super) struct Records<'a> {
     pub(super) place: Place,
     /// Version text of the server that wrote the file.
     pub(super) producer: String,
+    /// Bytes of the RDB that this is a section of: what a hint about keys is measured by.
+    pub(super) room: u64,
+    /// Whether the records end without an end mark.
+    pub(super) is_section: bool,
 }
 
 impl<'a> Records<'a> {
@@ -142,14 +146,14 @@ impl<'a> Records<'a> {
     pub(super) fn of_file(bytes: &'a [u8], databases: u32) -> Result<Self, LoadError> {
         let mut reader = Reader::new(bytes);
         let version = Version::read(&mut reader)?;
-        Ok(Self::of_section(reader, version, databases))
+        Ok(Self { is_section: false, ..Self::of_section(reader, version, databases) })
     }
 
     /// Walks records without a header.
     pub(super) fn of_section(reader: Reader<'a>, version: Version, databases: u32) -> Self {
         let record_offset = reader.position();
-        let producer = String::new();
-        Self { reader, version, databases, record_offset, place: Place::default(), producer }
+        let (place, producer, room) = (Place::default(), String::new(), reader.remaining() as u64);
+        Self { reader, version, databases, record_offset, place, producer, room, is_section: true }
     }
 
     /// The next record.
@@ -210,7 +214,7 @@ impl<'a> Records<'a> {
         if opcode == FUNCTION2 + 1 || (opcode == SLOT_INFO && is_valkey) {
             return Err(self.unsupported(format!("opcode {opcode}"), offset));
         }
-        let record = read_opcode(&mut self.reader, opcode, attributes);
+        let record = read_opcode(&mut self.reader, opcode, attributes, self.room);
         let record = record.map_err(|error| self.damaged(error))?;
         if let Some(Record::Aux { name, value }) = &record
             && [&b"redis-ver"[..], b"valkey-ver", b"fastness-ver"].contains(&&**name)
@@ -261,6 +265,7 @@ fn read_opcode<'a>(
     reader: &mut Reader<'a>,
     opcode: u8,
     attributes: &mut Attributes,
+    room: u64,
 ) -> Parsed<Option<Record<'a>>> {
     match opcode {
         EXPIRETIME => {
@@ -277,7 +282,7 @@ fn read_opcode<'a>(
         }
         RESIZEDB => {
             // The shortest key has three bytes, so no hint needs to be believed beyond that.
-            let most = reader.remaining() as u64 / 3;
+            let most = room / 3;
             let keys = reader.length()?.min(most);
             return Ok(Some(Record::Resize { keys, expires: reader.length()?.min(keys) }));
         }
@@ -338,25 +343,39 @@ fn module_name(id: u64) -> String {
 
 /// Passes over a value without looking into its strings.
 pub(super) fn skip_value(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
-    let strings = |reader: &mut Reader<'_>, each: u64| -> Parsed<()> {
-        for _ in 0..reader.count(each)? * usize::try_from(each).unwrap_or(1) {
-            reader.skip_string()?;
-        }
-        Ok(())
-    };
+    walk_value(reader, type_byte, &mut |reader| reader.skip_string())
+}
+
+/// Passes over a value; `string` passes over each of its strings.
+pub(super) fn walk_value<'a>(
+    reader: &mut Reader<'a>,
+    type_byte: u8,
+    string: &mut impl FnMut(&mut Reader<'a>) -> Parsed<()>,
+) -> Parsed<()> {
     match type_byte {
-        1 | 2 | 14 => strings(reader, 1),
-        4 => strings(reader, 2),
+        1 | 2 | 14 => {
+            for _ in 0..reader.count(1)? {
+                string(reader)?;
+            }
+            Ok(())
+        }
+        4 => {
+            for _ in 0..reader.count(2)? {
+                string(reader)?;
+                string(reader)?;
+            }
+            Ok(())
+        }
         3 => {
             for _ in 0..reader.count(2)? {
-                reader.skip_string()?;
+                string(reader)?;
                 reader.text_score()?;
             }
             Ok(())
         }
         5 => {
             for _ in 0..reader.count(9)? {
-                reader.skip_string()?;
+                string(reader)?;
                 reader.take(8)?;
             }
             Ok(())
@@ -364,15 +383,15 @@ pub(super) fn skip_value(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
         18 => {
             for _ in 0..reader.count(2)? {
                 reader.length()?;
-                reader.skip_string()?;
+                string(reader)?;
             }
             Ok(())
         }
-        15 | 19 | 21 => skip_stream(reader, type_byte),
+        15 | 19 | 21 => walk_stream(reader, type_byte, string),
         22 => {
             for _ in 0..reader.count(10)? {
-                reader.skip_string()?;
-                reader.skip_string()?;
+                string(reader)?;
+                string(reader)?;
                 reader.take(8)?;
             }
             Ok(())
@@ -381,21 +400,25 @@ pub(super) fn skip_value(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
             reader.take(8)?;
             for _ in 0..reader.count(3)? {
                 reader.length()?;
-                reader.skip_string()?;
-                reader.skip_string()?;
+                string(reader)?;
+                string(reader)?;
             }
             Ok(())
         }
         25 => {
             reader.take(8)?;
-            reader.skip_string()
+            string(reader)
         }
         // 0 and everything that is one blob.
-        _ => reader.skip_string(),
+        _ => string(reader),
     }
 }
 
-fn skip_stream(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
+fn walk_stream<'a>(
+    reader: &mut Reader<'a>,
+    type_byte: u8,
+    string: &mut impl FnMut(&mut Reader<'a>) -> Parsed<()>,
+) -> Parsed<()> {
     let lengths = |reader: &mut Reader<'_>, count: u32| -> Parsed<()> {
         for _ in 0..count {
             reader.length()?;
@@ -403,18 +426,18 @@ fn skip_stream(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
         Ok(())
     };
     for _ in 0..reader.count(2)? * 2 {
-        reader.skip_string()?;
+        string(reader)?;
     }
     lengths(reader, if type_byte == 15 { 3 } else { 8 })?;
     for _ in 0..reader.count(5)? {
-        reader.skip_string()?;
+        string(reader)?;
         lengths(reader, if type_byte == 15 { 2 } else { 3 })?;
         for _ in 0..reader.count(25)? {
             reader.take(24)?;
             reader.length()?;
         }
         for _ in 0..reader.count(10)? {
-            reader.skip_string()?;
+            string(reader)?;
             reader.take(if type_byte == 21 { 16 } else { 8 })?;
             for _ in 0..reader.count(16)? {
                 reader.take(16)?;

@@ -11,7 +11,7 @@ use super::error::{Corruption, CorruptionKind, Parsed};
 use super::primitives::{Reader, StringWriter, put_length};
 use crate::types::listpack::{Element, ListpackRef, validate};
 pub use crate::types::stream::{ConsumerImage, GroupImage, PendingImage, StreamId, StreamImage};
-use crate::types::stream::{Group, Pending, Stream};
+use crate::types::stream::{Group, Node, Pending, Stream};
 
 /// Which of the three layouts a record has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -272,10 +272,25 @@ pub(super) fn put_stream(
 ) {
     put_length(out, stream.node_count() as u64);
     for node in stream.nodes() {
-        put_length(out, 16);
-        put_raw_id(out, node.master());
-        strings.put(out, node.bytes());
+        put_node(strings, out, node);
     }
+    put_tail(strings, out, stream, layout);
+}
+
+/// One node with the id that leads it.
+pub(super) fn put_node(strings: &mut StringWriter, out: &mut Vec<u8>, node: &Node) {
+    put_length(out, 16);
+    put_raw_id(out, node.master());
+    strings.put(out, node.bytes());
+}
+
+/// Everything behind the nodes.
+pub(super) fn put_tail(
+    strings: &mut StringWriter,
+    out: &mut Vec<u8>,
+    stream: &Stream,
+    layout: Layout,
+) {
     put_length(out, stream.len() as u64);
     put_id(out, stream.last_id());
     put_id(out, stream.first_id());

@@ -129,5 +129,9 @@ pub(crate) fn engine_of(
 ) -> Engine {
     let state = fastness::cli::serve::server_state(config.clone(), String::new(), clock);
     let logger = Logger::silent(Arc::clone(clock));
-    Engine::new(state, Arc::clone(clock), disk, fastness::rng::SeededRng::new(seed), logger)
+    let rng = fastness::rng::SeededRng::new(seed);
+    let mut engine = Engine::new(state, Arc::clone(clock), disk, rng, logger);
+    // So that a snapshot of little data has several frames, each written by itself.
+    engine.persist.section_bytes = 64;
+    engine
 }

@@ -203,6 +203,10 @@ fn judge(
 /// What a start finds: the position behind it, and the state.
 fn found(disk: &SimDisk, policy: AppendFsync) -> Result<(u64, State), String> {
     let engine = recover(disk, policy, &later(), 99)?;
+    let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+    if let Some(left) = disk.files().iter().map(name).find(|name| name.starts_with("temp-")) {
+        return Err(format!("{left} is left behind"));
+    }
     let log = engine.log.clone().ok_or("no log")?;
     Ok((log.appended().0, state_of(&engine.ks)))
 }

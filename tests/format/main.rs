@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
+mod container;
 mod image;
 mod rdb;
 mod rdb_damage;

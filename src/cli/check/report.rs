@@ -99,6 +99,8 @@ pub struct SnapshotFacts {
     pub checksum: &'static str,
     pub made_at: Option<UnixMillis>,
     pub functions: u64,
+    /// Frames, when the file is compressed as a container.
+    pub frames: Option<usize>,
     pub databases: BTreeMap<u32, Keys>,
 }
 
@@ -286,6 +288,7 @@ fn snapshot_json(facts: &SnapshotFacts) -> Value {
         "checksum": facts.checksum,
         "made_at": facts.made_at,
         "functions": facts.functions,
+        "frames": facts.frames,
         "databases": databases,
     })
 }

@@ -106,8 +106,15 @@ pub(super) const ROWS: &[Directive] = &[
         "rdbcompression",
         at!(rdbcompression),
         RdbCompression::NAMES,
-        "yes",
-        "Compression of snapshots. `yes` is what Redis calls `lzf`.",
+        "zstd",
+        "Form of snapshots and of the log's base: `zstd` is compressed and checked in parts; `lzf` (Redis'          `yes`) and `no` are files that Redis and Valkey load.",
+    ),
+    integer(
+        "rdbcompression-level",
+        at!(rdbcompression_level),
+        (1, 19),
+        "1",
+        "Level of `rdbcompression zstd`: more is smaller and slower.",
     ),
     yes_no("rdbchecksum", at!(rdbchecksum), "yes", "Write and check the checksum of snapshots.")
         .immutable(),

@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::types::limits::Limits;
 use crate::types::listpack::{Element, Listpack};
 use crate::types::sample;
-use crate::types::table::Table;
+use crate::types::table::{SharedTable, Table};
 use crate::types::thin::ThinPair;
 
 /// Fields with values.
@@ -131,6 +131,14 @@ impl Hash {
         match &self.form {
             Form::Packed(_) => None,
             Form::Full(full) => Some(&full.table),
+        }
+    }
+
+    /// The fields of a large hash as they are now; later changes of the hash copy what they touch.
+    pub fn share(&mut self) -> Option<SharedTable<ThinPair>> {
+        match &mut self.form {
+            Form::Packed(_) => None,
+            Form::Full(full) => full.table.share(),
         }
     }
 

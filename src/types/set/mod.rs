@@ -19,7 +19,7 @@ use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
 use crate::types::listpack::{self, Element, Listpack};
 use crate::types::sample;
-use crate::types::table::Table;
+use crate::types::table::{SharedTable, Table};
 use crate::types::thin::ThinBytes;
 
 /// A set of byte strings.
@@ -166,6 +166,14 @@ impl Set {
     pub fn as_table(&self) -> Option<&Table<ThinBytes>> {
         match &self.form {
             Form::Full(full) => Some(&full.table),
+            _ => None,
+        }
+    }
+
+    /// The members of a large set as they are now; later changes of the set copy what they touch.
+    pub fn share(&mut self) -> Option<SharedTable<ThinBytes>> {
+        match &mut self.form {
+            Form::Full(full) => full.table.share(),
             _ => None,
         }
     }

@@ -7,14 +7,19 @@
 //! grows past `SPREAD_AT` bits it is dealt out once into 2^`TOP_BITS` pages. Segments sit in chunks
 //! that never move, and a freed one is reused. Invariant: a segment of depth d is listed under
 //! exactly the positions that start with its d-bit prefix.
+//!
+//! A chunk can be shared with a snapshot; whoever changes one of its segments then copies the chunk,
+//! about a thousand entries, once.
+
+use std::sync::Arc;
 
 use super::segment::Segment;
 use super::{SegmentMeta, Slot};
 
 const TOP_BITS: u8 = 10;
 const SPREAD_AT: u8 = 13;
-/// Segments of a chunk; the first chunk starts smaller.
-const CHUNK: usize = 128;
+/// Segments of a chunk; the first chunk starts smaller. What a writer copies when it is shared.
+const CHUNK: usize = 16;
 /// A prefix may be this much longer than evenly spread segments need; more is not chance.
 const SKEW_BITS: u8 = 5;
 const NO_SLOT: u32 = u32::MAX;
@@ -27,12 +32,64 @@ struct Page {
     single: u32,
 }
 
+/// Some segments: the table's own, or shared with a snapshot since the last one was made.
+#[derive(Clone)]
+enum Chunk<E, M> {
+    Own(Box<[Segment<E, M>]>),
+    Shared(Arc<[Segment<E, M>]>),
+}
+
+impl<E, M> Chunk<E, M> {
+    #[inline]
+    fn segments(&self) -> &[Segment<E, M>] {
+        match self {
+            Self::Own(segments) => segments,
+            Self::Shared(segments) => segments,
+        }
+    }
+}
+
+impl<E: Slot, M: SegmentMeta> Chunk<E, M> {
+    fn new(len: usize) -> Self {
+        Self::Own((0..len).map(|_| Segment::default()).collect())
+    }
+
+    #[inline]
+    fn segments_mut(&mut self) -> &mut [Segment<E, M>] {
+        match self {
+            Self::Own(segments) => segments,
+            Self::Shared(segments) => Arc::make_mut(segments),
+        }
+    }
+
+    fn share(&mut self) -> Arc<[Segment<E, M>]> {
+        if let Self::Own(segments) = self {
+            *self = Self::Shared(Arc::from(std::mem::take(segments)));
+        }
+        match self {
+            Self::Shared(segments) => Arc::clone(segments),
+            Self::Own(_) => Arc::default(),
+        }
+    }
+
+    /// Makes room for twice as many segments.
+    fn grow(&mut self) {
+        let mut segments: Vec<_> = self.segments_mut().iter_mut().map(std::mem::take).collect();
+        let len = (segments.len() * 2).min(CHUNK);
+        segments.reserve_exact(len - segments.len());
+        segments.resize_with(len, Segment::default);
+        *self = Self::Own(segments.into_boxed_slice());
+    }
+}
+
 /// The segments of a table that has more than one.
 #[derive(Clone)]
 pub(super) struct Directory<E, M> {
     pages: Vec<Page>,
     top_bits: u8,
-    chunks: Vec<Vec<Segment<E, M>>>,
+    chunks: Vec<Chunk<E, M>>,
+    /// Places of the chunks that have been used: the last chunk has some more.
+    used: usize,
     free: u32,
     live: usize,
     /// Slots of the largest segment there has been.
@@ -46,7 +103,8 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         Self {
             pages: vec![Page { ids: vec![0], depth: 0, single: 0 }],
             top_bits: 0,
-            chunks: vec![vec![segment]],
+            chunks: vec![Chunk::Own(Box::new([segment]))],
+            used: 1,
             free: NO_SLOT,
             live: 1,
             slots_max,
@@ -57,7 +115,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
     pub(super) fn planned(depth: u8, expected: usize, meta: &M) -> Self {
         let mut this = Self::new(Segment::default());
         this.chunks.clear();
-        this.live = 0;
+        (this.live, this.used) = (0, 0);
         this.top_bits = if depth > SPREAD_AT { TOP_BITS } else { 0 };
         let page_depth = depth - this.top_bits;
         let mut ids = 0u32..;
@@ -85,13 +143,13 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
     #[inline]
     pub(super) fn segment(&self, hash: u64) -> &Segment<E, M> {
         let id = self.id(hash);
-        &self.chunks[id / CHUNK][id % CHUNK]
+        &self.chunks[id / CHUNK].segments()[id % CHUNK]
     }
 
     #[inline]
     pub(super) fn segment_mut(&mut self, hash: u64) -> &mut Segment<E, M> {
         let id = self.id(hash);
-        &mut self.chunks[id / CHUNK][id % CHUNK]
+        &mut self.chunks[id / CHUNK].segments_mut()[id % CHUNK]
     }
 
     /// Splits the segment of `hash` in two.
@@ -131,7 +189,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         let Some(meta) = lower.meta.merged(&upper.meta) else { return false };
         let (lower_id, upper_id) = (self.id(start), self.id(upper_start));
         let upper = self.release(upper_id);
-        let lower = &mut self.chunks[lower_id / CHUNK][lower_id % CHUNK];
+        let lower = &mut self.chunks[lower_id / CHUNK].segments_mut()[lower_id % CHUNK];
         lower.absorb(upper, meta);
         self.list(start, depth - 1, lower_id as u32);
         let top_bits = self.top_bits;
@@ -159,30 +217,34 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
     }
 
     pub(super) fn chunks(&self) -> impl Iterator<Item = &[Segment<E, M>]> {
-        self.chunks.iter().map(Vec::as_slice)
+        self.chunks.iter().map(Chunk::segments)
     }
 
     pub(super) fn chunks_mut(&mut self) -> impl Iterator<Item = &mut [Segment<E, M>]> {
-        self.chunks.iter_mut().map(Vec::as_mut_slice)
+        self.chunks.iter_mut().map(Chunk::segments_mut)
+    }
+
+    /// All segments as they are now; what is changed afterwards is copied first.
+    pub(super) fn share(&mut self) -> Vec<Arc<[Segment<E, M>]>> {
+        self.chunks.iter_mut().map(Chunk::share).collect()
     }
 
     /// The `n`-th segment of the arena, which may be a free one, of `arena_len`.
     pub(super) fn nth(&self, n: usize) -> Option<&Segment<E, M>> {
-        self.chunks.get(n / CHUNK)?.get(n % CHUNK)
+        self.chunks.get(n / CHUNK)?.segments().get(n % CHUNK)
     }
 
     pub(super) fn arena_len(&self) -> usize {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        self.chunks.len().saturating_sub(1) * CHUNK + last
+        self.used
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         let ids: usize = self.pages.iter().map(|page| page.ids.capacity()).sum();
-        let arena: usize = self.chunks.iter().map(Vec::capacity).sum();
+        let arena: usize = self.chunks.iter().map(|chunk| chunk.segments().len()).sum();
         size_of::<Self>()
             + self.pages.capacity() * size_of::<Page>()
             + ids * size_of::<u32>()
-            + self.chunks.capacity() * size_of::<Vec<Segment<E, M>>>()
+            + self.chunks.capacity() * size_of::<Chunk<E, M>>()
             + arena * size_of::<Segment<E, M>>()
     }
 
@@ -190,24 +252,27 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         self.live += 1;
         if self.free != NO_SLOT {
             let id = self.free as usize;
-            let slot = &mut self.chunks[id / CHUNK][id % CHUNK];
+            let slot = &mut self.chunks[id / CHUNK].segments_mut()[id % CHUNK];
             self.free = std::mem::replace(slot, segment).len;
             return id as u32;
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
-            self.chunks.push(Vec::with_capacity(capacity));
+        let id = self.used;
+        if id.is_multiple_of(CHUNK) {
+            let len = if id == 0 { 1 } else { CHUNK };
+            self.chunks.push(Chunk::new(len));
         }
-        let id = self.arena_len();
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(segment);
+        let chunk = &mut self.chunks[id / CHUNK];
+        if chunk.segments().len() == id % CHUNK {
+            chunk.grow();
         }
+        chunk.segments_mut()[id % CHUNK] = segment;
+        self.used += 1;
         id as u32
     }
 
     fn release(&mut self, id: usize) -> Segment<E, M> {
         self.live -= 1;
-        let slot = &mut self.chunks[id / CHUNK][id % CHUNK];
+        let slot = &mut self.chunks[id / CHUNK].segments_mut()[id % CHUNK];
         let segment = std::mem::take(slot);
         slot.len = self.free;
         self.free = id as u32;

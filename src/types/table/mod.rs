@@ -17,6 +17,7 @@
 
 mod directory;
 mod segment;
+mod shared;
 mod walk;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 use crate::types::hash64::hash64;
 use directory::Directory;
 use segment::{Need, SLOTS, Segment};
+pub use shared::SharedTable;
 pub use walk::SegmentRef;
 
 /// Siblings are merged when together they have no more entries than this.
@@ -34,7 +36,7 @@ const RESERVED_LEN: usize = 72;
 const RESERVE_DEPTH_MAX: u8 = 24;
 
 /// Something a table can hold: it knows its own key.
-pub trait Slot {
+pub trait Slot: Clone {
     /// The key it is found by. Must not change while it is in a table.
     fn key(&self) -> &[u8];
 

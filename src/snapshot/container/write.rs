@@ -1,0 +1,145 @@
+//! Sections of an RDB on their way into a file: compressed, summed, listed.
+//!
+//! [`Packer`] does the work of one section and needs nothing else, so several threads have one each;
+//! [`Assembly`] takes what they made in the order of the file and knows what follows at the end. With
+//! the form of Redis the same sections are written as they are, or with their strings compressed.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use zstd::bulk::Compressor;
+
+use super::{Frame, Kind, MARKER, put_table};
+use crate::snapshot::crc64;
+use crate::snapshot::record::EOF;
+use crate::snapshot::transcode::compress_strings;
+
+/// The form of a snapshot file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// A container of zstd frames of this level.
+    Zstd { level: i32 },
+    /// What Redis writes with `rdbcompression yes`: long strings compressed one by one.
+    Lzf,
+    /// What Redis writes with `rdbcompression no`.
+    Plain,
+}
+
+/// A piece of an RDB: whole records, or a part of a large one.
+#[derive(Debug)]
+pub struct Section {
+    pub kind: Kind,
+    pub bytes: Vec<u8>,
+    /// Keys that begin in it.
+    pub keys: u32,
+    /// Its strings have the form they should have in the file: it is not to be taken apart.
+    pub finished: bool,
+}
+
+/// A section as it stands in the file.
+#[derive(Debug)]
+pub struct Packed {
+    pub bytes: Vec<u8>,
+    frame: Frame,
+    /// Of the RDB's bytes, and how many they are.
+    crc64: u64,
+    rdb_len: u64,
+}
+
+/// Makes file bytes of sections. One per thread.
+pub struct Packer {
+    form: FileForm,
+    /// Whether the checksum of the RDB is asked for.
+    checksum: bool,
+    compressor: Option<Compressor<'static>>,
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packer").field("form", &self.form).finish_non_exhaustive()
+    }
+}
+
+impl Packer {
+    /// A packer for files of a form.
+    pub fn new(form: FileForm, checksum: bool) -> Self {
+        Self { form, checksum, compressor: None }
+    }
+
+    /// The bytes of a section in the file. An error is one of the compressor's.
+    pub fn pack(&mut self, section: Section) -> Result<Packed, String> {
+        let Section { kind, mut bytes, keys, finished } = section;
+        if self.form == FileForm::Lzf && !finished {
+            bytes = compress_strings(&bytes).map_err(|corruption| corruption.to_string())?;
+        }
+        let crc64 = if self.checksum { crc64::checksum(&bytes) } else { 0 };
+        let rdb_len = bytes.len() as u64;
+        let too_long = || "a section is too long".to_owned();
+        if let FileForm::Zstd { level } = self.form {
+            bytes = self.compress(&bytes, level)?;
+            let stored = u32::try_from(bytes.len()).map_err(|_| too_long())?;
+            let plain = u32::try_from(rdb_len).map_err(|_| too_long())?;
+            let frame = Frame { kind, stored, plain, keys, crc: crc32fast::hash(&bytes) };
+            return Ok(Packed { bytes, frame, crc64, rdb_len });
+        }
+        let frame = Frame { kind, stored: 0, plain: 0, keys, crc: 0 };
+        Ok(Packed { bytes, frame, crc64, rdb_len })
+    }
+
+    fn compress(&mut self, bytes: &[u8], level: i32) -> Result<Vec<u8>, String> {
+        let failed = |error: std::io::Error| format!("zstd: {error}");
+        let compressor = match &mut self.compressor {
+            Some(compressor) => compressor,
+            none => none.insert(Compressor::new(level).map_err(failed)?),
+        };
+        compressor.compress(bytes).map_err(failed)
+    }
+}
+
+/// What a file has so far.
+#[derive(Debug)]
+pub struct Assembly {
+    form: FileForm,
+    checksum: bool,
+    frames: Vec<Frame>,
+    crc64: u64,
+}
+
+impl Assembly {
+    /// A file of nothing.
+    pub fn new(form: FileForm, checksum: bool) -> Self {
+        Self { form, checksum, frames: Vec::new(), crc64: 0 }
+    }
+
+    /// What stands before the first section.
+    pub fn start(&self) -> &'static [u8] {
+        if self.is_container() { &MARKER } else { b"" }
+    }
+
+    /// Takes note of a section whose bytes follow in the file.
+    pub fn add(&mut self, packed: &Packed) {
+        if self.is_container() {
+            self.frames.push(packed.frame);
+        }
+        self.crc64 = crc64::combine(self.crc64, packed.crc64, packed.rdb_len);
+    }
+
+    /// What stands behind the last section.
+    pub fn end(mut self) -> Result<Vec<u8>, String> {
+        let with_mark = crc64::combine(self.crc64, crc64::checksum(&[EOF]), 1);
+        let sum = if self.checksum { with_mark } else { 0 };
+        let mut bytes = vec![EOF];
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        if self.is_container() {
+            let end = Section { kind: Kind::End, bytes, keys: 0, finished: true };
+            let packed = Packer::new(self.form, false).pack(end)?;
+            self.frames.push(packed.frame);
+            bytes = packed.bytes;
+            put_table(&mut bytes, &self.frames);
+        }
+        Ok(bytes)
+    }
+
+    fn is_container(&self) -> bool {
+        matches!(self.form, FileForm::Zstd { .. })
+    }
+}
