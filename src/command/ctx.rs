@@ -53,6 +53,20 @@ impl Ctx<'_> {
         self.ks.changed(self.db, key, class, name);
     }
 
+    /// Says that `count` elements of `key` changed at once: save points count each, the rest is as with
+    /// [`Self::changed`].
+    pub fn changed_by(&mut self, key: &[u8], count: usize, class: u32, name: &'static str) {
+        self.changed(key, class, name);
+        self.ks.effects.dirty += (count as u64).saturating_sub(1);
+    }
+
+    /// Says that something about `key` changed that is part of a change said already: save points do
+    /// not count it, as when a collection goes with its last element.
+    pub fn changed_along(&mut self, key: &[u8], class: u32, name: &'static str) {
+        self.changed(key, class, name);
+        self.ks.effects.dirty -= 1;
+    }
+
     /// Adds a record in canonical form to the log (of commands with `Propagate::Effect`).
     pub fn effect(&mut self, args: &[&[u8]]) {
         self.ks.effects.record(self.db, args);

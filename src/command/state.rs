@@ -200,6 +200,8 @@ pub struct CommandStats {
 pub struct Persistence {
     /// Changes since the last save (`rdb_changes_since_last_save`).
     pub dirty: u64,
+    /// FLUSHALL ran in this unit: with save points, the snapshot file is replaced at its end.
+    pub flushed: bool,
     pub last_save_at: UnixMillis,
     /// When the last try began, good or not.
     pub last_save_try_at: UnixMillis,
@@ -243,6 +245,7 @@ impl Default for Persistence {
     fn default() -> Self {
         Self {
             dirty: 0,
+            flushed: false,
             last_save_at: 0,
             last_save_try_at: 0,
             last_save_ok: true,

@@ -28,7 +28,7 @@ pub fn store<T: Typed>(ctx: &mut Ctx, key: &[u8], value: T, class: u32, name: &'
 /// Removes `key` with its "del" event if its collection has become empty.
 pub fn remove_if_void<T: Typed>(ctx: &mut Ctx, key: &[u8]) {
     if ctx.ks.remove_if_void::<T>(ctx.db, key) {
-        ctx.changed(key, event::GENERIC, "del");
+        ctx.changed_along(key, event::GENERIC, "del");
     }
 }
 

@@ -27,6 +27,9 @@ impl Engine {
     pub(super) fn finish_unit(&mut self, id: ClientId) -> bool {
         let wrote = self.log_records(id);
         self.server.persistence.dirty += self.ks.effects.dirty;
+        if std::mem::take(&mut self.server.persistence.flushed) {
+            self.save_flushed();
+        }
         self.break_watches();
         self.invalidate_changed(id);
         self.publish_events();
@@ -35,7 +38,8 @@ impl Engine {
     }
 
     fn log_records(&mut self, id: ClientId) -> bool {
-        if let Some(log) = self.log.as_ref().filter(|_| !self.ks.effects.unit.is_empty()) {
+        let records = !self.ks.effects.unit.is_empty();
+        if let Some(log) = self.log.as_ref().filter(|_| records) {
             let position = log.append(&self.ks.effects.unit).0;
             self.server.persistence.appended = position;
             self.ks.publish_position(position);
@@ -44,7 +48,7 @@ impl Engine {
                 client.last_write = position;
             }
         }
-        self.ks.effects.dirty > 0
+        records || self.ks.effects.dirty > 0
     }
 
     /// A key changed under its watchers.

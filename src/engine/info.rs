@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::keysizes;
 use crate::aof::log::LogState;
 use crate::command::state::ServerState;
 use crate::command::table::table;
@@ -30,6 +31,7 @@ const SECTIONS: &[Section] = &[
     ("latencystats", false, latency_stats),
     ("cluster", true, |_, out| line(out, "cluster_enabled", 0)),
     ("keyspace", true, keyspace),
+    ("keysizes", false, keysizes::render),
 ];
 
 /// The text of the sections asked for; none asked for means `default`.
@@ -39,7 +41,8 @@ pub fn render(engine: &Engine, wanted: &[String]) -> String {
     let default = wanted.is_empty() || asked("default");
     let mut out = String::new();
     for (name, in_default, write) in SECTIONS {
-        if everything || (default && *in_default) || asked(name) {
+        let in_all = everything && (*name != "keysizes" || keysizes::is_cheap(engine));
+        if in_all || (default && *in_default) || asked(name) {
             if !out.is_empty() {
                 out.push_str("\r\n");
             }
@@ -99,6 +102,12 @@ fn server(engine: &Engine, out: &mut String) {
     }
 }
 
+/// Clients that wait for keys, for the log, or for the end of a pause.
+fn blocked_clients(engine: &Engine) -> usize {
+    let waiting = engine.sessions.iter().filter(|client| client.blocked).count();
+    waiting + engine.sessions.postponed.len()
+}
+
 fn clients(engine: &Engine, out: &mut String) {
     let clients = || engine.sessions.iter().filter(|client| !client.flags.internal);
     line(out, "connected_clients", clients().count());
@@ -114,7 +123,7 @@ fn clients(engine: &Engine, out: &mut String) {
         "client_recent_max_output_buffer",
         clients().map(|c| c.buffers.output()).max().unwrap_or(0),
     );
-    line(out, "blocked_clients", clients().filter(|client| client.blocked).count());
+    line(out, "blocked_clients", blocked_clients(engine));
     line(out, "tracking_clients", engine.sessions.tracked.clients);
     line(out, "pubsub_clients", engine.sessions.subscriptions.client_count());
     line(out, "watching_clients", clients().filter(|client| !client.watched.is_empty()).count());

@@ -14,6 +14,7 @@ pub mod cron;
 mod evict;
 pub mod execute;
 pub mod info;
+mod keysizes;
 pub mod log_work;
 pub mod migrate;
 mod notify;

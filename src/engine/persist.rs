@@ -419,6 +419,19 @@ impl Engine {
         }
     }
 
+    /// After FLUSHALL: where there are save points, the snapshot file follows at once, so that the keys
+    /// do not come back with it. A background save that still has them is given up.
+    pub(super) fn save_flushed(&mut self) {
+        if self.server.config.save.is_empty() {
+            return;
+        }
+        if self.persist.running.or(self.persist.requested) == Some(PersistRequest::Save) {
+            self.cancel_persist();
+        }
+        // A failure is logged, shown by INFO and tried again as that of any save.
+        let _ = self.save_now();
+    }
+
     /// Writes a new base for the log under the lock (at start, and when the log is switched on).
     pub fn rewrite_now(&mut self) -> Result<(), String> {
         let mut job = self.new_job(PersistRequest::Rewrite);

@@ -160,7 +160,7 @@ impl Reactor {
             }
             Err(text) => {
                 // Best effort, as the connection is closed either way.
-                let _ = stream.try_write(format!("-{text}\r\n").as_bytes());
+                let _ = stream.write_now(format!("-{text}\r\n").as_bytes());
             }
         }
     }

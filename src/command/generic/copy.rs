@@ -106,7 +106,7 @@ fn move_key(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let done = moved.is_some();
     if let Some(entry) = moved {
         put(ctx, target_db, entry);
-        ctx.changed(key, event::GENERIC, "move_from");
+        ctx.changed_along(key, event::GENERIC, "move_from");
         ctx.ks.changed(target_db, key, event::GENERIC, "move_to");
     }
     ctx.reply.flag(done);
@@ -175,7 +175,7 @@ fn rename_key(
     // What is renamed is new under its name, whatever had the name before.
     ctx.ks.remove(ctx.db, target);
     put(ctx, ctx.db, entry.with_key(target));
-    ctx.changed(source, event::GENERIC, "rename_from");
+    ctx.changed_along(source, event::GENERIC, "rename_from");
     ctx.changed(target, event::GENERIC, "rename_to");
     Ok(true)
 }

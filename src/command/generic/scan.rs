@@ -69,15 +69,27 @@ fn scan(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let options = ScanOptions::parse(args, 2, Scanned::Keys)?;
     let mut scan = ScanReply::begin(ctx.reply);
     let (ks, reply) = (&*ctx.ks, &mut *ctx.reply);
+    let mut expired = Vec::new();
     let next = ks.scan(ctx.db, cursor, options.count, |entry| {
+        if !options.matches(entry.key()) {
+            return;
+        }
+        if ks.is_expired(entry) {
+            expired.push(entry.key().to_vec());
+            return;
+        }
         let of_type = options
             .type_name
             .is_none_or(|name| name.eq_ignore_ascii_case(entry.kind().name().as_bytes()));
-        if of_type && options.matches(entry.key()) && !ks.is_expired(entry) {
+        if of_type {
             scan.push(reply, entry.key());
         }
     });
     scan.end(reply, next);
+    for key in &expired {
+        // A look at a key whose time is over removes it.
+        ctx.ks.contains(ctx.db, key);
+    }
     Ok(())
 }
 

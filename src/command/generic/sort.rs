@@ -330,7 +330,7 @@ fn store(ctx: &mut Ctx, target: &[u8], items: &[Item], get: &[&[u8]]) {
         if ctx.ks.insert(ctx.db, Entry::new(target, list.into_value(), None)).is_none() {
             ctx.ks.effects.event(ctx.db, event::NEW, "new", target);
         }
-        ctx.changed(target, event::LIST, "sortstore");
+        ctx.changed_by(target, len, event::LIST, "sortstore");
     } else if ctx.ks.contains(ctx.db, target) {
         ctx.ks.remove(ctx.db, target);
         ctx.changed(target, event::GENERIC, "del");

@@ -72,6 +72,10 @@ fn hgetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         None if args.is(2, "PERSIST") => (NewTime::Clear, 3),
         None => (NewTime::Keep, 2),
     };
+    if fields_at == 4 && args.len() == 5 {
+        // An option with a value, and no room for a number of fields.
+        return Err(CommandError::Arity("hgetex".to_owned()));
+    }
     let fields = parse_fields(args, fields_at, BAD_COUNT)?;
     let replayed = ctx.origin == Origin::Log;
     let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
@@ -232,7 +236,7 @@ fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResu
     if removed.is_empty() {
         hear(ctx, event::HASH, "hdel");
     } else {
-        fields_removed(ctx, key);
+        fields_removed(ctx, key, removed.len());
     }
     Ok(())
 }
@@ -260,7 +264,7 @@ fn store(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResult {
     };
     record.extend(pairs.iter());
     ctx.effect(&record);
-    ctx.changed(key, event::HASH, "hset");
+    ctx.changed_by(key, pairs.len() / 2, event::HASH, "hset");
     if let NewTime::At(time) = request.time {
         let timed: Vec<&[u8]> = request.fields().collect();
         finish(ctx, key, &timed, field_time(time), &[]);

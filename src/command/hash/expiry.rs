@@ -142,7 +142,7 @@ pub(super) fn finish(ctx: &mut Ctx, key: &[u8], timed: &[&[u8]], at: u64, remove
         ctx.changed(key, event::HASH, "hexpire");
     }
     if !removed.is_empty() {
-        fields_removed(ctx, key);
+        fields_removed(ctx, key, removed.len());
     }
 }
 

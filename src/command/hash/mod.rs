@@ -67,10 +67,10 @@ fn write_value(reply: &mut Reply, value: Option<Element<'_>>) {
     }
 }
 
-/// Says that fields were taken out of a hash, and removes the key if none is left.
-fn fields_removed(ctx: &mut Ctx, key: &[u8]) {
-    ctx.changed(key, event::HASH, "hdel");
+/// Says that `count` fields were taken out of a hash, and removes the key if none is left.
+fn fields_removed(ctx: &mut Ctx, key: &[u8], count: usize) {
+    ctx.changed_by(key, count, event::HASH, "hdel");
     if ctx.ks.remove_if_void::<Hash>(ctx.db, key) {
-        ctx.changed(key, event::GENERIC, "del");
+        ctx.changed_along(key, event::GENERIC, "del");
     }
 }

@@ -73,7 +73,7 @@ fn set_fields(ctx: &mut Ctx, args: &Args) -> Result<usize, CommandError> {
     for at in (2..args.len()).step_by(2) {
         added += usize::from(hash.insert(args.at(at), args.at(at + 1), limits));
     }
-    ctx.changed(args.at(1), event::HASH, "hset");
+    ctx.changed_by(args.at(1), args.len() / 2 - 1, event::HASH, "hset");
     Ok(added)
 }
 
@@ -126,7 +126,7 @@ fn hdel(ctx: &mut Ctx, args: &Args) -> CommandResult {
     });
     ctx.reply.count(removed);
     if removed > 0 {
-        fields_removed(ctx, args.at(1));
+        fields_removed(ctx, args.at(1), removed);
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ fn lrem(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let now_empty = list.is_empty();
     ctx.reply.count(removed);
     if removed > 0 {
-        ctx.changed(args.at(1), event::LIST, "lrem");
+        ctx.changed_by(args.at(1), removed, event::LIST, "lrem");
     }
     if now_empty {
         remove(ctx, args.at(1));
@@ -151,7 +151,7 @@ fn ltrim(ctx: &mut Ctx, args: &Args) -> CommandResult {
         // Nothing changed, but listeners hear of the trim all the same.
         ctx.ks.effects.event(ctx.db, event::LIST, "ltrim", args.at(1));
     } else {
-        ctx.changed(args.at(1), event::LIST, "ltrim");
+        ctx.changed_by(args.at(1), len - count, event::LIST, "ltrim");
     }
     if count == 0 {
         remove(ctx, args.at(1));

@@ -96,9 +96,9 @@ impl End {
     }
 }
 
-/// Says that elements were popped from `key`, and removes the key if none is left.
-fn popped(ctx: &mut Ctx, key: &[u8], end: End, now_empty: bool) {
-    ctx.changed(key, event::LIST, end.pop_event());
+/// Says that `count` elements were popped from `key`, and removes the key if none is left.
+fn popped(ctx: &mut Ctx, key: &[u8], end: End, count: usize, now_empty: bool) {
+    ctx.changed_by(key, count, event::LIST, end.pop_event());
     if now_empty {
         remove(ctx, key);
     }
@@ -107,7 +107,7 @@ fn popped(ctx: &mut Ctx, key: &[u8], end: End, now_empty: bool) {
 /// Removes a list that became empty.
 fn remove(ctx: &mut Ctx, key: &[u8]) {
     ctx.ks.remove(ctx.db, key);
-    ctx.changed(key, event::GENERIC, "del");
+    ctx.changed_along(key, event::GENERIC, "del");
 }
 
 /// The bound of a list's nodes.

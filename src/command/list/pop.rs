@@ -89,7 +89,7 @@ pub(super) fn pop_one(
         End::Right => list.pop_back(limit),
     };
     let now_empty = list.is_empty();
-    popped(ctx, key, end, now_empty);
+    popped(ctx, key, end, 1, now_empty);
     Ok(text)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn pop_many(
         let from = if end == End::Left { 0 } else { len - count };
         list.remove_range(from, count, limit);
     }
-    popped(ctx, key, end, count == len);
+    popped(ctx, key, end, count, count == len);
     Ok(count)
 }
 

@@ -92,7 +92,7 @@ fn push(ctx: &mut Ctx, args: &Args, end: End) -> CommandResult {
     let list = ctx.ks.write_or_create(ctx.db, args.at(1), List::new)?;
     add(list, args, end, limit);
     ctx.reply.count(list.len());
-    ctx.changed(args.at(1), event::LIST, end.push_event());
+    ctx.changed_by(args.at(1), args.len() - 2, event::LIST, end.push_event());
     Ok(())
 }
 
@@ -104,7 +104,7 @@ fn push_existing(ctx: &mut Ctx, args: &Args, end: End) -> CommandResult {
     };
     add(list, args, end, limit);
     ctx.reply.count(list.len());
-    ctx.changed(args.at(1), event::LIST, end.push_event());
+    ctx.changed_by(args.at(1), args.len() - 2, event::LIST, end.push_event());
     Ok(())
 }
 

@@ -72,8 +72,8 @@ pub(super) fn shift(
     let Some(list) = ctx.ks.write::<List>(ctx.db, source)? else { return Ok(None) };
     if source == destination {
         let text = list.rotate(from == End::Right, to == End::Right, limit);
-        ctx.changed(destination, event::LIST, to.push_event());
-        popped(ctx, source, from, false);
+        ctx.changed_along(destination, event::LIST, to.push_event());
+        popped(ctx, source, from, 1, false);
         return Ok(text);
     }
     let text = match from {
@@ -88,7 +88,7 @@ pub(super) fn shift(
             End::Right => list.push_back(&text, limit),
         }
     }
-    ctx.changed(destination, event::LIST, to.push_event());
-    popped(ctx, source, from, now_empty);
+    ctx.changed_along(destination, event::LIST, to.push_event());
+    popped(ctx, source, from, 1, now_empty);
     Ok(Some(text))
 }

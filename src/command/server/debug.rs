@@ -7,7 +7,7 @@ use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Outcome, Task, doc,
 };
 use super::debug_tools;
-use crate::keyspace::{Entry, digest};
+use crate::keyspace::{Entry, ValueRef, digest};
 use crate::number;
 use crate::snapshot::dump;
 use crate::snapshot::view::with_view;
@@ -46,10 +46,10 @@ const ROWS: &[Row] = &[
     ("LOG", 3..=3, log),
     ("SDSLEN", 3..=3, |ctx, args| plain(debug_tools::string_sizes(ctx, args))),
     ("LISTPACK", 3..=3, |ctx, args| {
-        plain(debug_tools::encoded_as(ctx, args, "listpack", "Listpack"))
+        plain(debug_tools::encoded_as(ctx, args, &["listpack", "listpackex"], "Listpack"))
     }),
     ("QUICKLIST", 3..=4, |ctx, args| {
-        plain(debug_tools::encoded_as(ctx, args, "quicklist", "Quicklist"))
+        plain(debug_tools::encoded_as(ctx, args, &["quicklist"], "Quicklist"))
     }),
     ("STRUCTSIZE", 2..=2, |ctx, _| plain(debug_tools::structure_sizes(ctx))),
     ("HTSTATS", 3..=4, |ctx, args| plain(debug_tools::table_figures(ctx, args))),
@@ -155,11 +155,16 @@ fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
         // Without the type byte in front and the footer behind.
         payload.len().saturating_sub(11)
     };
-    let text = format!(
+    let mut text = format!(
         "Value at:0x{:x} refcount:1 encoding:{} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}",
         std::ptr::from_ref::<Entry>(entry).addr(),
         entry.encoding_name(),
     );
+    if let ValueRef::List(list) = entry.value()
+        && entry.encoding_name() == "quicklist"
+    {
+        text.push_str(&debug_tools::list_nodes(list, &ctx.server.limits));
+    }
     ctx.reply.simple(&text);
     Ok(())
 }

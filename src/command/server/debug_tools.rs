@@ -6,6 +6,8 @@ use crate::config::memory;
 use crate::keyspace::{Entry, StrRef, ValueRef};
 use crate::number;
 use crate::session::Client;
+use crate::types::limits::Limits;
+use crate::types::list::{List, NodeRef};
 
 /// DEBUG POPULATE count [prefix] [size]
 pub(super) fn populate(ctx: &mut Ctx, args: &Args) -> CommandResult {
@@ -114,11 +116,38 @@ pub(super) fn string_sizes(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
+/// What DEBUG OBJECT says of a list with nodes. Nothing is compressed in memory, whatever
+/// `list-compress-depth` asks of files.
+pub(super) fn list_nodes(list: &List, limits: &Limits) -> String {
+    let nodes = list.node_count().max(1);
+    let bytes: usize = list
+        .nodes()
+        .map(|node| match node {
+            NodeRef::Packed(bytes) | NodeRef::Plain(bytes) => bytes.len(),
+        })
+        .sum();
+    // Two decimals, and far below 2^53.
+    #[allow(clippy::cast_precision_loss, reason = "an average for people")]
+    let average = list.len() as f64 / nodes as f64;
+    format!(
+        " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:{} \
+         ql_uncompressed_size:{bytes}",
+        limits.list_max_listpack_size,
+        u8::from(limits.list_compress_depth != 0)
+    )
+}
+
 /// DEBUG LISTPACK key and DEBUG QUICKLIST key: whether it is one.
-pub(super) fn encoded_as(ctx: &mut Ctx, args: &Args, encoding: &str, name: &str) -> CommandResult {
+pub(super) fn encoded_as(
+    ctx: &mut Ctx,
+    args: &Args,
+    encodings: &[&str],
+    name: &str,
+) -> CommandResult {
     let entry = ctx.ks.peek(ctx.db, args.at(2)).ok_or(CommandError::NoSuchKey)?;
-    if entry.encoding_name() != encoding {
-        return Err(CommandError::owned(format!("ERR Not a {encoding} encoded object.")));
+    if !encodings.contains(&entry.encoding_name()) {
+        let wanted = encodings.first().copied().unwrap_or_default();
+        return Err(CommandError::owned(format!("ERR Not a {wanted} encoded object.")));
     }
     ctx.reply.simple(&format!("{name} structure printed on stdout"));
     Ok(())
@@ -131,7 +160,7 @@ pub(super) fn structure_sizes(ctx: &mut Ctx) -> CommandResult {
         usize::BITS,
         size_of::<Entry>(),
         size_of::<Client>(),
-        size_of::<crate::types::List>(),
+        size_of::<List>(),
         size_of::<crate::types::Hash>(),
         size_of::<crate::types::Set>(),
         size_of::<crate::types::ZSet>(),

@@ -3,6 +3,7 @@
 use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Propagate, doc,
 };
+use crate::command::ctx::Origin;
 use crate::number;
 use crate::session::KeyState;
 
@@ -71,7 +72,8 @@ fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
         }
     }
     // Always logged, as Redis does, even when there was nothing.
-    ctx.ks.effects.dirty += 1;
+    // The snapshot file must not bring the keys back.
+    ctx.server.persistence.flushed |= all && ctx.origin != Origin::Log;
     let name: &[u8] = if all { b"FLUSHALL" } else { b"FLUSHDB" };
     ctx.effect(&[name]);
     ctx.reply.ok();

@@ -64,7 +64,7 @@ fn sadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     set.expect(members.len(), limits);
     let added = members.iter().filter(|member| set.insert(member, limits)).count();
     if added > 0 {
-        ctx.changed(key, event::SET, "sadd");
+        ctx.changed_by(key, added, event::SET, "sadd");
     }
     ctx.reply.count(added);
     Ok(())
@@ -96,7 +96,7 @@ fn srem(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Some(set) => args.tail(2).iter().filter(|member| set.remove(member)).count(),
     };
     if removed > 0 {
-        ctx.changed(key, event::SET, "srem");
+        ctx.changed_by(key, removed, event::SET, "srem");
         remove_if_void::<Set>(ctx, key);
     }
     ctx.reply.count(removed);

@@ -65,13 +65,14 @@ fn spop_count(ctx: &mut Ctx, key: &[u8], count: usize) -> CommandResult {
         ctx.reply.set(0);
         return Ok(());
     };
-    if count >= set.len() {
-        ctx.reply.set(set.len());
+    let len = set.len();
+    if count >= len {
+        ctx.reply.set(len);
         set.iter().for_each(|member| bulk(ctx.reply, member));
-        ctx.changed(key, event::SET, "spop");
+        ctx.changed_by(key, len, event::SET, "spop");
         ctx.ks.remove(ctx.db, key);
         ctx.effect(&[b"DEL", key]);
-        ctx.changed(key, event::GENERIC, "del");
+        ctx.changed_along(key, event::GENERIC, "del");
         return Ok(());
     }
     ctx.reply.set(count);
@@ -86,7 +87,7 @@ fn spop_count(ctx: &mut Ctx, key: &[u8], count: usize) -> CommandResult {
         ctx.effect(&record);
     }
     if count > 0 {
-        ctx.changed(key, event::SET, "spop");
+        ctx.changed_by(key, count, event::SET, "spop");
     }
     Ok(())
 }

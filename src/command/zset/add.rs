@@ -185,7 +185,8 @@ pub fn put(
         }
     }
     if added + updated > 0 {
-        ctx.changed(key, event::ZSET, if conditions.incr { "zincr" } else { "zadd" });
+        let name = if conditions.incr { "zincr" } else { "zadd" };
+        ctx.changed_by(key, added + updated, event::ZSET, name);
     }
     match (conditions.incr, result) {
         (true, Some(score)) => ctx.reply.double(score),

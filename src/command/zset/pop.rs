@@ -122,7 +122,7 @@ fn take(ctx: &mut Ctx, key: &[u8], end: End, count: usize, shape: Option<Shape>)
         }
     }
     set.remove_ranks(ranks, &mut |_, _| {});
-    ctx.changed(key, event::ZSET, end.event());
+    ctx.changed_by(key, count, event::ZSET, end.event());
     remove_if_void::<ZSet>(ctx, key);
     Ok(())
 }

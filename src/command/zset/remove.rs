@@ -111,7 +111,7 @@ fn remove_range(ctx: &mut Ctx, args: &Args, by: By, name: &'static str) -> Comma
 
 fn finish(ctx: &mut Ctx, key: &[u8], removed: usize, name: &'static str) {
     if removed > 0 {
-        ctx.changed(key, event::ZSET, name);
+        ctx.changed_by(key, removed, event::ZSET, name);
         remove_if_void::<ZSet>(ctx, key);
     }
     ctx.reply.count(removed);
