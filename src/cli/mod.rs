@@ -5,6 +5,7 @@
 
 mod background;
 pub mod check;
+pub mod convert;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -40,6 +41,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give the snapshots of a data directory the form that Redis and Valkey load, or ours; no server may use it.
+    ///
+    /// The content of each file is summed before and after and must be the same; a file is replaced only
+    /// when the new one is whole and durable. Exit code: 0 done, 1 not sound or failed, 2 not found or in use.
+    Convert {
+        /// A data directory.
+        dir: String,
+        /// Who is to load it.
+        #[arg(long = "for", value_enum)]
+        reader: convert::Reader,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the subcommand that the command line asks for.
@@ -47,5 +62,6 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { args } => serve::run(&args),
         Command::Check { path, json } => check::run(&path, json),
+        Command::Convert { dir, reader, json } => convert::run(&dir, reader, json),
     }
 }

@@ -23,9 +23,9 @@ use crate::aof::log::{CutPoint, Log, NewBase};
 use crate::clock::Clock;
 use crate::config::{Config, RdbCompression};
 use crate::disk::{SharedDisk, durable};
-use crate::snapshot::container::write::FileForm;
+pub use crate::snapshot::container::write::FileForm;
 use crate::snapshot::encode::{Encoder, Header};
-use file::{Manner, SnapshotFile};
+pub use file::{Manner, SnapshotFile};
 use sink::{GatheringSink, Piece};
 
 /// How long a slice may hold the lock.
@@ -34,7 +34,10 @@ const SLICE: Duration = Duration::from_micros(300);
 const SEGMENTS_PER_LOOK: usize = 4;
 /// The files of a save under way, in the background and under the lock; a crash leaves them behind, the
 /// next start removes them.
-pub const TEMP_SAVES: [&str; 2] = ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb"];
+pub const TEMP_SAVES: [&str; 3] =
+    ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb", TEMP_CONVERT];
+/// The file that `fastness convert` writes.
+pub const TEMP_CONVERT: &str = "temp-fastness-convert.rdb";
 
 /// What the worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -467,6 +470,12 @@ impl Engine {
 const SECTION_BYTES: usize = 1 << 20;
 
 fn manner(config: &Config, state: &PersistState) -> Manner {
+    let section_bytes = if state.section_bytes == 0 { SECTION_BYTES } else { state.section_bytes };
+    Manner { threads: state.threads, section_bytes, ..manner_of(config) }
+}
+
+/// How the configuration wants snapshots written, by the thread that feeds.
+pub fn manner_of(config: &Config) -> Manner {
     let level = i32::try_from(config.rdbcompression_level).unwrap_or(1);
     Manner {
         form: match config.rdbcompression {
@@ -475,8 +484,8 @@ fn manner(config: &Config, state: &PersistState) -> Manner {
             RdbCompression::No => FileForm::Plain,
         },
         checksum: config.rdbchecksum,
-        threads: state.threads,
-        section_bytes: if state.section_bytes == 0 { SECTION_BYTES } else { state.section_bytes },
+        threads: 0,
+        section_bytes: SECTION_BYTES,
         incremental_sync: config.rdb_save_incremental_fsync,
     }
 }

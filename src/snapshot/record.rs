@@ -130,8 +130,9 @@ pub(super) struct Records<'a> {
     pub(super) version: Version,
     /// Database numbers must be below it.
     databases: u32,
-    /// Offset of the record handed out last.
+    /// Offset of the record handed out last, and of its key.
     pub(super) record_offset: u64,
+    pub(super) key_offset: u64,
     pub(super) place: Place,
     /// Version text of the server that wrote the file.
     pub(super) producer: String,
@@ -153,7 +154,17 @@ impl<'a> Records<'a> {
     pub(super) fn of_section(reader: Reader<'a>, version: Version, databases: u32) -> Self {
         let record_offset = reader.position();
         let (place, producer, room) = (Place::default(), String::new(), reader.remaining() as u64);
-        Self { reader, version, databases, record_offset, place, producer, room, is_section: true }
+        Self {
+            reader,
+            version,
+            databases,
+            record_offset,
+            key_offset: record_offset,
+            place,
+            producer,
+            room,
+            is_section: true,
+        }
     }
 
     /// The next record.
@@ -173,6 +184,7 @@ impl<'a> Records<'a> {
                     }
                 }
                 type_byte if is_type(type_byte, self.version.dialect) => {
+                    self.key_offset = self.reader.position();
                     let key = self.reader.string().map_err(|error| self.damaged(error))?;
                     self.place.type_byte = Some(type_byte);
                     return Ok(Record::Key { key, type_byte, attributes });

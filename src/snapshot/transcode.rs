@@ -1,30 +1,125 @@
-//! Records whose strings are verbatim, to records with long strings compressed one by one.
+//! RDB bytes from one form to another without making values of them: everything but strings is copied.
 //!
 //! A snapshot is encoded without compression while the lock is held; what Redis' form asks for is done
-//! here afterwards, without making values of the bytes: everything but the strings is copied.
+//! here afterwards (`compress_strings`). Converting a file takes it apart into sections with verbatim
+//! strings (`sections`), which can then be packed in any form.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
+use super::container::read::Container;
+use super::container::write::Section;
+use super::container::{Kind, is_container};
 use super::error::{Corruption, CorruptionKind, LoadError, Parsed};
-use super::primitives::{Reader, StringWriter};
-use super::record::{Dialect, REDIS_VERSION_MAX, Record, Records, Version, walk_value};
+use super::primitives::{Reader, StringWriter, put_length};
+use super::record::{
+    Dialect, REDIS_VERSION_MAX, Record, Records, SELECTDB, Version, skip_value, walk_value,
+};
 
 /// The same records with their strings compressed where that helps. Only for what an encoder wrote.
 pub fn compress_strings(records: &[u8]) -> Result<Vec<u8>, LoadError> {
     let version = Version { dialect: Dialect::Redis, number: REDIS_VERSION_MAX };
+    rewrite(records, version, StringWriter::new(true))
+}
+
+/// The same records with each string written by `strings`.
+fn rewrite(records: &[u8], version: Version, strings: StringWriter) -> Result<Vec<u8>, LoadError> {
     let mut walk = Records::of_section(Reader::new(records), version, u32::MAX);
-    let mut copy = Copy { records, done: 0, out: Vec::new(), strings: StringWriter::new(true) };
+    let mut copy = Copy { records, done: 0, out: Vec::new(), strings };
     while walk.reader.remaining() > 0 {
         if let Record::Key { key, type_byte, .. } = walk.next()? {
-            // A key is a string like another; its end is where the reader stands.
-            let end = walk.reader.position();
-            copy.key(&key, end).map_err(|error| walk.damaged(error))?;
+            let copied = copy.text(walk.key_offset, &key, walk.reader.position());
+            copied.map_err(|error| walk.damaged(error))?;
             let value = walk_value(&mut walk.reader, type_byte, &mut |reader| copy.string(reader));
             value.map_err(|error| walk.damaged(error))?;
         }
     }
     copy.verbatim_to(walk.reader.position()).map_err(|error| walk.damaged(error))?;
     Ok(copy.out)
+}
+
+/// Takes a sound file apart: the head, then records in sections of at least `section_bytes`, their strings verbatim.
+/// The dialect that the head speaks.
+pub fn sections(
+    bytes: &[u8],
+    section_bytes: usize,
+    emit: &mut dyn FnMut(Section, u64) -> Result<(), String>,
+) -> Result<Dialect, String> {
+    let text = |error: LoadError| error.to_string();
+    if !is_container(bytes) {
+        return sections_of_rdb(bytes, section_bytes, emit);
+    }
+    let container = Container::open(bytes, true).map_err(text)?;
+    let mut dialect = Dialect::Redis;
+    for group in container.groups.iter().filter(|group| group.kind != Kind::End) {
+        let bytes = container.unpack(group).map_err(text)?;
+        if group.kind == Kind::Head {
+            dialect = Version::read(&mut Reader::new(&bytes)).map_err(text)?.dialect;
+        }
+        let keys = u32::try_from(group.keys).map_err(|_| "too many keys in a group".to_owned())?;
+        let finished = group.kind == Kind::Head;
+        emit(Section { kind: group.kind, bytes, keys, finished }, group.offset)?;
+    }
+    Ok(dialect)
+}
+
+fn sections_of_rdb(
+    bytes: &[u8],
+    section_bytes: usize,
+    emit: &mut dyn FnMut(Section, u64) -> Result<(), String>,
+) -> Result<Dialect, String> {
+    let text = |error: LoadError| error.to_string();
+    let mut walk = Records::of_file(bytes, u32::MAX).map_err(text)?;
+    let version = walk.version;
+    let mut open = Section { kind: Kind::Head, bytes: Vec::new(), keys: 0, finished: true };
+    let mut selected = 0;
+    let mut head_end = walk.reader.position();
+    loop {
+        let start = walk.reader.position();
+        let record = walk.next().map_err(text)?;
+        let (Record::Key { type_byte, .. }, in_head) = (&record, open.kind == Kind::Head) else {
+            match record {
+                Record::Eof => break,
+                Record::Function(_) if open.kind != Kind::Head => {
+                    return Err("a function library among the keys".to_owned());
+                }
+                _ if open.kind == Kind::Head => head_end = walk.reader.position(),
+                // Databases are selected anew below, and hints have done their work.
+                _ => {}
+            }
+            continue;
+        };
+        skip_value(&mut walk.reader, *type_byte).map_err(|error| error.to_string())?;
+        if in_head {
+            open.bytes.extend_from_slice(part(bytes, 0, head_end));
+            let next = Section { kind: Kind::Keys, bytes: Vec::new(), keys: 0, finished: false };
+            emit(std::mem::replace(&mut open, next), start)?;
+        }
+        if open.bytes.is_empty() || selected != walk.place.db {
+            selected = walk.place.db;
+            open.bytes.push(SELECTDB);
+            put_length(&mut open.bytes, selected.into());
+        }
+        let record = part(bytes, start, walk.reader.position());
+        let verbatim = rewrite(record, version, StringWriter::new(false)).map_err(text)?;
+        open.bytes.extend_from_slice(&verbatim);
+        open.keys += 1;
+        if open.bytes.len() >= section_bytes {
+            let next = Section { kind: Kind::Keys, bytes: Vec::new(), keys: 0, finished: false };
+            emit(std::mem::replace(&mut open, next), walk.reader.position())?;
+        }
+    }
+    if open.kind == Kind::Head {
+        open.bytes.extend_from_slice(part(bytes, 0, head_end));
+    }
+    if !open.bytes.is_empty() {
+        emit(open, walk.reader.position())?;
+    }
+    Ok(version.dialect)
+}
+
+fn part(bytes: &[u8], from: u64, to: u64) -> &[u8] {
+    let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+    range.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
 }
 
 struct Copy<'a> {
@@ -45,13 +140,10 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// A short key stays as it is, with what stands before it.
-    fn key(&mut self, key: &[u8], end: u64) -> Parsed<()> {
-        let mut plain = Vec::new();
-        StringWriter::new(false).put(&mut plain, key);
-        let start = end - plain.len() as u64;
+    /// A string that stands from `start` to `end`, written again.
+    fn text(&mut self, start: u64, text: &[u8], end: u64) -> Parsed<()> {
         self.verbatim_to(start)?;
-        self.strings.put(&mut self.out, key);
+        self.strings.put(&mut self.out, text);
         self.done = end;
         Ok(())
     }
@@ -59,13 +151,7 @@ impl Copy<'_> {
     fn string(&mut self, reader: &mut Reader<'_>) -> Parsed<()> {
         let start = reader.position();
         let text = reader.string()?;
-        // Strings as short as this, and numbers, have their last form already.
-        if text.len() > 20 {
-            self.verbatim_to(start)?;
-            self.strings.put(&mut self.out, &text);
-            self.done = reader.position();
-        }
-        Ok(())
+        self.text(start, &text, reader.position())
     }
 }
 

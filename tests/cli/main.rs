@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
 
+mod convert;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};

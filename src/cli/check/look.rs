@@ -102,8 +102,8 @@ fn config_of(dir: &str, manifest: &str, snapshot: &str) -> Config {
     config
 }
 
-/// A data directory, or the log's folder inside one.
-fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, String> {
+/// The names that the files of a directory have: the manifest's folder, the log's and the snapshot's name.
+pub(in crate::cli) fn config_for(disk: &dyn Disk, names: &[String]) -> Config {
     let default = Config::default();
     let manifest_in = |names: &[String]| -> Option<String> {
         names.iter().find(|name| name.ends_with(".manifest") && !name.starts_with("temp-")).cloned()
@@ -121,13 +121,23 @@ fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, St
             }
         }
     }
-    let is_rdb = |name: &&String| name.ends_with(".rdb") && !name.starts_with("temp-");
-    let in_root = |name: &str| names.iter().any(|other| other == name);
-    let snapshot = match in_root(&default.dbfilename) || folder.is_empty() {
-        true => default.dbfilename.clone(),
-        false => names.iter().find(is_rdb).cloned().unwrap_or(default.dbfilename.clone()),
+    let snapshot = match folder.is_empty() {
+        true => None,
+        false => sole_snapshot(names),
     };
-    let config = config_of(&folder, &manifest, &snapshot);
+    config_of(&folder, &manifest, &snapshot.unwrap_or_else(|| default.dbfilename.clone()))
+}
+
+/// The snapshot among the files of a data directory: `dump.rdb`, or the first that has such a name.
+pub(in crate::cli) fn sole_snapshot(names: &[String]) -> Option<String> {
+    let default = Config::default().dbfilename.clone();
+    let is_rdb = |name: &&String| name.ends_with(".rdb") && !name.starts_with("temp-");
+    names.iter().find(|name| **name == default).or_else(|| names.iter().find(is_rdb)).cloned()
+}
+
+/// A data directory, or the log's folder inside one.
+fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, String> {
+    let config = config_for(disk, names);
     let facts = inspect(disk, &config).map_err(|error| error.to_string())?;
     let mut report = Report { path: path.to_owned(), ..Report::default() };
     let decision = decide(facts.situation);

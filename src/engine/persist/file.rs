@@ -21,7 +21,7 @@ const SYNC_EVERY: u64 = 32 << 20;
 
 /// How a snapshot file is written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub struct Manner {
     pub form: FileForm,
     pub checksum: bool,
     /// Threads that pack; 0 does it in the thread that feeds.
@@ -34,7 +34,7 @@ pub(super) struct Manner {
 
 /// A snapshot file being written.
 #[derive(Debug)]
-pub(super) struct SnapshotFile {
+pub struct SnapshotFile {
     file: Box<dyn DiskFile>,
     manner: Manner,
     /// Bytes written, and those known to be on disk.
@@ -49,7 +49,7 @@ pub(super) struct SnapshotFile {
 
 impl SnapshotFile {
     /// Creates the file; `head` is everything of the RDB before the first key.
-    pub(super) fn create(
+    pub fn create(
         disk: &SharedDisk,
         path: &str,
         manner: Manner,
@@ -94,6 +94,12 @@ impl SnapshotFile {
             }
             Piece::Large { db, value } => self.put_large(db, value),
         }
+    }
+
+    /// Takes a section as it is.
+    pub fn put_section(&mut self, section: Section) -> Result<(), String> {
+        self.open = section;
+        self.close()
     }
 
     fn put_large(&mut self, db: u32, value: crate::snapshot::frozen::Frozen) -> Result<(), String> {
@@ -166,7 +172,7 @@ impl SnapshotFile {
     }
 
     /// Writes what is left and the end, and makes the bytes durable. The length of the file.
-    pub(super) fn finish(mut self) -> Result<u64, String> {
+    pub fn finish(mut self) -> Result<u64, String> {
         self.close()?;
         while let Some(packed) = self.crew.next()? {
             self.write(&packed)?;
