@@ -29,6 +29,8 @@ pub mod engine;
 
 pub mod recovery;
 
+pub mod backup;
+
 pub mod server;
 
 pub mod cli;

@@ -229,7 +229,7 @@ impl Display for Timestamp {
 ///
 /// Years are counted from March, so that the leap day is the last of its year, in eras of 400 years,
 /// which all have the same number of days.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468; // From 1 March of year 0.
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -4,8 +4,10 @@
 //! or a path is wrong.
 
 mod background;
+pub mod backup;
 pub mod check;
 pub mod convert;
+pub mod restore;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -55,6 +57,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make backups of data directories and servers, and look after them.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Restore a backup, as it was at any instant that its log covers.
+    ///
+    /// Exit code: 0 restored and verified, 1 it failed or something read was damaged, 2 refused.
+    Restore(restore::RestoreArgs),
 }
 
 /// Runs the subcommand that the command line asks for.
@@ -63,5 +72,7 @@ pub fn main() -> ExitCode {
         Command::Serve { args } => serve::run(&args),
         Command::Check { path, json } => check::run(&path, json),
         Command::Convert { dir, reader, json } => convert::run(&dir, reader, json),
+        Command::Backup(command) => backup::run(&command),
+        Command::Restore(args) => restore::run(&args),
     }
 }

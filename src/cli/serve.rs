@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use super::background;
 use crate::clock::{Clock, SystemClock};
-use crate::command::state::{Loading, Persistence, ServerState, Stats};
-use crate::command::table::table;
+use crate::command::state::Loading;
 use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
 use crate::engine::Engine;
+pub use crate::engine::start::server_state;
 use crate::logger::Logger;
 use crate::recovery;
 use crate::rng::SeededRng;
@@ -195,41 +195,5 @@ fn listen_options(config: &Config) -> server::listener::ListenOptions {
         port: config.port,
         backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
         unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
-    }
-}
-
-/// The state of a server that has just begun.
-pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> ServerState {
-    let now = clock.wall();
-    let persistence = Persistence { last_save_at: now, ..Persistence::default() };
-    let executable = std::env::current_exe().map(|path| path.display().to_string());
-    ServerState {
-        limits: config.limits(),
-        tcp_port: config.port,
-        config,
-        stats: Stats::default(),
-        persistence,
-        command_stats: vec![Default::default(); table().rows().len()],
-        error_stats: Default::default(),
-        loading: None,
-        run_id: crate::rng::random_hex(40),
-        started_at: now,
-        started: clock.monotonic(),
-        config_file,
-        executable: executable.unwrap_or_default(),
-        active_expire: true,
-        used_memory: 0,
-        used_memory_peak: 0,
-        memory_overhead: 0,
-        memory_at_start: 0,
-        garbage: Vec::new(),
-        slow_log: Default::default(),
-        pause: None,
-        scripts: Default::default(),
-        acl: Default::default(),
-        running_script: None,
-        libraries: Default::default(),
-        eviction: Default::default(),
-        observed: Default::default(),
     }
 }

@@ -6,7 +6,10 @@ use super::Engine;
 use crate::aof::filename::FileNames;
 use crate::aof::log::{Log, Recovered};
 use crate::aof::record::Position;
+use crate::clock::Clock;
 use crate::command::state::{Persistence, ServerState, Stats};
+use crate::command::table::table;
+use crate::config::Config;
 use crate::keyspace::ExpireMode;
 use crate::rng::{Rng as _, SeededRng};
 
@@ -147,4 +150,40 @@ fn existing_manifest(engine: &Engine, names: &FileNames) -> crate::aof::manifest
     let bytes = crate::disk::durable::read_small(engine.disk.as_ref(), &path, MANIFEST_LEN_MAX);
     let parsed = bytes.ok().flatten().and_then(|bytes| Manifest::parse(&bytes).ok());
     parsed.map(|parsed| parsed.manifest).unwrap_or_default()
+}
+
+/// The state of a server that has just begun.
+pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>) -> ServerState {
+    let now = clock.wall();
+    let persistence = Persistence { last_save_at: now, ..Persistence::default() };
+    let executable = std::env::current_exe().map(|path| path.display().to_string());
+    ServerState {
+        limits: config.limits(),
+        tcp_port: config.port,
+        config,
+        stats: Stats::default(),
+        persistence,
+        command_stats: vec![Default::default(); table().rows().len()],
+        error_stats: Default::default(),
+        loading: None,
+        run_id: crate::rng::random_hex(40),
+        started_at: now,
+        started: clock.monotonic(),
+        config_file,
+        executable: executable.unwrap_or_default(),
+        active_expire: true,
+        used_memory: 0,
+        used_memory_peak: 0,
+        memory_overhead: 0,
+        memory_at_start: 0,
+        garbage: Vec::new(),
+        slow_log: Default::default(),
+        pause: None,
+        scripts: Default::default(),
+        acl: Default::default(),
+        running_script: None,
+        libraries: Default::default(),
+        eviction: Default::default(),
+        observed: Default::default(),
+    }
 }

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod decide;
+pub mod find;
 pub mod inspect;
 pub mod load;
 pub mod reload;

@@ -7,10 +7,10 @@ use crate::aof::chain::SegmentFile;
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
-use crate::config::Config;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, FileView, durable};
 use crate::recovery::decide::{Decision, decide};
+use crate::recovery::find::{config_for, config_of_names};
 use crate::recovery::inspect::{Facts, base_fault, inspect, view};
 use crate::snapshot::inspect::{Inspection, inspect as inspect_snapshot};
 use crate::snapshot::load::Checksum;
@@ -47,7 +47,7 @@ fn file(path: &str) -> Result<Report, String> {
     let disk = OsDisk::new(parent);
     let mut report = Report { path: path.to_owned(), ..Report::default() };
     if name.ends_with(".manifest") {
-        let config = config_of("", name, "");
+        let config = config_of_names("", name, "");
         let facts = inspect(&disk, &config).map_err(|error| error.to_string())?;
         listed_files(&disk, &facts, parent, &mut report)?;
         return Ok(report);
@@ -87,52 +87,6 @@ fn note_trailing(path: &str, rest: usize, report: &mut Report) {
     if let Some(file) = report.file_mut(path) {
         file.state = State::Unchecked;
     }
-}
-
-fn config_of(dir: &str, manifest: &str, snapshot: &str) -> Config {
-    let mut config = Config::default();
-    config.appendonly = true;
-    config.appenddirname = dir.to_owned();
-    if let Some(name) = manifest.strip_suffix(".manifest") {
-        config.appendfilename = name.to_owned();
-    }
-    if !snapshot.is_empty() {
-        config.dbfilename = snapshot.to_owned();
-    }
-    config
-}
-
-/// The names that the files of a directory have: the manifest's folder, the log's and the snapshot's name.
-pub(in crate::cli) fn config_for(disk: &dyn Disk, names: &[String]) -> Config {
-    let default = Config::default();
-    let manifest_in = |names: &[String]| -> Option<String> {
-        names.iter().find(|name| name.ends_with(".manifest") && !name.starts_with("temp-")).cloned()
-    };
-    let mut folder = default.appenddirname.clone();
-    let mut manifest = format!("{}.manifest", default.appendfilename);
-    if let Some(name) = manifest_in(names) {
-        (folder, manifest) = (String::new(), name);
-    } else {
-        for name in names.iter().filter_map(|name| name.strip_suffix('/')) {
-            let inside = disk.list(name).unwrap_or_default();
-            if let Some(found) = manifest_in(&inside) {
-                (folder, manifest) = (name.to_owned(), found);
-                break;
-            }
-        }
-    }
-    let snapshot = match folder.is_empty() {
-        true => None,
-        false => sole_snapshot(names),
-    };
-    config_of(&folder, &manifest, &snapshot.unwrap_or_else(|| default.dbfilename.clone()))
-}
-
-/// The snapshot among the files of a data directory: `dump.rdb`, or the first that has such a name.
-pub(in crate::cli) fn sole_snapshot(names: &[String]) -> Option<String> {
-    let default = Config::default().dbfilename.clone();
-    let is_rdb = |name: &&String| name.ends_with(".rdb") && !name.starts_with("temp-");
-    names.iter().find(|name| **name == default).or_else(|| names.iter().find(is_rdb)).cloned()
 }
 
 /// A data directory, or the log's folder inside one.

@@ -17,10 +17,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::check::look::{config_for, sole_snapshot};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, SharedDisk, durable};
 use crate::engine::persist::{FileForm, Manner, SnapshotFile, TEMP_CONVERT};
+use crate::recovery::find::{config_for, sole_snapshot};
 use crate::recovery::inspect::{Facts, inspect, view};
 use crate::snapshot::container::{Kind, is_container, is_foreign_zstd};
 use crate::snapshot::transcode::sections;

@@ -1,0 +1,206 @@
+//! The state that files stand for: loaded into an engine of its own, as a start would, and asked.
+//!
+//! For what files alone cannot tell: the digest and the keys at the end of a log, an RDB file of it, some keys of
+//! it. Nothing expires here, so that the state is that of its instant. It takes as much memory as
+//! the server that had it.
+
+use std::sync::Arc;
+
+use super::BackupError;
+use super::source::Source;
+use crate::aof::chain::{ReadError, SegmentFile, read_log};
+use crate::aof::reader::starts_with_snapshot;
+use crate::aof::record::Position;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::disk::os::OsDisk;
+use crate::disk::{Disk, OpenMode, durable};
+use crate::engine::Engine;
+use crate::engine::start::server_state;
+use crate::glob;
+use crate::keyspace::{Entry, ExpireMode, digest};
+use crate::logger::Logger;
+use crate::recovery::LoadError;
+use crate::recovery::load::{Replayer, SnapshotOptions, load_snapshot};
+use crate::rng::SeededRng;
+use crate::snapshot::crc64::Crc64;
+use crate::snapshot::encode::{self, Encoder, Header};
+
+/// Databases that a data set may have.
+const DATABASES: u16 = 1024;
+/// Bytes that are encoded before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A data set in memory.
+#[derive(Debug)]
+pub struct LoadedState {
+    engine: Engine,
+    /// Records that answered with an error when they were replayed.
+    pub failed: u64,
+}
+
+/// Which keys are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Patterns as KEYS takes them; a key must match one. None: every key does.
+    pub patterns: Vec<Vec<u8>>,
+    /// Databases; none: all of them.
+    pub databases: Vec<usize>,
+}
+
+impl Filter {
+    /// Whether everything is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty() && self.databases.is_empty()
+    }
+
+    /// Whether this key is wanted.
+    pub fn takes(&self, db: usize, key: &[u8]) -> bool {
+        let right_db = self.databases.is_empty() || self.databases.contains(&db);
+        let matches = |pattern: &Vec<u8>| glob::matches(pattern, key, false);
+        right_db && (self.patterns.is_empty() || self.patterns.iter().any(matches))
+    }
+}
+
+/// Loads a data set from its files.
+pub fn of_source(source: &Source) -> Result<LoadedState, BackupError> {
+    let mut engine = empty_engine();
+    let mut records_at = 0;
+    let base = source.base.as_ref();
+    if let Some(base) = base
+        && starts_with_snapshot(base.bytes())
+    {
+        let options = SnapshotOptions { keep_expired: true, replace: false };
+        let end = load_snapshot(&mut engine, &base.name, base.bytes(), options, &mut |_| ())?;
+        records_at = usize::try_from(end).unwrap_or(usize::MAX);
+    }
+    let mut files: Vec<SegmentFile<'_>> = Vec::new();
+    if let Some(base) = base.filter(|base| records_at < base.len && base.position.is_none()) {
+        files.push(base.as_segment(base.bytes(), records_at));
+    }
+    files.extend(source.segments.iter().map(|file| file.as_segment(file.bytes(), 0)));
+    let position = base.map_or(Some(Position::ZERO), |base| base.position.map(Position));
+    let mut replayer = Replayer::new(&mut engine);
+    let mut last_offset = u64::MAX;
+    let read = read_log(position, &files, |unit| {
+        if unit.offset <= last_offset {
+            replayer.start_file();
+        }
+        last_offset = unit.offset;
+        replayer.run(unit);
+        Ok::<(), ()>(())
+    });
+    let failed = replayer.failed;
+    replayer.finish();
+    match read {
+        Err(ReadError::Corrupt(error)) => Err(LoadError::Log(error).into()),
+        _ => Ok(LoadedState { engine, failed }),
+    }
+}
+
+fn empty_engine() -> Engine {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut config = Config::default();
+    config.databases = DATABASES.into();
+    config.appendonly = false;
+    let logger = Logger::silent(Arc::clone(&clock));
+    let state = server_state(config, String::new(), &clock);
+    // It is never written to: a state that is loaded has no data directory.
+    let disk = Arc::new(OsDisk::new("."));
+    let mut engine = Engine::new(state, clock, disk, SeededRng::from_os(), logger);
+    engine.ks.expire_mode = ExpireMode::Frozen;
+    engine.ks.effects.recording = false;
+    engine.persist.threads = std::thread::available_parallelism().map_or(1, usize::from);
+    engine
+}
+
+impl LoadedState {
+    /// What DEBUG DIGEST says of it.
+    pub fn digest(&self) -> String {
+        digest::hex(&digest::dataset(&self.engine.ks))
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> u64 {
+        (0..self.engine.ks.databases()).map(|db| self.engine.ks.len(db) as u64).sum()
+    }
+
+    /// Every key with its database, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        let ks = &self.engine.ks;
+        (0..ks.databases()).flat_map(move |db| ks.entries(db).map(move |entry| (db, entry)))
+    }
+
+    /// Drops what is not wanted, function libraries too.
+    pub fn keep(&mut self, filter: &Filter) {
+        if filter.is_empty() {
+            return;
+        }
+        let unwanted: Vec<(usize, Vec<u8>)> = self
+            .entries()
+            .filter(|(db, entry)| !filter.takes(*db, entry.key()))
+            .map(|(db, entry)| (db, entry.key().to_vec()))
+            .collect();
+        for (db, key) in unwanted {
+            self.engine.ks.remove(db, &key);
+        }
+        self.engine.server.libraries = Default::default();
+    }
+
+    /// Writes it as RDB, durably, under a temporary name first; the bytes written.
+    pub fn write_rdb(&self, disk: &dyn Disk, path: &str) -> Result<u64, BackupError> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let temp = match durable::parent(path) {
+            "" if path.starts_with('/') => format!("/temp-{name}"),
+            parent => durable::join(parent, &format!("temp-{name}")),
+        };
+        let written = self.write_file(disk, &temp).and_then(|len| {
+            disk.rename(&temp, path)?;
+            disk.sync_dir(durable::parent(path))?;
+            Ok(len)
+        });
+        if written.is_err() {
+            // A leftover is written over by the next attempt.
+            let _ = disk.remove(&temp);
+        }
+        written
+    }
+
+    fn write_file(&self, disk: &dyn Disk, path: &str) -> Result<u64, BackupError> {
+        let ks = &self.engine.ks;
+        let file = disk.open(path, OpenMode::CreateOrTruncate)?;
+        let mut encoder = Encoder::new(true);
+        let (mut crc, mut at, mut out) = (Crc64::new(), 0, Vec::new());
+        let header = Header {
+            field_expiry: ks.has_field_expiry(),
+            created_at: ks.now / 1000,
+            ..Header::default()
+        };
+        encoder.header(&mut out, &header);
+        for library in self.engine.server.libraries.iter() {
+            encoder.function(&mut out, &library.source);
+        }
+        let mut flush = |out: &mut Vec<u8>, crc: &mut Crc64| -> Result<(), BackupError> {
+            file.write_all_at(at, out)?;
+            crc.update(out);
+            at += out.len() as u64;
+            out.clear();
+            Ok(())
+        };
+        for db in (0..ks.databases()).filter(|db| ks.len(*db) > 0) {
+            encoder.select_db(&mut out, u32::try_from(db).unwrap_or(u32::MAX));
+            encoder.resize_db(&mut out, ks.len(db) as u64, ks.expires(db) as u64);
+            for entry in ks.entries(db) {
+                encoder.entry(&mut out, entry, None, None);
+                if out.len() >= BUFFER_BYTES {
+                    flush(&mut out, &mut crc)?;
+                }
+            }
+        }
+        flush(&mut out, &mut crc)?;
+        encode::finish(&mut out, &mut crc, true);
+        file.write_all_at(at, &out)?;
+        file.sync_all()?;
+        Ok(at + out.len() as u64)
+    }
+}

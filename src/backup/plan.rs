@@ -1,0 +1,301 @@
+//! What a restore will do: from which backup, with which files, and where the log ends.
+//!
+//! A base is only right for an instant when it was made before it. Its time is known to the second, so a base made
+//! in the same second is not used when an older one is there. Of the backups that reach the
+//! target, the one with the newest base is taken: it has the least log to replay.
+
+use super::cut::{Found, Target, find, shorten};
+use super::fetch::Fetcher;
+use super::manifest::{BackedFile, Manifest};
+use super::repository::{ListedBackup, Repository};
+use super::time::Iso;
+use super::{BackupError, object};
+use crate::aof::chain::SegmentFile;
+use crate::aof::record::Position;
+use crate::clock::UnixMillis;
+
+/// Times of bases are whole seconds.
+const BASE_TIME_UNIT_MS: i64 = 1000;
+
+/// What a restore will do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The backup.
+    pub manifest: Manifest,
+    /// The files as they are restored: the last one may be shorter than in the backup.
+    pub files: Vec<PlannedFile>,
+    /// The position of the state.
+    pub position: Option<u64>,
+    /// The time of the newest thing in it.
+    pub instant: Option<UnixMillis>,
+    /// The time of what is left out first.
+    pub next_time: Option<UnixMillis>,
+    /// Whether the state is the backup's own end.
+    pub whole: bool,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// A file that is restored.
+#[derive(Clone, Debug)]
+pub struct PlannedFile {
+    /// As it is in the backup.
+    pub file: BackedFile,
+    /// Its content, where that is not the backup's.
+    pub content: Option<Vec<u8>>,
+    /// Whether it is the base.
+    pub is_base: bool,
+}
+
+impl PlannedFile {
+    /// Bytes that it will have.
+    pub fn size(&self) -> u64 {
+        self.content.as_ref().map_or(self.file.size, |content| content.len() as u64)
+    }
+
+    /// The hash of its content.
+    pub fn sha(&self) -> object::Sha {
+        self.content.as_ref().map_or(self.file.sha, |content| object::Sha::of(content))
+    }
+}
+
+impl Plan {
+    /// Bytes of all files.
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(PlannedFile::size).sum()
+    }
+}
+
+/// Plans a restore to `target`, from the backup `id` or whichever fits.
+pub fn plan(
+    repository: &Repository,
+    id: Option<&str>,
+    target: &Target,
+) -> Result<Plan, BackupError> {
+    let candidates = match id {
+        Some(id) => vec![named(repository, id)?],
+        None => candidates(repository.backups()?, target)?,
+    };
+    let mut first_refusal = None;
+    for manifest in candidates {
+        match of_backup(repository, manifest, target) {
+            // An older backup may have what this one's log does not.
+            Err(error @ BackupError::Refused { .. }) => {
+                first_refusal.get_or_insert(error);
+            }
+            other => return other,
+        }
+    }
+    Err(first_refusal.unwrap_or_else(|| BackupError::refused("there is no backup", HOW_TO_LIST)))
+}
+
+const HOW_TO_LIST: &str = "fastness backup list shows what there is";
+
+fn named(repository: &Repository, id: &str) -> Result<Manifest, BackupError> {
+    match repository.manifest(id) {
+        Err(BackupError::Store(error)) if error.is_not_found() => {
+            Err(BackupError::refused(format!("there is no backup {id}"), HOW_TO_LIST))
+        }
+        other => other,
+    }
+}
+
+/// The backups to look into, the best first.
+fn candidates(found: Vec<ListedBackup>, target: &Target) -> Result<Vec<Manifest>, BackupError> {
+    let newest_is_damaged = found.last().is_some_and(|backup| backup.manifest.is_err());
+    let mut sound = Vec::new();
+    for backup in found.into_iter().rev() {
+        match backup.manifest {
+            Ok(manifest) => sound.push(manifest),
+            // Nobody may take an older state for the newest one.
+            Err(error) if newest_is_damaged && sound.is_empty() && *target == Target::Latest => {
+                return Err(error);
+            }
+            Err(_) => {}
+        }
+    }
+    if sound.is_empty() {
+        return Err(BackupError::refused("there is no backup", HOW_TO_LIST));
+    }
+    match target {
+        Target::Latest => sound.truncate(1),
+        Target::Time(at) => return for_instant(sound, *at),
+        Target::Position(at) => {
+            let holds = |backup: &Manifest| {
+                let start = backup.base.as_ref().map_or(Some(0), |base| base.position);
+                start.is_some_and(|start| start <= *at) && backup.position >= Some(*at)
+            };
+            sound.retain(holds);
+            if sound.is_empty() {
+                return Err(BackupError::refused(
+                    format!("no backup's log covers position {at}"),
+                    "fastness backup list shows from where to where they go",
+                ));
+            }
+        }
+        Target::Before { after, .. } => {
+            if let Some(after) = after {
+                sound.retain(|backup| is_right_at(backup, *after));
+            }
+        }
+    }
+    Ok(sound)
+}
+
+/// Whether a backup's base is no newer than an instant.
+fn is_right_at(backup: &Manifest, at: UnixMillis) -> bool {
+    match backup.base.as_ref() {
+        None => true,
+        // A snapshot alone is all that there is of it.
+        Some(base) if backup.segments.is_empty() => base.first_time.is_some_and(|made| made <= at),
+        Some(base) => base.first_time.is_some_and(|made| made + BASE_TIME_UNIT_MS - 1 <= at),
+    }
+}
+
+fn for_instant(mut sound: Vec<Manifest>, at: UnixMillis) -> Result<Vec<Manifest>, BackupError> {
+    let oldest = sound.iter().filter_map(|backup| backup.base.as_ref()?.first_time).min();
+    sound.retain(|backup| is_right_at(backup, at));
+    if sound.is_empty() {
+        let oldest = oldest.map_or(String::new(), |oldest| {
+            format!("; the oldest begins at {}", Iso(oldest + BASE_TIME_UNIT_MS - 1))
+        });
+        return Err(BackupError::refused(
+            format!("no backup is as old as {}{oldest}", Iso(at)),
+            HOW_TO_LIST,
+        ));
+    }
+    // Those that reach the instant first, the newest base first; then those that reach farthest.
+    let base_at = |backup: &Manifest| backup.base.as_ref().and_then(|base| base.first_time);
+    sound.sort_by_key(|backup| {
+        let reaches = backup.instant >= Some(at);
+        let rank = if reaches { base_at(backup) } else { backup.instant };
+        std::cmp::Reverse((reaches, rank, backup.created_at))
+    });
+    Ok(sound)
+}
+
+fn of_backup(
+    repository: &Repository,
+    manifest: Manifest,
+    target: &Target,
+) -> Result<Plan, BackupError> {
+    let base = manifest.base.iter().map(|file| planned(file, true));
+    let all = base.chain(manifest.segments.iter().map(|file| planned(file, false))).collect();
+    let mut plan = Plan {
+        files: all,
+        position: manifest.position,
+        instant: manifest.instant,
+        next_time: None,
+        whole: true,
+        notes: Vec::new(),
+        manifest,
+    };
+    if let Target::Time(at) = target
+        && plan.instant < Some(*at)
+    {
+        let reach = plan.instant.map_or("an unknown time".to_owned(), |at| Iso(at).to_string());
+        plan.notes.push(format!(
+            "this backup reaches to {reach}; what was written from then to {}, if anything, is not in it",
+            Iso(*at)
+        ));
+    }
+    let Some((index, found)) = look(repository, &plan.manifest, target)? else { return Ok(plan) };
+    shorten_to(&mut plan, repository, index, &found)?;
+    Ok(plan)
+}
+
+fn planned(file: &BackedFile, is_base: bool) -> PlannedFile {
+    PlannedFile { file: file.clone(), content: None, is_base }
+}
+
+/// The segment that a target ends in, and where; `None`: at the end.
+fn look(
+    repository: &Repository,
+    manifest: &Manifest,
+    target: &Target,
+) -> Result<Option<(usize, Found)>, BackupError> {
+    let segments = &manifest.segments;
+    let of = |index: usize| search(repository, manifest, index, target);
+    match target {
+        Target::Latest => Ok(None),
+        Target::Time(at) => {
+            let timeless = |file: &BackedFile| file.records > 0 && file.last_time.is_none();
+            let ends = |file: &BackedFile| timeless(file) || file.last_time > Some(*at);
+            segments.iter().position(ends).map_or(Ok(None), of)
+        }
+        Target::Position(at) => {
+            if manifest.position < Some(*at) {
+                return Err(BackupError::refused(
+                    format!("this backup ends at position {:?}", manifest.position),
+                    HOW_TO_LIST,
+                ));
+            }
+            segments.iter().position(|file| file.end > Some(*at)).map_or(Ok(None), of)
+        }
+        Target::Before { after, .. } => {
+            let mut refusal = None;
+            let mut indices: Vec<usize> = (0..segments.len()).collect();
+            // The last of all is looked for from the end.
+            if after.is_none() {
+                indices.reverse();
+            }
+            for index in indices {
+                match of(index) {
+                    Err(error @ BackupError::Refused { .. }) => refusal = Some(error),
+                    other => return other,
+                }
+            }
+            Err(refusal.unwrap_or_else(|| {
+                BackupError::refused("this backup has no log to look into", HOW_TO_LIST)
+            }))
+        }
+    }
+}
+
+fn segment<'s>(file: &'s BackedFile, bytes: &'s [u8]) -> SegmentFile<'s> {
+    SegmentFile { name: &file.name, bytes, salt: file.salt, end: None, records_at: 0 }
+}
+
+/// Looks for the target in one segment.
+fn search(
+    repository: &Repository,
+    manifest: &Manifest,
+    index: usize,
+    target: &Target,
+) -> Result<Option<(usize, Found)>, BackupError> {
+    let Some(file) = manifest.segments.get(index) else { return Ok(None) };
+    let bytes = Fetcher::new(repository, 1, file.size, &|_, _| {}).content(file)?;
+    let segment = segment(file, &bytes);
+    let found = find(file.position.map(Position), &[segment], target)?;
+    Ok(Some((index, found)))
+}
+
+/// Ends the plan's files at `found` in segment `index`.
+fn shorten_to(
+    plan: &mut Plan,
+    repository: &Repository,
+    index: usize,
+    found: &Found,
+) -> Result<(), BackupError> {
+    let Some(file) = plan.manifest.segments.get(index) else { return Ok(()) };
+    let at = index + usize::from(plan.manifest.base.is_some());
+    plan.position = file.position.map(|_| found.position);
+    let earlier = plan.manifest.segments.iter().take(index);
+    let before = earlier.filter_map(|file| file.last_time).max();
+    let base_time = plan.manifest.base.as_ref().and_then(|base| base.last_time);
+    plan.instant = found.instant.or(before).or(base_time);
+    plan.next_time = found.next_time;
+    plan.whole = false;
+    if let Some((_, offset)) = found.cut {
+        let mut bytes = Fetcher::new(repository, 1, file.size, &|_, _| {}).content(file)?;
+        let segment = segment(file, &bytes);
+        let (keep, tail) = shorten(&segment, offset)?;
+        bytes.truncate(keep);
+        bytes.extend_from_slice(&tail);
+        if let Some(planned) = plan.files.get_mut(at) {
+            planned.content = Some(bytes);
+        }
+    }
+    plan.files.truncate(at + 1);
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Thinning out: which backups stay, and the removal of the others and of what only they used.
+//!
+//! A backup stands on its own: its manifest names everything that it needs, so removing one never
+//! breaks another. Manifests go first, then the objects that no manifest names any more; what stops in between
+//! leaves objects that the next prune sweeps. While a backup is being made nothing is swept, and the other way round.
+//! A manifest that cannot be read may name anything, so as long as there is one no object is removed.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::BackupError;
+use super::manifest::manifest_name;
+use super::repository::{ListedBackup, Repository, Work};
+use crate::clock::UnixMillis;
+use crate::logger::civil;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What is kept. A backup that one rule keeps stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest ones.
+    pub last: usize,
+    /// The newest of each day (UTC) on which there is one, so many days.
+    pub daily: usize,
+    /// The newest of each week (from Monday).
+    pub weekly: usize,
+    /// The newest of each month.
+    pub monthly: usize,
+    /// Everything that is younger, in milliseconds.
+    pub within_ms: Option<i64>,
+}
+
+impl Retention {
+    fn keeps_nothing(&self) -> bool {
+        let counts = self.last + self.daily + self.weekly + self.monthly;
+        counts == 0 && self.within_ms.is_none()
+    }
+}
+
+/// What goes and what stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Backups that stay, with the rules that keep them.
+    pub kept: Vec<(String, Vec<&'static str>)>,
+    /// Backups that go.
+    pub removed: Vec<String>,
+    /// Objects that go, and their bytes.
+    pub objects: u64,
+    /// See `objects`.
+    pub bytes: u64,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Decides for backups (name, time), oldest first, which rules keep each one.
+pub fn decide(
+    backups: &[(String, UnixMillis)],
+    retention: &Retention,
+    now: UnixMillis,
+) -> Vec<Vec<&'static str>> {
+    let mut rules: Vec<Vec<&'static str>> = vec![Vec::new(); backups.len()];
+    let newest_first = || backups.iter().enumerate().rev();
+    for (index, _) in newest_first().take(retention.last) {
+        note(&mut rules, index, "last");
+    }
+    if let Some(within) = retention.within_ms {
+        for (index, _) in newest_first().filter(|(_, (_, at))| now.saturating_sub(*at) <= within) {
+            note(&mut rules, index, "within");
+        }
+    }
+    let periods: [(&'static str, usize, fn(UnixMillis) -> i64); 3] = [
+        ("daily", retention.daily, |at| at.div_euclid(DAY_MS)),
+        // 1 January 1970 was a Thursday.
+        ("weekly", retention.weekly, |at| (at.div_euclid(DAY_MS) + 3).div_euclid(7)),
+        ("monthly", retention.monthly, |at| {
+            let (year, month, _) = civil(at.div_euclid(DAY_MS));
+            year * 12 + month
+        }),
+    ];
+    for (rule, count, period) in periods {
+        let mut seen = BTreeMap::new();
+        for (index, (_, at)) in newest_first() {
+            if seen.len() == count && !seen.contains_key(&period(*at)) {
+                break;
+            }
+            seen.entry(period(*at)).or_insert(index);
+        }
+        for index in seen.into_values() {
+            note(&mut rules, index, rule);
+        }
+    }
+    rules
+}
+
+fn note(rules: &mut [Vec<&'static str>], index: usize, rule: &'static str) {
+    if let Some(rules) = rules.get_mut(index) {
+        rules.push(rule);
+    }
+}
+
+/// Says what would go, and removes it if `apply`.
+pub fn prune(
+    repository: &Repository,
+    retention: &Retention,
+    now: UnixMillis,
+    random: &str,
+    apply: bool,
+) -> Result<Pruned, BackupError> {
+    if retention.keeps_nothing() {
+        return Err(BackupError::refused(
+            "no rule says what to keep",
+            "pass --keep-last N, --keep-daily N, --keep-weekly N, --keep-monthly N or --keep-within TIME",
+        ));
+    }
+    let under_way = apply.then(|| repository.begin(Work::Prune, now, random)).transpose()?;
+    let found = repository.backups()?;
+    let mut pruned = Pruned::default();
+    let mut sound = Vec::new();
+    for ListedBackup { id, manifest } in &found {
+        match manifest {
+            Ok(manifest) => sound.push((id.clone(), manifest.created_at)),
+            Err(error) => {
+                pruned.kept.push((id.clone(), vec!["damaged"]));
+                pruned.notes.push(format!(
+                    "{error}; it stays, and no object is removed while it is there, because nobody knows what it names"
+                ));
+            }
+        }
+    }
+    let complete = pruned.kept.is_empty();
+    let rules = decide(&sound, retention, now);
+    for ((id, _), rules) in sound.into_iter().zip(rules) {
+        match rules.is_empty() {
+            true => pruned.removed.push(id),
+            false => pruned.kept.push((id, rules)),
+        }
+    }
+    let mut named: HashSet<String> = HashSet::new();
+    for ListedBackup { id, manifest } in &found {
+        if let Ok(manifest) = manifest
+            && !pruned.removed.contains(id)
+        {
+            named.extend(manifest.parts().map(super::manifest::Part::object));
+        }
+    }
+    let mut unnamed: Vec<(String, u64)> = Vec::new();
+    if complete {
+        let listed = repository.listed_parts()?;
+        unnamed.extend(listed.into_iter().filter(|(name, _)| !named.contains(name)));
+    }
+    pruned.objects = unnamed.len() as u64;
+    pruned.bytes = unnamed.iter().map(|(_, size)| size).sum();
+    if apply {
+        for id in &pruned.removed {
+            repository.store().remove(&manifest_name(id))?;
+        }
+        for (name, _) in &unnamed {
+            repository.store().remove(name)?;
+        }
+    }
+    drop(under_way);
+    Ok(pruned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three backups a day for so many days.
+    fn schedule(days: i64) -> Vec<(String, UnixMillis)> {
+        (0..days * 3).map(|n| (format!("{n:04}"), n * DAY_MS / 3)).collect()
+    }
+
+    fn kept(backups: &[(String, UnixMillis)], retention: Retention) -> Vec<i64> {
+        let now = backups.last().unwrap().1;
+        let rules = decide(backups, &retention, now);
+        let thirds = backups.iter().zip(rules).filter(|(_, rules)| !rules.is_empty());
+        thirds.map(|((_, at), _)| at / (DAY_MS / 3)).collect()
+    }
+
+    #[test]
+    fn each_rule_keeps_the_newest_of_its_periods() {
+        let backups = schedule(70);
+        let keep = |last, daily, weekly, monthly| {
+            kept(&backups, Retention { last, daily, weekly, monthly, within_ms: None })
+        };
+        assert_eq!(keep(2, 0, 0, 0), [208, 209]);
+        assert_eq!(keep(0, 3, 0, 0), [203, 206, 209]);
+        // Days 67 and 60 are Sundays: Monday 9 March 1970 is day 67 + 0.
+        assert_eq!(keep(0, 0, 2, 0), [200, 209]);
+        // January has 31 days, February 28.
+        assert_eq!(keep(0, 0, 0, 3), [31 * 3 - 1, 59 * 3 - 1, 209]);
+        assert_eq!(keep(1, 1, 1, 1), [209]);
+        let within = Retention { within_ms: Some(DAY_MS), ..Retention::default() };
+        assert_eq!(kept(&backups, within), [206, 207, 208, 209]);
+    }
+
+    #[test]
+    fn the_newest_backup_stays_under_every_rule() {
+        for days in 1..40 {
+            let backups = schedule(days);
+            for rule in 0..4 {
+                let mut counts = [0; 4];
+                counts[rule] = 1;
+                let [last, daily, weekly, monthly] = counts;
+                let retention = Retention { last, daily, weekly, monthly, within_ms: None };
+                assert_eq!(kept(&backups, retention), [days * 3 - 1]);
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A repository: the objects of a store as backups, parts and the piece of text that says what it is.
+//!
+//! Everything that is read is checked here. An object is never stored over another one: where one is
+//! found damaged, it is removed first.
+//! `format-spec/backup.md`, section 1.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::BackupError;
+use super::manifest::{Manifest, Part, manifest_name, object_name};
+use super::object::{self, Sha};
+use super::store::{Listed, Put, Store, StoreError};
+use super::time;
+use crate::clock::UnixMillis;
+
+/// The object that makes a place a repository.
+pub const MARKER: &str = "repository";
+const MARKER_START: &str = "FASTNESS-REPOSITORY 1\n";
+
+/// The backups of one data set, or of several.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    store: Arc<dyn Store>,
+}
+
+/// A backup, or why what has its name is none.
+#[derive(Debug)]
+pub struct ListedBackup {
+    /// Its name.
+    pub id: String,
+    /// What it consists of.
+    pub manifest: Result<Manifest, BackupError>,
+}
+
+impl Repository {
+    /// The repository in a store; refused when there is none.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self, BackupError> {
+        match store.get(MARKER) {
+            Ok(text) => check_marker(&text).map(|()| Self { store }),
+            Err(error) if error.is_not_found() => {
+                let place = store.place();
+                Err(BackupError::NoRepository { place, why: "it has no marker".to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The repository in a store, made if the store is empty.
+    pub fn open_or_make(store: Arc<dyn Store>, random: &str) -> Result<Self, BackupError> {
+        match Self::open(Arc::clone(&store)) {
+            Err(BackupError::NoRepository { place, .. }) => {
+                if let Some(other) = store.list("")?.first() {
+                    return Err(BackupError::refused(
+                        format!("{place} is neither empty nor a repository: it has {}", other.name),
+                        "name an empty place, or the repository itself",
+                    ));
+                }
+                let sha = Sha::of(random.as_bytes());
+                let text = format!("{MARKER_START}id {random}\nsha256 {sha}\n");
+                store.put_new(MARKER, text.as_bytes())?;
+                let made = Self::open(Arc::clone(&store));
+                if made.is_err() {
+                    // Nothing rests on it yet, and half of it would be in the way for ever.
+                    store.remove(MARKER)?;
+                }
+                made
+            }
+            other => other,
+        }
+    }
+
+    /// The place in words, without secrets.
+    pub fn place(&self) -> String {
+        self.store.place()
+    }
+
+    /// Where the objects are.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Names of all backups, oldest first, whether they can be read or not.
+    pub fn ids(&self) -> Result<Vec<String>, BackupError> {
+        let prefix = "backups/";
+        let listed = self.store.list(prefix)?;
+        let names = listed.iter().filter_map(|listed| listed.name.strip_prefix(prefix));
+        let mut ids: Vec<String> = names.map(str::to_owned).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// All backups, oldest first. A store that fails is an error, a damaged manifest an entry.
+    pub fn backups(&self) -> Result<Vec<ListedBackup>, BackupError> {
+        let mut found = Vec::new();
+        for id in self.ids()? {
+            let manifest = match self.manifest(&id) {
+                Err(BackupError::Store(error)) if error.is_not_found() => continue,
+                Err(error @ BackupError::Store(_)) => return Err(error),
+                other => other,
+            };
+            found.push(ListedBackup { id, manifest });
+        }
+        Ok(found)
+    }
+
+    /// One backup.
+    pub fn manifest(&self, id: &str) -> Result<Manifest, BackupError> {
+        let name = manifest_name(id);
+        let manifest = Manifest::decode(&self.store.get(&name)?)
+            .map_err(|what| BackupError::damaged(&name, what))?;
+        match manifest.id == id {
+            true => Ok(manifest),
+            false => Err(BackupError::damaged(&name, "it is the manifest of another backup")),
+        }
+    }
+
+    /// Stores a backup's manifest, which makes it one. Everything that it names must be stored.
+    pub fn put_manifest(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        let name = manifest.object();
+        match self.store.put_new(&name, &manifest.encode())? {
+            Put::Stored => match self.manifest(&manifest.id) {
+                Ok(found) if found == *manifest => Ok(()),
+                // What was not stored as it was sent must not pass for a backup.
+                _ => {
+                    self.store.remove(&name)?;
+                    Err(BackupError::damaged(&name, "the store did not keep it as it was sent"))
+                }
+            },
+            Put::WasThere => Err(StoreError::failed("put", &name, "the name is taken").into()),
+        }
+    }
+
+    /// Says that something is under way that must not meet its opposite: a backup that uses objects, or a
+    /// sweep that removes them. Refused while the other is under way. `random` makes it unique.
+    pub fn begin(
+        &self,
+        work: Work,
+        now: UnixMillis,
+        random: &str,
+    ) -> Result<UnderWay<'_>, BackupError> {
+        let name = format!("{UNDER_WAY}{}-{}-{random}", work.name(), time::compact(now));
+        self.store.put_new(&name, name.as_bytes())?;
+        let under_way = UnderWay { repository: self, name };
+        // Both say so before they look, so never both go on.
+        for listed in self.store.list(UNDER_WAY)? {
+            let other = listed.name.strip_prefix(UNDER_WAY).unwrap_or_default();
+            let opposite = work.opposite().name();
+            let since = other.strip_prefix(opposite).and_then(|rest| rest.strip_prefix('-'));
+            let oldest = time::compact(now - ABANDONED_AFTER_MS);
+            if since.is_some_and(|since| since > oldest.as_str()) {
+                return Err(BackupError::refused(
+                    format!("{} is under way in this repository: {other}", opposite),
+                    format!(
+                        "try again when it has ended; if it was killed, remove the object {}",
+                        listed.name
+                    ),
+                ));
+            }
+        }
+        Ok(under_way)
+    }
+
+    /// Lengths of all objects of parts, as far as the store lists them.
+    pub fn listed_parts(&self) -> Result<HashMap<String, u64>, BackupError> {
+        let listed = self.store.list("objects/")?;
+        Ok(listed.into_iter().map(|Listed { name, size }| (name, size)).collect())
+    }
+
+    /// Stores a content unless an object of its name and length is there; the part, and the bytes sent.
+    /// With `known` as `None` what is there is read and, if it is damaged, stored anew.
+    pub fn put_part(
+        &self,
+        content: &[u8],
+        known: Option<&HashMap<String, u64>>,
+    ) -> Result<(Part, u64), BackupError> {
+        let sha = Sha::of(content);
+        let name = object_name(sha);
+        let bytes = object::encode(content, sha, &[]);
+        let part = Part { sha, size: content.len() as u64, stored: bytes.len() as u64 };
+        if known.is_some_and(|known| known.get(&name) == Some(&part.stored)) {
+            return Ok((part, 0));
+        }
+        if self.store.put_new(&name, &bytes)? == Put::WasThere {
+            if known.is_some() && self.store.size(&name)? == Some(part.stored) {
+                return Ok((part, 0));
+            }
+            // Of another length: by another version of the compressor, or damaged.
+            if let Ok(found) = self.store.get(&name)
+                && object::decode(&found).is_ok_and(|object| object.sha == sha)
+            {
+                return Ok((Part { stored: found.len() as u64, ..part }, 0));
+            }
+            self.store.remove(&name)?;
+            self.store.put_new(&name, &bytes)?;
+        }
+        Ok((part, part.stored))
+    }
+
+    /// The content of a part, checked.
+    pub fn part(&self, part: &Part) -> Result<Vec<u8>, BackupError> {
+        let name = part.object();
+        let object = object::decode(&self.store.get(&name)?)
+            .map_err(|what| BackupError::damaged(&name, what))?;
+        if object.sha != part.sha || object.content.len() as u64 != part.size {
+            return Err(BackupError::damaged(&name, "it holds another part"));
+        }
+        Ok(object.content)
+    }
+}
+
+/// Where what is under way is noted.
+const UNDER_WAY: &str = "under-way/";
+/// A note that is so old was left by something that was killed.
+const ABANDONED_AFTER_MS: i64 = 86_400_000;
+
+/// What may be under way in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Objects are used and stored.
+    Create,
+    /// Objects that nothing names are removed.
+    Prune,
+}
+
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Prune => "prune",
+        }
+    }
+
+    fn opposite(self) -> Self {
+        match self {
+            Self::Create => Self::Prune,
+            Self::Prune => Self::Create,
+        }
+    }
+}
+
+/// A note in the repository that something is under way; it goes when this is dropped.
+#[derive(Debug)]
+pub struct UnderWay<'r> {
+    repository: &'r Repository,
+    name: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // A note that stays is ignored after a day.
+        let _ = self.repository.store.remove(&self.name);
+    }
+}
+
+fn check_marker(bytes: &[u8]) -> Result<(), BackupError> {
+    let damaged = |what: &str| BackupError::damaged(MARKER, what);
+    let text = str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
+    let Some(rest) = text.strip_prefix(MARKER_START) else {
+        let later = text.starts_with("FASTNESS-REPOSITORY ");
+        return Err(damaged(if later { "it is of a later version" } else { "it is no marker" }));
+    };
+    let mut lines = rest.split_inclusive('\n');
+    let id = lines.next().and_then(|line| line.strip_prefix("id ")?.strip_suffix('\n'));
+    let sha = lines.next().and_then(|line| line.strip_prefix("sha256 ")?.strip_suffix('\n'));
+    let right = id.map(|id| Sha::of(id.as_bytes())) == sha.and_then(Sha::parse);
+    match right && id.is_some() && lines.next().is_none() {
+        true => Ok(()),
+        false => Err(damaged("its checksum does not hold")),
+    }
+}

@@ -1,0 +1,140 @@
+//! A repository in a directory: an object is a file, its name the path below the directory.
+//!
+//! An object is written under a temporary name, synced, renamed, and the directory synced; so it is there
+//! whole or not at all, through a power loss too. Leftovers start with `temp-` and mean nothing.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Listed, Put, Store, StoreError};
+use crate::disk::{DiskError, FileView, OpenMode, SharedDisk, durable};
+
+const TEMPORARY: &str = "temp-";
+
+/// A directory of a file system.
+#[derive(Debug)]
+pub struct LocalStore {
+    disk: SharedDisk,
+    root: String,
+    /// Directories that are known to be there, durably.
+    made: Mutex<HashSet<String>>,
+    /// Makes temporary names differ.
+    count: AtomicU64,
+}
+
+impl LocalStore {
+    /// The store below `root`, which the first object makes.
+    pub fn new(disk: SharedDisk, root: &str) -> Self {
+        let root = root.trim_end_matches('/');
+        let root = if root.is_empty() { "/" } else { root };
+        Self { disk, root: root.to_owned(), made: Mutex::default(), count: AtomicU64::new(0) }
+    }
+
+    fn path(&self, name: &str) -> String {
+        durable::join(&self.root, name)
+    }
+
+    /// Makes the directories on the way to `path`, the root included.
+    fn make_parents(&self, path: &str) -> Result<(), DiskError> {
+        let parent = durable::parent(path);
+        if parent.is_empty() || parent == "." || self.made.lock().contains(parent) {
+            return Ok(());
+        }
+        if self.disk.list(parent).is_err() {
+            self.make_parents(parent)?;
+            durable::create_dir(self.disk.as_ref(), parent)?;
+        }
+        self.made.lock().insert(parent.to_owned());
+        Ok(())
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        self.make_parents(path)?;
+        let dir = durable::parent(path);
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{TEMPORARY}{}-{number}", std::process::id());
+        let temp = durable::join(dir, &name);
+        let written = || -> Result<(), DiskError> {
+            let file = self.disk.open(&temp, OpenMode::CreateOrTruncate)?;
+            file.write_all_at(0, bytes)?;
+            file.sync_all()?;
+            self.disk.rename(&temp, path)
+        };
+        if let Err(error) = written() {
+            // A leftover means nothing.
+            let _ = self.disk.remove(&temp);
+            return Err(error);
+        }
+        self.disk.sync_dir(dir)
+    }
+
+    fn walk(&self, dir: &str, found: &mut Vec<Listed>) -> Result<(), DiskError> {
+        let names = match self.disk.list(&self.path(dir.trim_end_matches('/'))) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        for name in names {
+            let full = format!("{dir}{name}");
+            if name.ends_with('/') {
+                self.walk(&full, found)?;
+            } else if !name.starts_with(TEMPORARY) {
+                // It may be removed meanwhile.
+                if let Some(size) = self.disk.file_len(&self.path(&full))? {
+                    found.push(Listed { name: full, size });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for LocalStore {
+    fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let path = self.path(name);
+        let failed = |error: DiskError| StoreError::failed("put", name, error);
+        if self.disk.file_len(&path).map_err(failed)?.is_some() {
+            return Ok(Put::WasThere);
+        }
+        self.write(&path, bytes).map(|()| Put::Stored).map_err(failed)
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let read = || -> Result<Vec<u8>, DiskError> {
+            match self.disk.open(&self.path(name), OpenMode::Read)?.map()? {
+                FileView::Owned(bytes) => Ok(bytes),
+                FileView::Mapped(map) => Ok(map.to_vec()),
+            }
+        };
+        read().map_err(|error| match error.is_not_found() {
+            true => StoreError::not_found("get", name),
+            false => StoreError::failed("get", name, error),
+        })
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let found = self.disk.file_len(&self.path(name));
+        found.map_err(|error| StoreError::failed("look at", name, error))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut found = Vec::new();
+        self.walk(prefix, &mut found).map_err(|error| StoreError::failed("list", prefix, error))?;
+        Ok(found)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name);
+        durable::remove_if_there(self.disk.as_ref(), &path)
+            .and_then(|()| match self.disk.list(durable::parent(&path)) {
+                Ok(_) => self.disk.sync_dir(durable::parent(&path)),
+                Err(_) => Ok(()),
+            })
+            .map_err(|error| StoreError::failed("remove", name, error))
+    }
+
+    fn place(&self) -> String {
+        self.root.clone()
+    }
+}

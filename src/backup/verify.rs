@@ -1,0 +1,147 @@
+//! Verifying: every object of every backup is read and checked; in full, every backup is loaded as well.
+//!
+//! An object that several backups share is read once. What is found is told with the backups that it
+//! concerns; verifying changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::create::Progress;
+use super::manifest::{Manifest, Part};
+use super::object::Sha;
+use super::plan::plan;
+use super::repository::Repository;
+use super::{BackupError, restore};
+use crate::backup::cut::Target;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Backups that were looked at.
+    pub backups: u64,
+    /// Objects and bytes of objects that were read.
+    pub objects: u64,
+    /// See `objects`.
+    pub bytes: u64,
+    /// Backups that were loaded on trial.
+    pub loaded: u64,
+    /// What is wrong.
+    pub damage: Vec<Damage>,
+    /// Objects that no backup names: of interrupted or removed ones.
+    pub unnamed: u64,
+}
+
+/// Something that is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The object, or the backup that cannot be loaded.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// The backups that cannot be restored whole.
+    pub backups: Vec<String>,
+}
+
+/// Reads everything; with `full`, loads every backup too. `only`: this backup alone.
+pub fn verify(
+    repository: &Repository,
+    only: Option<&str>,
+    full: bool,
+    threads: usize,
+    progress: &Progress<'_>,
+) -> Result<Verified, BackupError> {
+    let mut verified = Verified::default();
+    let mut sound = Vec::new();
+    for backup in repository.backups()? {
+        if only.is_some_and(|only| only != backup.id) {
+            continue;
+        }
+        verified.backups += 1;
+        match backup.manifest {
+            Ok(manifest) => sound.push(manifest),
+            Err(error) => verified.damage.push(Damage {
+                object: super::manifest::manifest_name(&backup.id),
+                what: error.to_string(),
+                backups: vec![backup.id],
+            }),
+        }
+    }
+    if let Some(only) = only.filter(|_| verified.backups == 0) {
+        return Err(BackupError::refused(
+            format!("there is no backup {only}"),
+            "fastness backup list shows what there is",
+        ));
+    }
+    read_parts(repository, &sound, threads, progress, &mut verified);
+    let named: BTreeSet<String> =
+        sound.iter().flat_map(Manifest::parts).map(Part::object).collect();
+    if only.is_none() && verified.damage.is_empty() {
+        let listed = repository.listed_parts()?;
+        verified.unnamed = listed.keys().filter(|name| !named.contains(*name)).count() as u64;
+    }
+    if full {
+        for manifest in &sound {
+            load(repository, manifest, threads, &mut verified);
+        }
+    }
+    Ok(verified)
+}
+
+fn read_parts(
+    repository: &Repository,
+    sound: &[Manifest],
+    threads: usize,
+    progress: &Progress<'_>,
+    verified: &mut Verified,
+) {
+    let mut users: BTreeMap<Sha, (Part, BTreeSet<&str>)> = BTreeMap::new();
+    for manifest in sound {
+        for part in manifest.parts() {
+            users.entry(part.sha).or_insert((*part, BTreeSet::new())).1.insert(&manifest.id);
+        }
+    }
+    let parts: Vec<&(Part, BTreeSet<&str>)> = users.values().collect();
+    let total: u64 = parts.iter().map(|(part, _)| part.stored).sum();
+    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let damage: Mutex<Vec<Damage>> = Mutex::default();
+    let work = || {
+        while let Some((part, users)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = repository.part(part) {
+                damage.lock().push(Damage {
+                    object: part.object(),
+                    what: error.to_string(),
+                    backups: users.iter().map(|id| (*id).to_owned()).collect(),
+                });
+            }
+            let read = done.fetch_add(part.stored, Ordering::Relaxed) + part.stored;
+            progress(read, total);
+        }
+    };
+    let threads = threads.clamp(1, 64).min(parts.len().max(1));
+    if threads == 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    }
+    verified.objects = parts.len() as u64;
+    verified.bytes = total;
+    let mut damage = damage.into_inner();
+    damage.sort_by(|a, b| a.object.cmp(&b.object));
+    verified.damage.extend(damage);
+}
+
+/// Loads a backup as a restore would.
+fn load(repository: &Repository, manifest: &Manifest, threads: usize, verified: &mut Verified) {
+    let loaded = plan(repository, Some(&manifest.id), &Target::Latest)
+        .and_then(|plan| restore::to_memory(repository, &plan, threads, &|_, _| {}));
+    match loaded {
+        Ok(_) => verified.loaded += 1,
+        Err(error) => verified.damage.push(Damage {
+            object: manifest.object(),
+            what: format!("it cannot be loaded: {error}"),
+            backups: vec![manifest.id.clone()],
+        }),
+    }
+}

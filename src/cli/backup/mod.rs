@@ -1,0 +1,36 @@
+//! `fastness backup`: make, list, look into, verify, thin out and compare backups.
+//!
+//! What is done is `crate::backup`'s; here are the command line, the words for people and the JSON for
+//! programs. Progress goes to standard error, and only when that is a terminal.
+//!
+//! Exit codes: 0 done, 1 it failed or what was looked at is damaged, 2 it was refused or nothing is there.
+
+mod create;
+mod list;
+pub(super) mod terms;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What is to be done with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Back up a data directory or a running server, incrementally.
+    ///
+    /// The first backup into an empty place makes the repository. What it has already is not sent again.
+    Create(create::CreateArgs),
+    /// List the backups of a repository.
+    List(list::ListArgs),
+    /// Show one backup: files, times, positions, sizes.
+    Info(list::InfoArgs),
+}
+
+/// Runs the subcommand.
+pub fn run(command: &BackupCommand) -> ExitCode {
+    match command {
+        BackupCommand::Create(args) => create::run(args),
+        BackupCommand::List(args) => list::run(args),
+        BackupCommand::Info(args) => list::info(args),
+    }
+}

@@ -1,0 +1,208 @@
+//! `fastness restore`: a backup, as it was at some instant, into a directory or an RDB file.
+//!
+//! Exit codes: 0 restored and verified, 1 it failed or something read was damaged, 2 refused: no backup fits,
+//! or the place is not empty. A refusal changes nothing.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::backup::terms::{self, ProgressLine};
+use crate::backup::cut::Target;
+use crate::backup::load::Filter;
+use crate::backup::plan::{Plan, plan};
+use crate::backup::repository::Repository;
+use crate::backup::restore::{self, Restored};
+use crate::backup::time::{self, Iso};
+use crate::backup::{BackupError, store};
+use crate::clock::{Clock as _, SystemClock};
+use crate::disk::Disk;
+use crate::disk::os::OsDisk;
+
+/// See `--help`.
+#[derive(Debug, Args)]
+#[group(id = "restore")]
+pub struct RestoreArgs {
+    /// The repository: a path or URL.
+    #[arg(long)]
+    from: String,
+    /// The backup to restore; without it, the one that fits the target best.
+    #[arg(long)]
+    backup: Option<String>,
+    /// Everything up to this instant: 2026-11-22T10:00:00Z, or "10 minutes ago".
+    #[arg(long, group = "target")]
+    to_time: Option<String>,
+    /// Everything before this position of the log.
+    #[arg(long, group = "target")]
+    to_position: Option<u64>,
+    /// Everything before the last command of this name, or the first one after --after.
+    #[arg(long, group = "target", value_name = "NAME")]
+    before_command: Option<String>,
+    /// With --before-command: the first such command from this instant on.
+    #[arg(long, requires = "before_command", value_name = "TIME")]
+    after: Option<String>,
+    /// The directory to restore into; it must be empty or not there.
+    #[arg(long, required_unless_present_any = ["output", "dry_run"], conflicts_with = "output")]
+    dir: Option<String>,
+    /// Write one RDB file, for Redis and Valkey, instead.
+    #[arg(long, value_name = "FILE.rdb")]
+    output: Option<String>,
+    /// Only keys that match this pattern (as KEYS takes it); may be given several times.
+    #[arg(long = "match", value_name = "PATTERN")]
+    patterns: Vec<String>,
+    /// Only keys of this database; may be given several times.
+    #[arg(long = "db", value_name = "N")]
+    databases: Vec<usize>,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Threads that fetch and unpack.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub fn run(args: &RestoreArgs) -> ExitCode {
+    terms::finish(args.json, restore(args))
+}
+
+fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
+    let target = target(args)?;
+    let repository = Repository::open(store::open(&args.from, terms::anywhere())?)?;
+    let plan = plan(&repository, args.backup.as_deref(), &target)?;
+    let mut value = plan_json(&plan);
+    let mut text = plan_text(&plan);
+    if args.dry_run {
+        text.push_str("nothing was changed: this was a dry run\n");
+        return Ok((value, text, 0));
+    }
+    let clock = SystemClock::new();
+    let started = clock.monotonic();
+    let restored = carry_out(args, &repository, &plan)?;
+    let took = clock.monotonic().saturating_sub(started);
+    let place = args.output.as_deref().or(args.dir.as_deref()).unwrap_or_default();
+    if let Value::Object(map) = &mut value {
+        map.insert("restored_to".to_owned(), json!(place));
+        map.insert("keys".to_owned(), json!(restored.keys));
+        map.insert("digest".to_owned(), json!(restored.digest));
+        map.insert("digest_compared".to_owned(), json!(restored.digest_compared));
+        map.insert("files_kept".to_owned(), json!(restored.files_kept));
+        map.insert("seconds".to_owned(), json!(took.as_secs_f64()));
+    }
+    text.push_str(&format!(
+        "restored to {place}: {} files, {} in {:.2} s; every byte was verified",
+        restored.files,
+        terms::bytes(restored.bytes),
+        took.as_secs_f64()
+    ));
+    if let Some(keys) = restored.keys {
+        text.push_str(&format!(", {keys} keys"));
+    }
+    if restored.digest_compared {
+        text.push_str(", the digest is that of the backup");
+    }
+    text.push('\n');
+    if args.output.is_none() {
+        text.push_str(&format!("  next: fastness serve --dir {place}\n"));
+    }
+    Ok((value, text, 0))
+}
+
+fn target(args: &RestoreArgs) -> Result<Target, BackupError> {
+    let now = SystemClock::new().wall();
+    let instant = |text: &String| {
+        time::parse(text, now)
+            .map_err(|why| BackupError::refused(why, "see fastness restore --help"))
+    };
+    if let Some(text) = &args.to_time {
+        return Ok(Target::Time(instant(text)?));
+    }
+    if let Some(position) = args.to_position {
+        return Ok(Target::Position(position));
+    }
+    if let Some(command) = &args.before_command {
+        let after = args.after.as_ref().map(instant).transpose()?;
+        return Ok(Target::Before { command: command.clone(), after });
+    }
+    Ok(Target::Latest)
+}
+
+fn carry_out(
+    args: &RestoreArgs,
+    repository: &Repository,
+    plan: &Plan,
+) -> Result<Restored, BackupError> {
+    let progress = ProgressLine::new("restore");
+    let note = |done, all| progress.note(done, all);
+    let patterns = args.patterns.iter().map(|pattern| pattern.clone().into_bytes()).collect();
+    let filter = Filter { patterns, databases: args.databases.clone() };
+    if let Some(path) = &args.output {
+        let disk = terms::anywhere();
+        if disk.file_len(path)?.is_some() {
+            return Err(BackupError::refused(
+                format!("{path} is there already"),
+                "name a file that is not there",
+            ));
+        }
+        let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
+        return restore::to_rdb(&mut loaded, &filter, disk.as_ref(), path);
+    }
+    let dir = args.dir.as_deref().unwrap_or_default();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(dir));
+    if filter.is_empty() {
+        return restore::to_directory(repository, plan, disk.as_ref(), args.threads, &note);
+    }
+    let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
+    restore::keys_to_directory(&mut loaded, &filter, &disk)
+}
+
+fn plan_json(plan: &Plan) -> Value {
+    let files = plan.files.iter().map(|planned| {
+        json!({
+            "name": planned.file.name,
+            "bytes": planned.size(),
+            "of_bytes": planned.file.size,
+            "base": planned.is_base,
+        })
+    });
+    json!({
+        "backup": plan.manifest.id,
+        "instant": plan.instant,
+        "position": plan.position,
+        "next_time": plan.next_time,
+        "whole": plan.whole,
+        "bytes": plan.size(),
+        "files": files.collect::<Vec<_>>(),
+        "notes": plan.notes,
+    })
+}
+
+fn plan_text(plan: &Plan) -> String {
+    let mut out = format!("from backup {}\n", plan.manifest.id);
+    for planned in &plan.files {
+        let what = if planned.is_base { "base" } else { "log" };
+        let size = match planned.content.is_some() {
+            true => {
+                format!("{} of {}", terms::bytes(planned.size()), terms::bytes(planned.file.size))
+            }
+            false => terms::bytes(planned.size()),
+        };
+        out.push_str(&format!("  {what:5} {}, {size}\n", planned.file.name));
+    }
+    let instant = plan.instant.map_or("an unknown time".to_owned(), |at| Iso(at).to_string());
+    out.push_str(&format!("  state of {instant}"));
+    if let Some(position) = plan.position {
+        out.push_str(&format!(", position {position}"));
+    }
+    if let Some(next) = plan.next_time {
+        out.push_str(&format!("; the next change, at {}, is left out", Iso(next)));
+    }
+    out.push('\n');
+    out.push_str(&terms::notes(&plan.notes));
+    out
+}
