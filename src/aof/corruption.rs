@@ -65,6 +65,18 @@ pub enum CorruptionKind {
 }
 
 impl CorruptionKind {
+    /// Whether the file ends too early, rather than holding something wrong.
+    pub fn is_short(self) -> bool {
+        matches!(
+            self,
+            Self::UnterminatedLine
+                | Self::ShortPayload
+                | Self::TruncatedRecord
+                | Self::OpenTransaction
+                | Self::EndsEarly { .. }
+        )
+    }
+
     /// What is wrong, as a clause for messages.
     fn text(self) -> &'static str {
         match self {

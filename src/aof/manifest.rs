@@ -149,16 +149,20 @@ impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use ManifestErrorKind as Kind;
         let text = match self.kind {
-            Kind::Empty => "no file is listed",
-            Kind::BadLineEnd => "line is too long or has no newline",
-            Kind::BlankLine => "line is blank",
-            Kind::BadPairs => "line is not a list of keys and values",
-            Kind::MissingPair => "file, seq or type is missing",
-            Kind::BadName => "file is not a plain name",
-            Kind::BadSeq => "seq is not a positive number",
-            Kind::BadType => "type is not b, h or i",
-            Kind::SecondBase => "there is a second base file",
-            Kind::SeqOrder => "seq does not increase",
+            Kind::Empty => "Found an empty AOF manifest: no file is listed",
+            Kind::BadLineEnd => {
+                "The AOF manifest file contains too long line, or its last one has no newline"
+            }
+            Kind::BlankLine => "Invalid AOF manifest file format: line is blank",
+            Kind::BadPairs => {
+                "Invalid AOF manifest file format: line is not a list of keys and values"
+            }
+            Kind::MissingPair => "Invalid AOF manifest file format: file, seq or type is missing",
+            Kind::BadName => "Invalid AOF manifest file format: file is not a plain name",
+            Kind::BadSeq => "Invalid AOF manifest file format: seq is not a positive number",
+            Kind::BadType => "Unknown AOF file type: it is not b, h or i",
+            Kind::SecondBase => "Found duplicate base file information",
+            Kind::SeqOrder => "Found a non-monotonic sequence number",
             Kind::DuplicateName => "file is listed twice",
             Kind::BadChecksumLine => "checksum line is not the last line or not well formed",
             Kind::BadChecksum => "checksum does not hold",

@@ -183,7 +183,9 @@ fn recover(shared: &Arc<Shared>, logger: &Logger) -> Result<(), StartError> {
             Ok(())
         }
         Err(error) => {
-            logger.warning(format!("Cannot load the data set: {error}"));
+            for line in error.log_lines() {
+                logger.warning(line);
+            }
             Err(StartError::new(error.to_string(), error.next_step(&dir)))
         }
     }

@@ -82,11 +82,30 @@ pub struct Eviction {
     pub reclaiming: u64,
     /// The part of it that no thread has taken yet.
     pub garbage_bytes: u64,
+    /// Values given to the reclaim thread since the start.
+    pub lazy_freed: u64,
 }
 
+/// Values are freed on another thread from this size on.
+pub const LARGE_BYTES: usize = 64 * 1024;
+
 impl ServerState {
-    /// Leaves something of about `bytes` bytes to the reclaim thread.
-    pub fn reclaim_later(&mut self, bytes: u64, garbage: Box<dyn std::any::Any + Send>) {
+    /// Drops a value: here, or if it is large on the reclaim thread.
+    pub fn release(&mut self, entry: crate::keyspace::Entry) {
+        let bytes = entry.memory_bytes();
+        if bytes >= LARGE_BYTES {
+            self.reclaim_later(bytes as u64, 1, Box::new(entry));
+        }
+    }
+
+    /// Leaves something of about `bytes` bytes to the reclaim thread: so many values.
+    pub fn reclaim_later(
+        &mut self,
+        bytes: u64,
+        values: u64,
+        garbage: Box<dyn std::any::Any + Send>,
+    ) {
+        self.eviction.lazy_freed += values;
         self.eviction.reclaiming += bytes;
         self.eviction.garbage_bytes += bytes;
         self.garbage.push(garbage);
@@ -103,6 +122,8 @@ pub struct Observed {
     pub cron_paused: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION
     pub skip_checksums: bool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS
+    pub scripts_may_all: bool,
     /// What commands have to say to the log; the engine writes it when they are done.
     pub warnings: Vec<String>,
     /// Commands whose request or reply was large (COMMANDLOG).

@@ -334,8 +334,10 @@ impl Loader<'_> {
 fn unknown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     match directive::nearest(name) {
-        Some(known) => format!("unknown directive '{text}'; did you mean '{known}'?"),
-        None => format!("unknown directive '{text}'"),
+        Some(known) => {
+            format!("'{text}': Bad directive or wrong number of arguments; did you mean '{known}'?")
+        }
+        None => format!("'{text}': Bad directive or wrong number of arguments"),
     }
 }
 

@@ -77,9 +77,9 @@ fn errors_name_file_line_and_reason() {
     for (text, expected) in [
         (
             "\nmaxmemry 1",
-            "/cwd/redis.conf:2: unknown directive 'maxmemry'; did you mean 'maxmemory'?",
+            "/cwd/redis.conf:2: 'maxmemry': Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
         ),
-        ("zzzzzz 1", "/cwd/redis.conf:1: unknown directive 'zzzzzz'"),
+        ("zzzzzz 1", "/cwd/redis.conf:1: 'zzzzzz': Bad directive or wrong number of arguments"),
         ("hz \"1", "/cwd/redis.conf:1: 'hz \"1': Unbalanced quotes in configuration line"),
         ("  port zz ", "/cwd/redis.conf:1: 'port zz': argument couldn't be parsed into an integer"),
         ("port 1 2", "/cwd/redis.conf:1: 'port 1 2': wrong number of arguments"),
@@ -174,7 +174,7 @@ fn the_last_source_decides_and_save_adds_up() {
     }
     let both = ["a.conf", "b.conf"];
     let error = load_with(&[file], &both).unwrap_err().to_string();
-    assert_eq!(error, "command line: unknown directive 'b.conf'");
+    assert_eq!(error, "command line: 'b.conf': Bad directive or wrong number of arguments");
 }
 
 #[test]

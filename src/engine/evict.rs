@@ -23,8 +23,6 @@ use crate::session::{ClientId, Mail};
 
 /// Keys that go between two looks at the time.
 const KEYS_PER_LOOK: usize = 16;
-/// Freed on another thread from this size on, if that is wished.
-const LARGE_BYTES: usize = 64 * 1024;
 
 impl ServerState {
     /// Bytes in use beyond `maxmemory`: 0 without a limit. Records that wait to be written and the
@@ -170,13 +168,10 @@ impl Engine {
 
     fn drop_evicted(&mut self, entry: Entry) {
         if self.server.config.lazyfree_lazy_eviction {
-            let bytes = entry.memory_bytes();
-            if bytes >= LARGE_BYTES {
-                self.server.reclaim_later(bytes as u64, Box::new(entry));
-                return self.follow_memory();
-            }
+            self.server.release(entry);
+        } else {
+            drop(entry);
         }
-        drop(entry);
         self.follow_memory();
     }
 

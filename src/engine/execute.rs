@@ -18,6 +18,10 @@ use crate::session::{Client, ClientId, ReplyMode};
 
 /// Commands that run at once inside MULTI instead of being queued.
 const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"];
+/// Error codes that are counted; a script can make up as many as it likes.
+const ERROR_CODES_MAX: usize = 128;
+/// Stands for all of them when there were more.
+const ERRORS_DISABLED: &str = "ERRORSTATS_DISABLED";
 /// Commands of RESP2's restricted mode while subscribed.
 const ALLOWED_WHILE_SUBSCRIBED: &[&str] = &[
     "PING",
@@ -322,7 +326,24 @@ impl Engine {
 
     pub(super) fn count_error(&mut self, error: &CommandError) {
         self.server.stats.error_replies += 1;
-        *self.server.error_stats.entry(error.code()).or_default() += 1;
+        let (code, errors) = (error.code(), &mut self.server.error_stats);
+        if errors.contains_key(ERRORS_DISABLED) {
+            return;
+        }
+        if errors.len() >= ERROR_CODES_MAX && !errors.contains_key(&code) {
+            let shown: Vec<&str> = errors.keys().take(8).map(String::as_str).collect();
+            let shown = shown.join(", ");
+            self.logger.warning(
+                "Errorstats stopped adding new errors because the number of errors reached the \
+                 limit, may be misuse of lua error_reply, please check INFO ERRORSTATS, this can be \
+                 re-enabled via CONFIG RESETSTAT.",
+            );
+            self.logger.warning(format!("Current errors code list: {shown}"));
+            errors.clear();
+            errors.insert(ERRORS_DISABLED.to_owned(), 1);
+            return;
+        }
+        *errors.entry(code).or_default() += 1;
     }
 
     /// All refusals that do not depend on the command's own logic, in Redis' order.
@@ -450,9 +471,13 @@ impl Engine {
         let Some(transaction) = client.transaction.take() else { return };
         reply.array(transaction.queue.len());
         self.persist.in_exec = true;
+        // Time stands still for all of them: no key expires between two of the commands.
+        let outer = self.frozen_wall_us;
+        self.frozen_wall_us = outer.or(Some(self.wall_us()));
         for request in &transaction.queue {
             self.run_queued(id, request, reply);
         }
+        self.frozen_wall_us = outer;
         self.persist.in_exec = false;
     }
 

@@ -187,8 +187,8 @@ fn memory(engine: &Engine, out: &mut String) {
     line(out, "mem_allocator", crate::memory::ALLOCATOR_NAME);
     line(out, "mem_overhead_db_hashtable_rehashing", 0);
     line(out, "active_defrag_running", 0);
-    line(out, "lazyfree_pending_objects", 0);
-    line(out, "lazyfreed_objects", 0);
+    line(out, "lazyfree_pending_objects", u64::from(state.eviction.reclaiming > 0));
+    line(out, "lazyfreed_objects", state.eviction.lazy_freed);
 }
 
 fn memory_of_scripts(state: &ServerState, out: &mut String) {

@@ -13,6 +13,8 @@ pub struct ReplayError {
     pub command: String,
     /// What it answered.
     pub reply: String,
+    /// There is no such command here: what the log means cannot be known.
+    pub unknown: bool,
 }
 
 impl Engine {
@@ -35,8 +37,12 @@ impl Engine {
         let failed = |reply: &[u8]| ReplayError {
             command: String::from_utf8_lossy(args.at(0)).into_owned(),
             reply: String::from_utf8_lossy(reply).trim_end().to_owned(),
+            unknown: false,
         };
-        let row = table().find(args).map_err(|error| failed(error.to_string().as_bytes()))?;
+        let row = table().find(args).map_err(|error| ReplayError {
+            unknown: true,
+            ..failed(error.to_string().as_bytes())
+        })?;
         if !row.command.accepts(args.len()) {
             return Err(failed(b"wrong number of arguments"));
         }

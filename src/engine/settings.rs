@@ -16,6 +16,10 @@ impl Engine {
         pairs: &[(String, Vec<u8>)],
     ) -> Result<bool, String> {
         let local = self.is_local(id);
+        let moves = |(name, _): &(String, Vec<u8>)| name.eq_ignore_ascii_case("dir");
+        if self.server.loading.is_some() && pairs.iter().any(moves) {
+            return Err("LOADING Redis is loading the dataset in memory".to_owned());
+        }
         let pairs: Vec<(&[u8], &[u8])> =
             pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
         let changed = self.server.config.changed(&pairs, local);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::persist::PersistRequest;
 use crate::aof::filename::FileNames;
 use crate::aof::log::{Log, Recovered};
 use crate::aof::record::Position;
@@ -90,6 +91,10 @@ impl Engine {
         match (self.log.clone(), wanted) {
             (Some(_), true) | (None, false) => Ok(()),
             (Some(log), false) => {
+                if self.persist.running.or(self.persist.requested) == Some(PersistRequest::Rewrite)
+                {
+                    self.logger.notice("Killing AOF child: the log is switched off.");
+                }
                 self.cancel_persist();
                 log.close().map_err(|error| error.to_string())?;
                 self.log = None;

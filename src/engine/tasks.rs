@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::persist::PersistRequest;
 use super::{Engine, ShutdownState};
+use crate::command::CommandError;
 use crate::command::ctx::Task;
 use crate::resp::{Args, Reply};
 use crate::session::wait::TimeoutReply;
@@ -65,7 +66,10 @@ impl Engine {
         match outcome {
             Ok(true) => reply.ok(),
             Ok(false) => {}
-            Err(text) => reply.error(&text),
+            Err(text) => {
+                reply.error(&text);
+                self.count_error(&CommandError::owned(text));
+            }
         }
         false
     }
@@ -189,6 +193,7 @@ impl Engine {
             *stats = crate::command::state::CommandStats::default();
         }
         self.ks.stats = crate::keyspace::KeyspaceStats::default();
+        self.server.eviction.lazy_freed = 0;
         self.server.persistence.log_delayed_syncs = 0;
     }
 
@@ -201,11 +206,15 @@ impl Engine {
     ) -> Result<bool, String> {
         let refused = "ERR Errors trying to SHUTDOWN. Check logs.".to_owned();
         self.logger.notice("User requested shutdown...");
+        if self.persist.running == Some(PersistRequest::Rewrite) {
+            self.logger.warning("There is a child rewriting the AOF. Killing it!");
+        }
         self.cancel_persist();
         let wants_save = save.unwrap_or(!self.server.config.save.is_empty());
         if wants_save && let Err(cause) = self.save_now() {
-            self.logger.warning(format!("Saving before exit failed: {cause}"));
+            self.logger.warning(format!("Error trying to save the DB: {cause}"));
             if !force {
+                self.logger.warning("Error trying to save the DB, can't exit.");
                 return Err(refused);
             }
         }
@@ -217,7 +226,7 @@ impl Engine {
                 return Err(refused);
             }
         }
-        self.logger.notice("Everything is synced. Fastness is now ready to exit, bye bye...");
+        self.logger.notice("Everything is synced. Redis is now ready to exit, bye bye...");
         reply.buffer.clear();
         self.shutdown = ShutdownState::Done { exit_code: 0 };
         Ok(false)

@@ -51,6 +51,11 @@ impl Engine {
         let keys: Vec<Vec<u8>> = self.ks.effects.changes().map(|(_, key)| key.to_vec()).collect();
         for key in &keys {
             for reader in self.sessions.tracked.take_readers(key) {
+                // What it read before it switched to BCAST is nothing that it waits to hear of.
+                let tracking = self.sessions.client(reader).and_then(|own| own.tracking.as_ref());
+                if tracking.is_some_and(|tracking| tracking.prefixes().is_some()) {
+                    continue;
+                }
                 self.invalidate(reader, &[key], Some(writer), release);
             }
         }

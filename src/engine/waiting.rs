@@ -8,9 +8,9 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::Engine;
-use crate::command::Outcome;
 use crate::command::ctx::Origin;
 use crate::command::table::{Row, table};
+use crate::command::{CommandError, Outcome};
 use crate::keyspace::Entry;
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::wait::{TimeoutReply, WaitKind, Waiter};
@@ -149,6 +149,7 @@ impl Engine {
     /// Ends a wait with an error (CLIENT UNBLOCK ERROR, a deleted stream, a changed role).
     pub fn unblock_with_error(&mut self, id: ClientId, text: &str) {
         let Some(waiter) = self.end_wait(id) else { return };
+        self.count_error(&CommandError::owned(text.to_owned()));
         self.resume(id, &waiter, true, |reply| reply.error(text));
     }
 

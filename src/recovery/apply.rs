@@ -185,6 +185,14 @@ fn load_files(
         }
         file_start = unit.offset;
         replayer.run(unit);
+        if let Some(command) = &replayer.unknown {
+            // Leaving it out would lose what it did; whoever wrote it knows what that was.
+            let why = format!(
+                "Unknown command '{command}' reading the append only file, at offset {} of a segment",
+                unit.offset
+            );
+            return Err(LoadError::Refused { why });
+        }
         if replayer.commands.is_multiple_of(4096) {
             note_progress(live, total, loaded + unit.offset);
         }
@@ -267,7 +275,10 @@ fn keep_torn_tail(
     }
     copy.sync_all()?;
     disk.sync_dir(durable::parent(&kept_as))?;
-    Ok(format!("{error}. Cut off {copied} bytes, kept as {kept_as}"))
+    Ok(format!(
+        "!!! Warning: short read while loading the AOF file. AOF loaded anyway because \
+         aof-load-truncated is enabled: {error}. Cut off {copied} bytes, kept as {kept_as}"
+    ))
 }
 
 /// Puts the directory into the form that the configuration asks for, and opens the log.
@@ -357,6 +368,7 @@ fn banner(engine: &Engine, decision: Decision, outcome: &Outcome, took: Duration
         Decision::UpgradeOldLog | Decision::LoadOldLogThenSave => "from a single-file log",
         _ => "from a snapshot",
     };
+    let from = if outcome.end.is_some() { "append only file" } else { "disk" };
     let position = outcome.end.as_ref().map_or(0, |end| end.position.0);
     let config = &engine.server.config;
     let promise = match (config.appendonly, config.appendfsync.name()) {
@@ -376,6 +388,7 @@ fn banner(engine: &Engine, decision: Decision, outcome: &Outcome, took: Duration
             took.as_secs_f64(),
             outcome.commands
         ),
+        format!("DB loaded from {from}: {:.3} seconds", took.as_secs_f64()),
         format!("Durability: {promise}"),
     ]
 }

@@ -62,6 +62,11 @@ impl LoadSink for SnapshotSink<'_> {
         self.db = db as usize;
     }
 
+    fn empty(&mut self, key: &[u8]) {
+        let key = key.escape_ascii();
+        self.engine.logger.notice(format!("Loading the snapshot: skipping empty key: {key}"));
+    }
+
     fn resize_hint(&mut self, keys: u64, _expires: u64) {
         self.engine.ks.reserve(self.db, usize::try_from(keys).unwrap_or(0));
     }
@@ -140,6 +145,10 @@ pub fn load_snapshot(
     let (keys, expired) = (sink.keys, sink.expired);
     engine.server.persistence.loaded_keys += keys;
     engine.server.persistence.loaded_expired_keys += expired;
+    engine.logger.notice(format!(
+        "Done loading RDB, keys loaded: {keys}, keys expired: {expired}, empty keys skipped: {}.",
+        report.empty_dropped
+    ));
     Ok(report.end)
 }
 
@@ -164,6 +173,8 @@ pub struct Replayer<'e> {
     /// Commands that answered with an error, and the first of them.
     pub failed: u64,
     pub first_failure: Option<(u64, ReplayError)>,
+    /// A command that this server does not have.
+    pub unknown: Option<String>,
 }
 
 impl<'e> Replayer<'e> {
@@ -178,6 +189,7 @@ impl<'e> Replayer<'e> {
             commands: 0,
             failed: 0,
             first_failure: None,
+            unknown: None,
         }
     }
 
@@ -203,6 +215,9 @@ impl<'e> Replayer<'e> {
             self.commands += 1;
             if let Err(error) = self.engine.replay(self.client, &args, &mut self.reply) {
                 self.failed += 1;
+                if error.unknown {
+                    self.unknown.get_or_insert_with(|| error.command.clone());
+                }
                 self.first_failure.get_or_insert((unit.offset, error));
             }
         }

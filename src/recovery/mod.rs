@@ -65,6 +65,28 @@ impl From<DiskError> for LoadError {
 }
 
 impl LoadError {
+    /// What the log says of it, in the words that operators of Redis and their tools look for.
+    pub fn log_lines(&self) -> Vec<String> {
+        let own = format!("Cannot load the data set: {self}");
+        match self {
+            Self::Snapshot { error, .. } => vec![
+                error.redis_clause(),
+                format!("RDB file integrity check failed. {own}"),
+                "Terminating server after rdb file reading failure.".to_owned(),
+            ],
+            Self::Log(error) => {
+                let what = if error.kind.is_short() {
+                    "Unexpected end of file reading the append only file"
+                } else {
+                    "Bad file format reading the append only file"
+                };
+                vec![format!("{what} {}: {own}", error.file)]
+            }
+            Self::Missing { file, .. } => vec![format!("{file}: No such file or directory. {own}")],
+            Self::Disk(_) | Self::Damaged { .. } | Self::Refused { .. } => vec![own],
+        }
+    }
+
     /// The command that helps next.
     pub fn next_step(&self, dir: &str) -> String {
         match self {

@@ -31,9 +31,10 @@ impl Engine {
         Ok(true)
     }
 
-    /// DEBUG LOADAOF: what the log holds replaces what is in memory.
+    /// DEBUG LOADAOF: what the log holds replaces what is in memory. Without a log it is what BGREWRITEAOF
+    /// has written, which is a snapshot then.
     pub(crate) fn debug_load_log(&mut self) -> Result<bool, String> {
-        let log = self.log.clone().ok_or("ERR the append-only log is off")?;
+        let Some(log) = self.log.clone() else { return self.debug_reload(true, false) };
         log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
         let mut loader = self.loader();
         apply::load_own_log(self, &mut loader)

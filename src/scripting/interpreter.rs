@@ -6,6 +6,7 @@
 //! by what they are made of: mlua need not run each step protected then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use mlua::{
     ChunkMode, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value, VmState,
@@ -21,6 +22,9 @@ use super::{api, bits, json, msgpack, structs};
 pub(super) const PRELUDE: &str = "=sandbox";
 /// Most memory that the scripts of one interpreter may hold.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Uses between two steps of the collector, and how far a step goes.
+const USES_PER_STEP: u32 = 50;
+const STEP_KBYTES: i32 = 50;
 /// Instructions between two looks at the clock.
 const PULSE_INSTRUCTIONS: u32 = 100_000;
 
@@ -40,6 +44,8 @@ pub(super) struct Interpreter {
     set_loading: Function,
     run_script: Function,
     run_function: Function,
+    /// Runs and compilations so far.
+    uses: AtomicU32,
 }
 
 impl std::fmt::Debug for Interpreter {
@@ -103,7 +109,7 @@ impl Interpreter {
                 None => Ok(VmState::Continue),
             }
         })?;
-        Ok(Self { lua, set_loading, run_script, run_function })
+        Ok(Self { lua, set_loading, run_script, run_function, uses: AtomicU32::new(0) })
     }
 
     /// Bytes that the interpreter has allocated.
@@ -116,8 +122,17 @@ impl Interpreter {
         compile(&self.lua, body, chunk)
     }
 
+    /// Collects a bit of garbage every so many uses: the collector alone lets memory double first.
+    fn tidy(&self) {
+        if self.uses.fetch_add(1, Ordering::Relaxed) % USES_PER_STEP == USES_PER_STEP - 1 {
+            // Only a finalizer could fail, and there is none.
+            let _ = self.lua.gc_step_kbytes(STEP_KBYTES);
+        }
+    }
+
     /// Keeps a function for as long as the key lives.
     pub(super) fn keep(&self, function: &Function) -> Result<RegistryKey, String> {
+        self.tidy();
         let _unlimited = self.unlimited();
         self.lua.create_registry_value(function).map_err(text_of)
     }
@@ -148,6 +163,7 @@ impl Interpreter {
         let run = || runner.call::<(bool, Value)>((function, keys, arguments));
         // A panic in a function of ours must not unwind through the engine.
         let ended = catch_unwind(AssertUnwindSafe(|| commands::lend(commands, run)));
+        self.tidy();
         match ended {
             Ok(Ok((ok, value))) => Ok(Ended { ok, value }),
             Ok(Err(error)) => {

@@ -18,9 +18,8 @@ local caught, caught_text, handler = native.caught, native.caught_text, native.h
 local READONLY = "Attempt to modify a readonly table"
 -- Matching recurses in C once per item of the pattern; longer ones could use up the stack.
 local PATTERN_BYTES_MAX = 4000
--- Lua's own bound, the arguments apart. `unpack` counts with C integers, which may overflow: it must not
--- be asked for more.
-local RESULTS_MAX = 7997
+-- Lua's own bound. `unpack` counts with C integers, which may overflow: it must not be asked for more.
+local RESULTS_MAX = 8000
 local INTEGER_MIN, INTEGER_MAX = -2147483648, 2147483647
 
 local real_of, shown_metatable = {}, {}
@@ -182,7 +181,7 @@ function globals.unpack(...)
   if not (is_integer(first) and is_integer(last) and last - first < RESULTS_MAX) then
     error("too many results to unpack", 2)
   end
-  return unpack(t, first, last)
+  return unpack(...)
 end
 
 local function table_expected(name, ...)

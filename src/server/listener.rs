@@ -26,6 +26,16 @@ impl Listener {
         }
     }
 
+    /// Refuses connections from now on, whoever else holds the socket.
+    pub fn stop(&self) {
+        let both = std::net::Shutdown::Both;
+        // One that is closed already is stopped, too.
+        let _ = match self {
+            Self::Tcp(listener) => SockRef::from(listener).shutdown(both),
+            Self::Unix(listener) => SockRef::from(listener).shutdown(both),
+        };
+    }
+
     /// The connections that wait.
     pub fn accept_all(&self) -> Vec<Accepted> {
         let mut all = Vec::new();

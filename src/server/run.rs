@@ -232,6 +232,8 @@ impl Shared {
     /// Ends all threads.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        // Before any client sees its connection closed: whoever tries again is refused.
+        self.stop_listening();
         self.log_signal.raise();
         self.persist_signal.raise();
         self.wake_all();

@@ -246,6 +246,13 @@ impl Shared {
         *self.listeners.lock() = listeners;
     }
 
+    /// Takes no connections any more.
+    pub fn stop_listening(&self) {
+        for listener in self.listeners.lock().iter() {
+            listener.stop();
+        }
+    }
+
     /// Takes the connections that wait at the listening sockets.
     pub fn accept_now(&self) -> Vec<Accepted> {
         self.listeners.lock().iter().flat_map(Listener::accept_all).collect()

@@ -44,6 +44,14 @@ pub fn check_footer(payload: &[u8], checked: bool) -> Result<(&[u8], Version), R
     }
 }
 
+/// A payload with the checksum that it should have had.
+pub fn summed_again(payload: &[u8]) -> Vec<u8> {
+    let summed = payload.split_last_chunk::<8>().map_or(payload, |(summed, _)| summed);
+    let mut again = summed.to_vec();
+    again.extend_from_slice(&crc64::checksum(summed).to_le_bytes());
+    again
+}
+
 /// The value in a payload.
 pub fn restore<'a>(payload: &'a [u8], limits: &Limits) -> Result<Loaded<'a>, RestoreError> {
     restore_if_sound(payload, limits, true)

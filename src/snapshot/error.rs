@@ -170,6 +170,31 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The clause by which Redis' log and tools that read it name this damage.
+    pub fn redis_clause(&self) -> String {
+        let Self::Damaged { corruption, place } = self else { return "Bad data format".to_owned() };
+        if corruption.kind == CorruptionKind::Duplicate("consumer") {
+            return "Duplicate stream consumer detected".to_owned();
+        }
+        let what = match place.type_byte {
+            Some(9) => "Zipmap",
+            Some(10) => "List ziplist",
+            Some(11) => "Intset",
+            Some(12) => "Zset ziplist",
+            Some(13) => "Hash ziplist",
+            Some(14) => "Quicklist ziplist",
+            Some(15 | 19 | 21) => "Stream listpack",
+            Some(16 | 22 | 25) => "Hash listpack",
+            Some(17) => "Zset listpack",
+            Some(18) => "Quicklist listpack",
+            Some(20) => "Set listpack",
+            _ => "Value",
+        };
+        format!("{what} integrity check failed.")
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

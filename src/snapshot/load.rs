@@ -55,6 +55,11 @@ pub trait LoadSink {
     fn key(&mut self, key: &[u8], value: Loaded<'_>, attributes: Attributes)
     -> Result<(), Refusal>;
 
+    /// A key with an empty aggregate, which is left out.
+    fn empty(&mut self, key: &[u8]) {
+        let _ = key;
+    }
+
     /// The source of a function library.
     fn function(&mut self, source: &[u8]) -> Result<(), Refusal>;
 
@@ -170,6 +175,7 @@ fn next(
             let taken = match values.read(&mut records.reader, type_byte) {
                 Ok(Some(value)) => sink.key(&key, value, attributes),
                 Ok(None) => {
+                    sink.empty(&key);
                     report.empty_dropped += 1;
                     return Ok(false);
                 }

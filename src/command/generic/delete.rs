@@ -41,7 +41,11 @@ fn del(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let mut deleted = 0;
     for key in args.iter().skip(1) {
         // An expired key is not there: asking for it removes it and says so.
-        if ctx.ks.contains(ctx.db, key) && ctx.ks.remove(ctx.db, key).is_some() {
+        if ctx.ks.contains(ctx.db, key)
+            && let Some(entry) = ctx.ks.remove(ctx.db, key)
+        {
+            // DEL too: nobody is to wait for millions of elements to be freed.
+            ctx.server.release(entry);
             ctx.changed(key, event::GENERIC, "del");
             deleted += 1;
         }

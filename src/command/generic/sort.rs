@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::super::ctx::Origin;
 use super::super::keyspec::{Begin, Find};
 use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec,
@@ -179,8 +180,9 @@ struct Item {
 
 fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
     let (elements, is_set) = load(ctx, key, &options)?;
-    if is_set && options.unsorted && options.store.is_some() {
-        // A set has no order of its own: the stored result must not depend on chance.
+    let fixed = options.store.is_some() || ctx.origin == Origin::Script;
+    if is_set && options.unsorted && fixed {
+        // A set has no order of its own: what is stored, or a script sees, must not depend on chance.
         options.unsorted = false;
         options.alpha = true;
         options.by = None;

@@ -71,13 +71,16 @@ const ROWS: &[Row] = &[
         ctx.server.observed.skip_checksums = number::parse_i64(args.at(2)).unwrap_or(0) != 0;
         plain(ok(ctx))
     }),
+    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |ctx, args| {
+        ctx.server.observed.scripts_may_all = number::parse_i64(args.at(2)).unwrap_or(0) != 0;
+        plain(ok(ctx))
+    }),
     ("CONFIG-REWRITE-FORCE-ALL", 2..=2, |_, _| {
         Ok(Outcome::Task(Task::ConfigRewrite { all: true }))
     }),
     // Without replicas, forks and tables that are resized as a whole there is nothing to do.
     ("REPLICATE", 3..=usize::MAX, |ctx, _| plain(ok(ctx))),
     ("DICT-RESIZING", 3..=3, |ctx, _| plain(ok(ctx))),
-    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |ctx, _| plain(ok(ctx))),
     ("REPL-PAUSE", 3..=3, |ctx, _| plain(ok(ctx))),
     ("LEAK", 3..=3, |ctx, args| {
         std::mem::forget(args.at(2).to_vec());
@@ -140,7 +143,8 @@ fn reload(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
 
 fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let clock = ctx.ks.use_clock.clone();
-    let entry = ctx.ks.peek(ctx.db, args.at(2)).ok_or(CommandError::NoSuchKey)?;
+    // Also of a key whose time is over, which stays.
+    let entry = ctx.ks.again(ctx.db, args.at(2)).ok_or(CommandError::NoSuchKey)?;
     let used = entry.used_at();
     let (lru, idle) = if clock.counts() {
         (used & 0xFF_FFFF, 0)
@@ -256,6 +260,8 @@ fn help(ctx: &mut Ctx) -> CommandResult {
             "    Crash the server.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Setting it to 0 disables expiring keys (and hash-fields) in background.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Whether scripts may call commands that are not for them.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
             "    Enables or disables checksum checks for RESTORE's payloads.",
             "SLEEP <seconds>",

@@ -65,7 +65,7 @@ fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
         // Freed by whoever has time for it: dropping millions of keys takes a while.
         if let Some(table) = ctx.ks.take_all(db).filter(|_| count > 0) {
             if in_background {
-                ctx.server.reclaim_later(bytes_per_key * count, table);
+                ctx.server.reclaim_later(bytes_per_key * count, count, table);
             } else {
                 drop(table);
             }
