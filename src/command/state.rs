@@ -227,6 +227,11 @@ pub struct Persistence {
     /// When the last try began, good or not.
     pub last_save_try_at: UnixMillis,
     pub last_save_ok: bool,
+    /// The instant that the last good snapshot holds, and the log's base; `None`: not known.
+    pub last_good_save_at: Option<UnixMillis>,
+    pub last_base_at: Option<UnixMillis>,
+    /// Keys that the running snapshot has, and will have.
+    pub snapshot_keys: (u64, u64),
     pub save_running: bool,
     pub save_started: Option<Duration>,
     pub last_save_seconds: i64,
@@ -270,6 +275,9 @@ impl Default for Persistence {
             last_save_at: 0,
             last_save_try_at: 0,
             last_save_ok: true,
+            last_good_save_at: None,
+            last_base_at: None,
+            snapshot_keys: (0, 0),
             save_running: false,
             save_started: None,
             last_save_seconds: -1,

@@ -222,17 +222,19 @@ fn persistence(engine: &Engine, out: &mut String) {
         start.map_or(-1, |at| i64::try_from(now.saturating_sub(at).as_secs()).unwrap_or(0))
     };
     let status = |ok| if ok { "ok" } else { "err" };
+    let age = |at: Option<i64>| at.map_or(-1, |at| (engine.ks.now - at).max(0) / 1000);
     line(out, "loading", u8::from(engine.server.loading.is_some()));
     line(out, "async_loading", 0);
     line(out, "current_cow_peak", 0);
     line(out, "current_cow_size", 0);
     line(out, "current_cow_size_age", 0);
     line(out, "current_fork_perc", "0.00");
-    line(out, "current_save_keys_processed", 0);
-    line(out, "current_save_keys_total", 0);
+    line(out, "current_save_keys_processed", facts.snapshot_keys.0);
+    line(out, "current_save_keys_total", facts.snapshot_keys.1);
     line(out, "rdb_changes_since_last_save", facts.dirty);
     line(out, "rdb_bgsave_in_progress", u8::from(facts.save_running));
     line(out, "rdb_last_save_time", facts.last_save_at / 1000);
+    line(out, "rdb_last_good_save_age_sec", age(facts.last_good_save_at));
     line(out, "rdb_last_bgsave_status", status(facts.last_save_ok));
     line(out, "rdb_last_bgsave_time_sec", facts.last_save_seconds);
     line(out, "rdb_current_bgsave_time_sec", since(facts.save_started));
@@ -257,6 +259,7 @@ fn persistence(engine: &Engine, out: &mut String) {
     line(out, "module_fork_in_progress", 0);
     line(out, "module_fork_last_cow_size", 0);
     if facts.log_enabled {
+        line(out, "aof_base_age_sec", age(facts.last_base_at));
         line(out, "aof_current_size", facts.log_current_bytes);
         line(out, "aof_base_size", facts.log_base_bytes);
         line(out, "aof_pending_rewrite", 0);

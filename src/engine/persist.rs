@@ -20,7 +20,7 @@ use super::Engine;
 use super::cron::CronState;
 use crate::aof::filename::BaseFormat;
 use crate::aof::log::{CutPoint, Log, NewBase};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, RdbCompression};
 use crate::disk::{SharedDisk, durable};
 pub use crate::snapshot::container::write::FileForm;
@@ -38,6 +38,8 @@ pub const TEMP_SAVES: [&str; 3] =
     ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb", TEMP_CONVERT];
 /// The file that `fastness convert` writes.
 pub const TEMP_CONVERT: &str = "temp-fastness-convert.rdb";
+
+const CANCELLED: &str = "cancelled";
 
 /// What the worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,11 @@ pub struct SaveJob {
     cut: Option<CutPoint>,
     base: Option<NewBase>,
     dirty_at_start: u64,
+    /// It was told to give up, which is no failure.
+    cancelled: bool,
     pub started: Duration,
+    /// The instant whose state it holds.
+    taken_at: UnixMillis,
     pub keys: u64,
 }
 
@@ -141,7 +147,8 @@ impl SaveJob {
                 let done = {
                     let mut engine = engine.lock();
                     if engine.persist.cancel {
-                        return Err("cancelled".to_owned());
+                        self.cancelled = true;
+                        return Err(CANCELLED.to_owned());
                     }
                     let clock = Arc::clone(&engine.clock);
                     self.collect(&mut engine, clock.as_ref())
@@ -206,6 +213,9 @@ impl SaveJob {
             }
         }
         self.dirty_at_start = engine.server.persistence.dirty;
+        self.taken_at = engine.ks.now;
+        let keys = (0..engine.ks.databases()).map(|db| engine.ks.len(db) as u64).sum();
+        engine.server.persistence.snapshot_keys = (0, keys);
         Ok(())
     }
 
@@ -220,6 +230,7 @@ impl SaveJob {
             }
         }
         self.take_output(engine);
+        engine.server.persistence.snapshot_keys.0 = self.keys;
         if done {
             engine.ks.snapshot_end();
         }
@@ -276,10 +287,11 @@ impl SaveJob {
 
     /// Gives the snapshot its name. A save that was cancelled must not replace the newer one that SHUTDOWN made:
     /// hence under the lock.
-    fn take_place(&self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
+    fn take_place(&mut self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
         let engine = engine.map(Mutex::lock);
         if engine.as_ref().is_some_and(|engine| engine.persist.cancel) {
-            return Err("cancelled".to_owned());
+            self.cancelled = true;
+            return Err(CANCELLED.to_owned());
         }
         self.disk.rename(&self.temp, &self.target).map_err(|error| error.to_string())
     }
@@ -335,7 +347,9 @@ impl Engine {
             cut: None,
             base: None,
             dirty_at_start: 0,
+            cancelled: false,
             started: self.monotonic,
+            taken_at: self.ks.now,
             keys: 0,
         }
     }
@@ -351,18 +365,21 @@ impl Engine {
         let seconds = self.monotonic.saturating_sub(job.started).as_secs();
         let seconds = i64::try_from(seconds).unwrap_or(0);
         let persistence = &mut self.server.persistence;
+        persistence.snapshot_keys = (0, 0);
         match job.request {
             PersistRequest::Save => {
                 persistence.save_running = false;
                 persistence.save_started = None;
                 persistence.last_save_seconds = seconds;
-                persistence.last_save_ok = outcome.is_ok();
+                persistence.last_save_ok =
+                    outcome.is_ok() || (job.cancelled && persistence.last_save_ok);
             }
             PersistRequest::Rewrite => {
                 persistence.rewrite_running = false;
                 persistence.rewrite_started = None;
                 persistence.last_rewrite_seconds = seconds;
-                persistence.last_rewrite_ok = outcome.is_ok();
+                persistence.last_rewrite_ok =
+                    outcome.is_ok() || (job.cancelled && persistence.last_rewrite_ok);
             }
         }
         match (outcome, job.request) {
@@ -371,22 +388,36 @@ impl Engine {
                 persistence.rewrites += 1;
                 persistence.rewrite_failures = 0;
                 persistence.rewrite_not_before = None;
+                persistence.last_base_at = Some(job.taken_at);
                 self.logger.notice("Background AOF rewrite finished successfully");
             }
+            (Err(_), PersistRequest::Save) if job.cancelled => {
+                self.logger.notice("Background saving was cancelled");
+            }
+            (Err(_), PersistRequest::Rewrite) if job.cancelled => {
+                self.logger.notice("Background AOF rewrite was cancelled");
+            }
             (Err(cause), PersistRequest::Save) => {
-                self.logger.warning(format!("Background saving error: {cause}"));
+                let age = age_text(persistence.last_good_save_at, self.ks.now);
+                self.logger.warning(format!(
+                    "Background saving error: {cause}. The last good snapshot is {age}"
+                ));
             }
-            (Err(cause), PersistRequest::Rewrite) => {
-                persistence.rewrite_failures += 1;
-                // After three failures in a row: 1, 2, 4, ... up to 60 minutes between tries.
-                let over = persistence.rewrite_failures.saturating_sub(3).min(6);
-                let minutes =
-                    if persistence.rewrite_failures < 3 { 0 } else { (1u64 << over).min(60) };
-                let wait = Duration::from_secs(minutes * 60);
-                persistence.rewrite_not_before = Some(self.monotonic + wait);
-                self.logger.warning(format!("Background AOF rewrite failed: {cause}"));
-            }
+            (Err(cause), PersistRequest::Rewrite) => self.rewrite_failed(&cause),
         }
+    }
+
+    fn rewrite_failed(&mut self, cause: &str) {
+        let persistence = &mut self.server.persistence;
+        persistence.rewrite_failures += 1;
+        // After three failures in a row: 1, 2, 4, ... up to 60 minutes between tries.
+        let over = persistence.rewrite_failures.saturating_sub(3).min(6);
+        let minutes = if persistence.rewrite_failures < 3 { 0 } else { (1u64 << over).min(60) };
+        let wait = Duration::from_secs(minutes * 60);
+        persistence.rewrite_not_before = Some(self.monotonic + wait);
+        let age = age_text(persistence.last_base_at, self.ks.now);
+        self.logger
+            .warning(format!("Background AOF rewrite failed: {cause}. The log's base is {age}"));
     }
 
     fn saved(&mut self, job: &SaveJob) {
@@ -394,6 +425,7 @@ impl Engine {
         persistence.saves += 1;
         persistence.last_save_ok = true;
         persistence.last_save_at = self.ks.now;
+        persistence.last_good_save_at = Some(job.taken_at);
         persistence.dirty = persistence.dirty.saturating_sub(job.dirty_at_start);
         self.logger.notice(format!("DB saved on disk: {} keys", job.keys));
     }
@@ -415,7 +447,6 @@ impl Engine {
             Err(cause) => {
                 job.abandon();
                 self.ks.snapshot_end();
-                self.server.persistence.last_save_ok = false;
                 self.logger.warning(format!("Saving failed: {cause}"));
                 Err(format!("ERR {cause}"))
             }
@@ -442,7 +473,10 @@ impl Engine {
         if outcome.is_err() {
             job.abandon();
             self.ks.snapshot_end();
+        } else {
+            self.server.persistence.last_base_at = Some(job.taken_at);
         }
+        self.server.persistence.snapshot_keys = (0, 0);
         outcome
     }
 
@@ -463,6 +497,13 @@ impl Engine {
         self.persist.requested = None;
         self.persist.cancel = self.persist.running.is_some();
         self.ks.snapshot_end();
+    }
+}
+
+fn age_text(at: Option<UnixMillis>, now: UnixMillis) -> String {
+    match at {
+        Some(at) => format!("{} seconds old", (now - at).max(0) / 1000),
+        None => "of an unknown age".to_owned(),
     }
 }
 

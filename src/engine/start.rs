@@ -67,7 +67,11 @@ impl Engine {
         self.ks.effects.clear();
         self.server.persistence.loaded_keys = loader.server.persistence.loaded_keys;
         self.server.persistence.loaded_expired_keys = loader.server.persistence.loaded_expired_keys;
-        self.server.persistence.dirty = 0;
+        let loaded = &loader.server.persistence;
+        let persistence = &mut self.server.persistence;
+        persistence.last_base_at = loaded.last_base_at.or(persistence.last_base_at);
+        persistence.last_good_save_at = loaded.last_good_save_at.or(persistence.last_good_save_at);
+        persistence.dirty = 0;
         self.begin_batch();
         self.refresh_settings();
     }

@@ -25,6 +25,8 @@ pub struct SnapshotSink<'e> {
     replace: bool,
     keys: u64,
     expired: u64,
+    /// When the snapshot was taken, in Unix seconds, if it says so.
+    taken_at: Option<i64>,
     /// Is told how many bytes of the file are done.
     progress: &'e mut dyn FnMut(u64),
 }
@@ -69,6 +71,12 @@ impl LoadSink for SnapshotSink<'_> {
 
     fn resize_hint(&mut self, keys: u64, _expires: u64) {
         self.engine.ks.reserve(self.db, usize::try_from(keys).unwrap_or(0));
+    }
+
+    fn aux(&mut self, name: &[u8], value: &[u8]) {
+        if name == b"ctime" {
+            self.taken_at = crate::number::parse_i64(value);
+        }
     }
 
     fn key(
@@ -139,11 +147,26 @@ pub fn load_snapshot(
     let drop_expired_before = (!options.keep_expired).then_some(engine.ks.now);
     let making = Making { drop_expired_before, uses: engine.ks.use_clock.clone() };
     let (replace, threads) = (options.replace, engine.persist.threads);
-    let mut sink = SnapshotSink { engine, db: 0, making, replace, keys: 0, expired: 0, progress };
+    let mut sink = SnapshotSink {
+        engine,
+        db: 0,
+        making,
+        replace,
+        keys: 0,
+        expired: 0,
+        taken_at: None,
+        progress,
+    };
     let report = load_entries(bytes, &load_options, threads, &mut sink)
         .map_err(|error| LoadError::Snapshot { file: file.to_owned(), error })?;
     let (keys, expired) = (sink.keys, sink.expired);
-    engine.server.persistence.loaded_keys += keys;
+    let taken_at = sink.taken_at.and_then(|seconds| seconds.checked_mul(1000));
+    let persistence = &mut engine.server.persistence;
+    match options.keep_expired {
+        true => persistence.last_base_at = taken_at,
+        false => persistence.last_good_save_at = taken_at,
+    }
+    persistence.loaded_keys += keys;
     engine.server.persistence.loaded_expired_keys += expired;
     engine.logger.notice(format!(
         "Done loading RDB, keys loaded: {keys}, keys expired: {expired}, empty keys skipped: {}.",

@@ -26,6 +26,7 @@ mod damage;
 mod model;
 mod plan;
 mod promises;
+mod saves;
 mod sim;
 mod verdict;
 
