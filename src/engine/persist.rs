@@ -10,6 +10,7 @@
 
 mod file;
 mod sink;
+mod unopened;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use crate::snapshot::container::write::FileForm;
 use crate::snapshot::encode::{Encoder, Header};
 pub use file::{Manner, SnapshotFile};
 use sink::{GatheringSink, Piece};
+use unopened::Unopened;
 
 /// How long a slice may hold the lock.
 const SLICE: Duration = Duration::from_micros(300);
@@ -99,6 +101,10 @@ pub struct SaveJob {
     head: Vec<u8>,
     pending: Vec<Piece>,
     log: Option<Arc<Log>>,
+    /// A rewrite while the log is off: the log that it makes for itself.
+    unopened: Option<Unopened>,
+    /// `log` is such a one.
+    closes_log: bool,
     cut: Option<CutPoint>,
     base: Option<NewBase>,
     dirty_at_start: u64,
@@ -167,7 +173,11 @@ impl SaveJob {
     }
 
     /// For a rewrite, creates the segment that the log goes on in. Outside the lock.
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&mut self) -> Result<(), String> {
+        if let Some(unopened) = self.unopened.take() {
+            self.log = Some(Arc::new(unopened.open(&self.disk)?));
+            self.closes_log = true;
+        }
         match &self.log {
             Some(log) => log.prepare_rotation().map_err(|error| error.to_string()),
             None => Ok(()),
@@ -276,7 +286,10 @@ impl SaveJob {
         file.finish()?;
         match (&self.log, &self.base) {
             (Some(log), Some(base)) => {
-                log.install_base(base).map(drop).map_err(|error| error.to_string())
+                let installed = log.install_base(base).map(drop);
+                let done =
+                    installed.and_then(|()| if self.closes_log { log.close() } else { Ok(()) });
+                done.map_err(|error| error.to_string())
             }
             _ => {
                 self.take_place(engine)?;
@@ -332,6 +345,8 @@ impl Engine {
 
     fn new_job(&mut self, request: PersistRequest) -> SaveJob {
         self.persist.jobs_started += 1;
+        let without_log = request == PersistRequest::Rewrite && self.log.is_none();
+        let unopened = without_log.then(|| Unopened::new(self));
         let config = &self.server.config;
         SaveJob {
             request,
@@ -344,6 +359,8 @@ impl Engine {
             head: Vec::new(),
             pending: Vec::new(),
             log: self.log.clone().filter(|_| request == PersistRequest::Rewrite),
+            unopened,
+            closes_log: false,
             cut: None,
             base: None,
             dirty_at_start: 0,

@@ -6,11 +6,13 @@ use super::Engine;
 use super::persist::PersistRequest;
 use crate::aof::filename::FileNames;
 use crate::aof::log::{Log, Recovered};
+use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
 use crate::aof::record::Position;
 use crate::clock::Clock;
 use crate::command::state::{Persistence, ServerState, Stats};
 use crate::command::table::table;
 use crate::config::Config;
+use crate::disk::Disk;
 use crate::keyspace::ExpireMode;
 use crate::rng::{Rng as _, SeededRng};
 
@@ -123,7 +125,7 @@ impl Engine {
             (None, true) => {
                 let config = &self.server.config;
                 let names = FileNames::new(&config.appenddirname, &config.appendfilename);
-                let manifest = existing_manifest(self, &names);
+                let manifest = existing_manifest(self.disk.as_ref(), &names);
                 // Positions never go back: replies may still wait for older ones.
                 let position = Position(self.server.persistence.appended);
                 let recovered =
@@ -153,10 +155,9 @@ impl Engine {
 }
 
 /// The manifest of a log that was switched off before; its files become history.
-fn existing_manifest(engine: &Engine, names: &FileNames) -> crate::aof::manifest::Manifest {
-    use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
+pub(super) fn existing_manifest(disk: &dyn Disk, names: &FileNames) -> Manifest {
     let path = names.path(&names.manifest());
-    let bytes = crate::disk::durable::read_small(engine.disk.as_ref(), &path, MANIFEST_LEN_MAX);
+    let bytes = crate::disk::durable::read_small(disk, &path, MANIFEST_LEN_MAX);
     let parsed = bytes.ok().flatten().and_then(|bytes| Manifest::parse(&bytes).ok());
     parsed.map(|parsed| parsed.manifest).unwrap_or_default()
 }

@@ -31,11 +31,11 @@ impl Engine {
         Ok(true)
     }
 
-    /// DEBUG LOADAOF: what the log holds replaces what is in memory. Without a log it is what BGREWRITEAOF
-    /// has written, which is a snapshot then.
+    /// DEBUG LOADAOF: what the log holds, also one that is not written to now, replaces what is in memory.
     pub(crate) fn debug_load_log(&mut self) -> Result<bool, String> {
-        let Some(log) = self.log.clone() else { return self.debug_reload(true, false) };
-        log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
+        if let Some(log) = self.log.clone() {
+            log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
+        }
         let mut loader = self.loader();
         apply::load_own_log(self, &mut loader)
             .map_err(|error| format!("ERR Error trying to load the AOF files: {error}"))?;

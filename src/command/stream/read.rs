@@ -386,6 +386,8 @@ fn serve_history(
     if !deliveries.is_empty() {
         record_deliveries(ctx, [key, name, names.1], now, &deliveries);
         ctx.ks.changed_quietly(ctx.db, key);
+        // Logged, but no reason to save: nothing was delivered that was not pending before.
+        ctx.ks.effects.dirty -= 1;
     }
 }
 
