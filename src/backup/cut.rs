@@ -2,7 +2,7 @@
 //!
 //! A unit is kept whole or not at all. A frame is one write of many units, so the end may lie inside of one;
 //! then what is kept of it gets a frame line of its own, with the same time, and the shortened segment is one
-//! that a server could have written. `format-spec/backup.md`, section 5.
+//! that a server could have written. `format-spec/backup.md`, section 4.
 
 use crate::aof::chain::{ReadError, SegmentFile, read_log};
 use crate::aof::reader::{Expected, FileReader, ReadUnit};

@@ -523,3 +523,26 @@ fn a_week_of_backups_and_pruning_never_breaks_what_is_kept() {
     }
     assert!(repository.ids().unwrap().len() < 12);
 }
+
+#[test]
+fn the_vector_is_read_as_it_is_described() {
+    let vectors = format!("{}/format-spec/vectors", env!("CARGO_MANIFEST_DIR"));
+    let disk = Arc::new(crate::disk::os::OsDisk::new(&vectors));
+    let store = super::store::open("backup", disk).unwrap();
+    let repository = Repository::open(store).unwrap();
+    let verified = verify(&repository, None, true, 1, &|_, _| {}).unwrap();
+    assert_eq!((verified.damage.len(), verified.objects, verified.unnamed), (0, 3, 0));
+    let plan = plan(&repository, None, &Target::Latest).unwrap();
+    let mut text = format!("backup {}\n", plan.manifest.id);
+    for file in plan.manifest.files() {
+        let parts = file.parts.len();
+        text.push_str(&format!("file {} size={} parts={parts}\n", file.name, file.size));
+    }
+    let loaded = to_memory(&repository, &plan, 1, &|_, _| {}).unwrap();
+    text.push_str(&format!("position {}\nkeys {}\n", plan.position.unwrap(), loaded.keys()));
+    text.push_str(&format!("digest {}\n", loaded.digest()));
+    let expected = std::path::Path::new(&vectors).join("backup.txt");
+    #[allow(clippy::disallowed_methods, reason = "a test reads its vectors")]
+    let expected = std::fs::read_to_string(expected).unwrap();
+    assert_eq!(text, expected);
+}

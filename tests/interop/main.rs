@@ -12,6 +12,8 @@
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
+mod backup;
+
 use std::fs;
 use std::time::Duration;
 

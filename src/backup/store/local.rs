@@ -33,7 +33,7 @@ impl LocalStore {
     }
 
     fn path(&self, name: &str) -> String {
-        durable::join(&self.root, name)
+        if name.is_empty() { self.root.clone() } else { durable::join(&self.root, name) }
     }
 
     /// Makes the directories on the way to `path`, the root included.
@@ -136,5 +136,59 @@ impl Store for LocalStore {
 
     fn place(&self) -> String {
         self.root.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::sim::{CrashMode, Fault, SimDisk};
+    use crate::rng::SeededRng;
+
+    #[test]
+    fn after_a_power_loss_an_object_is_there_whole_or_not_at_all() {
+        for at in 0.. {
+            let disk = SimDisk::new();
+            let store = LocalStore::new(Arc::new(disk.clone()), "repository");
+            disk.fail_at(at, Fault::PowerCut);
+            let done = store.put_new("objects/aa/name", b"content").is_ok();
+            for mode in CrashMode::ALL {
+                for seed in 0..6 {
+                    let left = Arc::new(disk.crash(mode, &mut SeededRng::new(seed)));
+                    let store = LocalStore::new(left, "repository");
+                    let found = store.get("objects/aa/name");
+                    let whole = found.as_deref().is_ok_and(|bytes| bytes == b"content");
+                    let none = found.as_ref().is_err_and(StoreError::is_not_found);
+                    assert!(whole || (none && !done), "cut at {at}, {mode:?}: {found:?}");
+                    let listed = store.list("").unwrap();
+                    assert_eq!(listed.len(), usize::from(whole), "{listed:?}");
+                }
+            }
+            if done {
+                assert!(at > 8, "directories, file, rename and their syncs");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn objects_are_never_stored_over_others_and_lists_know_prefixes() {
+        let store = LocalStore::new(Arc::new(SimDisk::new()), "r");
+        assert_eq!(store.list("").unwrap(), []);
+        assert_eq!(store.put_new("a/b", b"first").unwrap(), Put::Stored);
+        assert_eq!(store.put_new("a/b", b"second").unwrap(), Put::WasThere);
+        assert_eq!(store.put_new("c", b"").unwrap(), Put::Stored);
+        assert_eq!(store.get("a/b").unwrap(), b"first");
+        let listed = |prefix: &str| -> Vec<String> {
+            store.list(prefix).unwrap().into_iter().map(|listed| listed.name).collect()
+        };
+        assert_eq!(listed(""), ["a/b", "c"]);
+        assert_eq!(listed("a/"), ["a/b"]);
+        assert_eq!(store.size("a/b").unwrap(), Some(5));
+        store.remove("a/b").unwrap();
+        store.remove("a/b").unwrap();
+        assert_eq!(store.size("a/b").unwrap(), None);
     }
 }

@@ -6,8 +6,12 @@
 //! Exit codes: 0 done, 1 it failed or what was looked at is damaged, 2 it was refused or nothing is there.
 
 mod create;
+mod diff;
+mod gather;
 mod list;
+mod prune;
 pub(super) mod terms;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,12 @@ pub enum BackupCommand {
     List(list::ListArgs),
     /// Show one backup: files, times, positions, sizes.
     Info(list::InfoArgs),
+    /// Read every byte of every backup, and on demand load each one on trial.
+    Verify(verify::VerifyArgs),
+    /// Show which backups would go under rules of retention; with --apply, remove them.
+    Prune(prune::PruneArgs),
+    /// Show which keys two backups, or a backup and a live server, do not have in common.
+    Diff(diff::DiffArgs),
 }
 
 /// Runs the subcommand.
@@ -32,5 +42,8 @@ pub fn run(command: &BackupCommand) -> ExitCode {
         BackupCommand::Create(args) => create::run(args),
         BackupCommand::List(args) => list::run(args),
         BackupCommand::Info(args) => list::info(args),
+        BackupCommand::Verify(args) => verify::run(args),
+        BackupCommand::Prune(args) => prune::run(args),
+        BackupCommand::Diff(args) => diff::run(args),
     }
 }

@@ -1,0 +1,119 @@
+//! What `--from` names: a directory, a snapshot file, a server whose files are here, any other server.
+
+use std::sync::Arc;
+
+use super::terms::{self, ProgressLine};
+use crate::backup::BackupError;
+use crate::backup::manifest::Origin;
+use crate::backup::server::{Address, Facts};
+use crate::backup::source::{self, Source};
+use crate::clock::Clock;
+use crate::disk::os::OsDisk;
+use crate::disk::{Disk, OpenMode, durable};
+use crate::recovery::inspect::view;
+use crate::rng::random_hex;
+
+/// The data set that `from` names, opened and checked.
+pub(super) fn gather(from: &str, clock: &dyn Clock) -> Result<Gathered, BackupError> {
+    match terms::address(from)? {
+        Some(address) => of_server(&address, clock),
+        None => of_path(from),
+    }
+}
+
+/// A source, and the temporary file that it may be in.
+pub(super) struct Gathered {
+    pub(super) source: Source,
+    pub(super) origin: Origin,
+    _temporary: Option<Temporary>,
+}
+
+/// A file that goes when it is not needed any more.
+struct Temporary {
+    disk: Arc<dyn Disk>,
+    path: String,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Nothing but room is lost when it stays.
+        let _ = self.disk.remove(&self.path);
+    }
+}
+
+fn of_path(path: &str) -> Result<Gathered, BackupError> {
+    let disk = OsDisk::new(path);
+    let (source, address) = match disk.list("") {
+        Ok(_) => (source::of_directory(&disk)?, path),
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            (source::of_snapshot(name, view(terms::anywhere().as_ref(), path)?)?, path)
+        }
+        Err(error) => {
+            return Err(BackupError::refused(
+                format!("{path}: {}", error.source),
+                "name a data directory, an RDB file, or redis://host:port",
+            ));
+        }
+    };
+    let origin =
+        Origin { kind: "directory".to_owned(), address: address.to_owned(), ..Origin::default() };
+    Ok(Gathered { source, origin, _temporary: None })
+}
+
+fn of_server(address: &Address, clock: &dyn Clock) -> Result<Gathered, BackupError> {
+    let mut connection = terms::connect(address)?;
+    let facts = connection.facts()?;
+    let origin = |kind: &str| Origin {
+        kind: kind.to_owned(),
+        address: address.to_string(),
+        ..Origin::default()
+    };
+    if facts.is_fastness() {
+        let pid_in = |dir: &str| {
+            let found = durable::read_small(&OsDisk::new(dir), "fastness.lock", 64).ok()??;
+            String::from_utf8(found).ok()
+        };
+        if let Some(files) = connection.local_files(&facts, clock, &pid_in)? {
+            let disk = OsDisk::new(&files.dir);
+            let mut source = match &files.snapshot {
+                Some(name) => source::of_snapshot(name, view(&disk, name)?)?,
+                None => source::of_directory(&disk)?,
+            };
+            source.producer = facts.producer();
+            return Ok(Gathered { source, origin: origin("server"), _temporary: None });
+        }
+    }
+    let gathered = of_replication(address, connection, &facts)?;
+    Ok(Gathered { origin: origin("replication"), ..gathered })
+}
+
+/// Any other server: the snapshot that it sends to a replica, by way of a temporary file.
+fn of_replication(
+    address: &Address,
+    mut connection: crate::backup::server::Connection,
+    facts: &Facts,
+) -> Result<Gathered, BackupError> {
+    let path = std::env::temp_dir().join(format!("fastness-backup-{}.rdb", random_hex(16)));
+    let path = path.to_string_lossy().into_owned();
+    let disk = terms::anywhere();
+    let file = disk.open(&path, OpenMode::CreateOrTruncate)?;
+    let temporary = Temporary { disk: Arc::clone(&disk), path: path.clone() };
+    let progress = ProgressLine::new("snapshot");
+    let sent = connection.synchronize(file.as_ref(), &|done, all| progress.note(done, all));
+    if let Err(BackupError::Server { what }) = &sent
+        && facts.is_fastness()
+    {
+        return Err(BackupError::refused(
+            format!("{what} ({address} is a Fastness whose files are not on this machine)"),
+            "run fastness backup create on its machine",
+        ));
+    }
+    sent?;
+    drop((progress, file));
+    let mut source = source::of_snapshot("dump.rdb", view(disk.as_ref(), &path)?)?;
+    if source.producer.is_empty() {
+        source.producer = facts.producer();
+    }
+    Ok(Gathered { source, origin: Origin::default(), _temporary: Some(temporary) })
+}
