@@ -215,6 +215,16 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 100.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
+/// Clients wait this long before they ask again (ioredis, BullMQ), so a start that is over in an
+/// instant must not look like a long one: with nothing to judge from yet it is one second.
+fn loading_eta_seconds(elapsed_s: u64, loaded_bytes: u64, total_bytes: u64) -> u64 {
+    if elapsed_s == 0 || loaded_bytes == 0 {
+        return 1;
+    }
+    let left = total_bytes.saturating_sub(loaded_bytes);
+    elapsed_s.saturating_mul(left) / loaded_bytes
+}
+
 fn persistence(engine: &Engine, out: &mut String) {
     let facts = &engine.server.persistence;
     let now = engine.monotonic();
@@ -271,16 +281,15 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "aof_position_synced", facts.synced);
     }
     if let Some(loading) = &engine.server.loading {
-        let elapsed_s = ((engine.ks.now - loading.started_at) / 1000).max(1);
+        let elapsed_s = u64::try_from((engine.ks.now - loading.started_at) / 1000).unwrap_or(0);
         let done = percent(loading.loaded_bytes, loading.total_bytes);
-        let rate = loading.loaded_bytes / elapsed_s.unsigned_abs();
-        let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);
+        let eta_s = loading_eta_seconds(elapsed_s, loading.loaded_bytes, loading.total_bytes);
         line(out, "loading_start_time", loading.started_at / 1000);
         line(out, "loading_total_bytes", loading.total_bytes);
         line(out, "loading_rdb_used_mem", 0);
         line(out, "loading_loaded_bytes", loading.loaded_bytes);
         line(out, "loading_loaded_perc", format!("{done:.2}"));
-        line(out, "loading_eta_seconds", left / rate.max(1));
+        line(out, "loading_eta_seconds", eta_s);
     }
 }
 
@@ -466,4 +475,18 @@ pub fn total_memory_bytes() -> u64 {
     let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = kib.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loading_eta_seconds;
+
+    #[test]
+    fn a_start_looks_short_until_its_pace_is_known() {
+        assert_eq!(loading_eta_seconds(0, 0, 5_000_000_000), 1);
+        assert_eq!(loading_eta_seconds(0, 1, 5_000_000_000), 1);
+        assert_eq!(loading_eta_seconds(3, 0, 5_000_000_000), 1);
+        assert_eq!(loading_eta_seconds(2, 1_000, 11_000), 20);
+        assert_eq!(loading_eta_seconds(2, 1_000, 1_000), 0);
+    }
 }
