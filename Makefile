@@ -7,13 +7,13 @@ FEATURES := --all-features
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: run test differential crash kill interop fuzz bench fmt lint deny ci peers
+.PHONY: run test differential crash kill interop fuzz bench fmt lint deny ci peers clients
 
 run:
 	$(CARGO) run --release -- serve
 
 # Everything but the long runs. Brings the real servers to compare with, once.
-test: peers
+test: peers clients
 	$(CARGO) test $(FEATURES)
 
 differential: peers
@@ -27,8 +27,9 @@ crash:
 kill: peers
 	ROUNDS=$${ROUNDS:-30} $(CARGO) test $(FEATURES) --test kill -- --nocapture
 
-# Data directories of Redis and Valkey, theirs under us and ours under them.
-interop: peers
+# Data directories of Redis and Valkey, theirs under us and ours under them; client libraries and
+# applications at work on us.
+interop: peers clients
 	$(CARGO) test $(FEATURES) --test interop -- --nocapture
 
 fuzz:
@@ -60,7 +61,7 @@ deny:
 
 # Everything but fuzzing (`make fuzz`), with the random parts bounded.
 ci: export CI = true
-ci: peers lint deny
+ci: peers clients lint deny
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
 	$(CARGO) test $(FEATURES) --test crash
 	ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
@@ -69,3 +70,7 @@ ci: peers lint deny
 
 peers:
 	@scripts/peers.sh
+
+# The client libraries and applications of tests/interop/clients, once.
+clients:
+	@scripts/clients.sh

@@ -13,6 +13,7 @@
 mod support;
 
 mod backup;
+mod clients;
 
 use std::fs;
 use std::time::Duration;

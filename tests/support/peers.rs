@@ -55,16 +55,25 @@ fn found(name: &'static str, kind: Kind, path: PathBuf) -> Option<Program> {
     if path.is_file() {
         return Some(Program { name, kind, path });
     }
-    let message = format!("{name} is missing ({}): run scripts/peers.sh", path.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-    eprintln!("NOT RUN: {message}");
+    not_run(&format!("{name} is missing ({}): run scripts/peers.sh", path.display()));
     None
 }
 
+/// Says that a test lacks something; in continuous integration it then fails.
+pub(crate) fn not_run(message: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+    eprintln!("NOT RUN: {message}");
+}
+
 fn peers_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("FASTNESS_PEERS") {
+    cache_folder("FASTNESS_PEERS", "fastness-peers")
+}
+
+/// The folder that an environment variable names, or the one of that name in the user's cache.
+pub(crate) fn cache_folder(variable: &str, name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os(variable) {
         return PathBuf::from(folder);
     }
     let home = std::env::var_os("HOME").unwrap_or_default();
-    Path::new(&home).join(".cache/fastness-peers")
+    Path::new(&home).join(".cache").join(name)
 }

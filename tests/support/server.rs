@@ -143,6 +143,15 @@ impl Server {
         self.start_again();
     }
 
+    /// kill -9, then a start on the same data and the same port, for clients that connect again.
+    pub(crate) fn crash_on_same_port(&mut self) {
+        self.kill();
+        self.child = spawn(&self.program, &self.place, self.port, &self.options);
+        if let Err(why) = self.wait_until_ready() {
+            panic!("{}: {why}\n{}", self.program.name, self.place.printed());
+        }
+    }
+
     fn start_again(&mut self) {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         let next = Self::start_on(&self.program, &self.place, &options);
