@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected client.
@@ -48,18 +49,41 @@ impl Stream {
 
     /// Reads what is there.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
-        }
+        let room = buffer.len();
+        self.try_receive(room, || self.read_now(buffer))
     }
 
     /// Reads what is there into the spare capacity of `buffer`.
     pub fn try_read_into(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-        }
+        let room = buffer.capacity() - buffer.len();
+        self.try_receive(room, || {
+            let spare = rustix::buffer::spare_capacity(buffer);
+            let flags = rustix::net::RecvFlags::DONTWAIT;
+            rustix::net::recv(self.as_fd(), spare, flags).map(|(count, _)| count).map_err(Into::into)
+        })
+    }
+
+    /// Runs `receive` if the runtime takes the socket for readable. A read that leaves room has emptied
+    /// the socket: the runtime is told so, which spares the read that would only find nothing. What
+    /// arrives later, the end included, is a new event.
+    fn try_receive(
+        &self,
+        room: usize,
+        receive: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut taken = None;
+        let attempt = || match receive() {
+            Ok(count) if count > 0 && count < room => {
+                taken = Some(count);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            other => other,
+        };
+        let result = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, attempt),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, attempt),
+        };
+        taken.map_or(result, Ok)
     }
 
     /// Writes what the socket takes.
