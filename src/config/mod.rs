@@ -143,8 +143,10 @@ impl Config {
                 debug_assert!(assigned.is_ok(), "default of {}: {assigned:?}", directive.name);
             }
         }
+        // A core is left to the log thread and the kernel: on two cores a second reactor costs more CPU
+        // per request than it brings (benches/RESULTS.md).
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        config.settings.io_threads = u32::try_from(cores.min(8)).unwrap_or(1);
+        config.settings.io_threads = u32::try_from((cores - 1).clamp(1, 8)).unwrap_or(1);
         config
     }
 }

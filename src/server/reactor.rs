@@ -484,7 +484,7 @@ impl Reactor {
             raise |= always || !done;
         }
         if raise {
-            self.shared.log_signal.raise();
+            self.shared.raise_at_rest(self.index);
         }
     }
 

@@ -77,7 +77,11 @@ impl Running {
 }
 
 fn run_reactor(index: usize, shared: &Arc<Shared>, listeners: Vec<Listener>, keepalive_s: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let resting = Arc::clone(shared);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || resting.reactor_rests(index))
+        .build();
     let Ok(runtime) = runtime else {
         eprintln!("fastness: reactor {index} cannot start its runtime");
         return;

@@ -113,6 +113,8 @@ pub struct ReactorHandle {
     pub wake: Notify,
     /// Whether it holds replies for the log.
     pub holds: AtomicBool,
+    /// It raises the log thread's signal as soon as it has nothing else to do.
+    raise_due: AtomicBool,
 }
 
 /// A flag that a thread sleeps on.
@@ -294,6 +296,23 @@ impl Shared {
         drop(engine);
         for (handle, _) in self.reactors.iter().zip(woken).filter(|(_, woken)| *woken) {
             handle.wake.notify_one();
+        }
+    }
+
+    /// A reactor has nothing to do and goes to sleep: now the log thread may begin.
+    pub fn reactor_rests(&self, index: usize) {
+        let due = self.reactors.get(index).map(|own| own.raise_due.swap(false, Ordering::Relaxed));
+        if due == Some(true) {
+            self.log_signal.raise();
+        }
+    }
+
+    /// Raises the log thread's signal when the reactor comes to rest. The second time without a rest in
+    /// between is at once: nobody's reply waits for one that always has something to do.
+    pub fn raise_at_rest(&self, index: usize) {
+        let due = self.reactors.get(index).map(|own| own.raise_due.swap(true, Ordering::Relaxed));
+        if due != Some(false) {
+            self.log_signal.raise();
         }
     }
 

@@ -59,7 +59,9 @@ impl Stream {
         self.try_receive(room, || {
             let spare = rustix::buffer::spare_capacity(buffer);
             let flags = rustix::net::RecvFlags::DONTWAIT;
-            rustix::net::recv(self.as_fd(), spare, flags).map(|(count, _)| count).map_err(Into::into)
+            rustix::net::recv(self.as_fd(), spare, flags)
+                .map(|(count, _)| count)
+                .map_err(Into::into)
         })
     }
 
