@@ -1,0 +1,71 @@
+//! Whatever a client sends as a script, or gives a script's libraries to decode, ends with a reply.
+//!
+//! The first byte says what the rest is: the body of EVAL, or data for cjson, cmsgpack, struct, bit or
+//! string.format. One engine without a log serves all inputs; scripts that do not end are killed as an
+//! operator would do it.
+
+#![no_main]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use fastness::clock::{Clock, SystemClock};
+use fastness::config::Config;
+use fastness::disk::os::OsDisk;
+use fastness::engine::Engine;
+use fastness::logger::Logger;
+use fastness::resp::{OwnedArgs, Reply};
+use fastness::rng::SeededRng;
+use fastness::session::{Client, ClientId};
+
+/// Milliseconds after which a script is killed.
+const SCRIPT_MS: i64 = 50;
+
+const LIBRARIES: [&[u8]; 7] = [
+    b"return cjson.encode(cjson.decode(ARGV[1]))",
+    b"return cmsgpack.pack(cmsgpack.unpack(ARGV[1]))",
+    b"return {cmsgpack.unpack_one(ARGV[1], 0)}",
+    b"return {struct.unpack(ARGV[1], ARGV[1])}",
+    b"return struct.pack(ARGV[1], 1, -2.5, 'x', 4, 5, 6)",
+    b"return string.format(ARGV[1], 1, 'x', 2.5, -4)",
+    b"return {string.find(ARGV[1], ARGV[1]), string.gsub(ARGV[1], '%w+', '%0')}",
+];
+
+thread_local! {
+    static ENGINE: RefCell<(Engine, ClientId)> = RefCell::new(start());
+}
+
+fn start() -> (Engine, ClientId) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut config = Config::default();
+    config.settings.appendonly = false;
+    config.settings.busy_reply_threshold = SCRIPT_MS;
+    let state = fastness::cli::serve::server_state(config, String::new(), &clock);
+    let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
+    let logger = Logger::silent(Arc::clone(&clock));
+    let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
+    engine.while_busy = Some(|engine| {
+        if let Some(script) = engine.server.running_script.as_mut() {
+            let _ = script.kill(false);
+        }
+    });
+    let client = Client::new("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned(), engine.ks.now);
+    let (id, _) = engine.admit(client).expect("the first client is admitted");
+    (engine, id)
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    // Read only: a script that wrote is not to be killed.
+    let request: Vec<&[u8]> = match LIBRARIES.get(usize::from(*kind) % 16) {
+        Some(script) => vec![b"EVAL_RO", script, b"0", rest],
+        None => vec![b"EVAL_RO", rest, b"1", b"key", b"argument"],
+    };
+    let args = OwnedArgs::from_slices(request);
+    ENGINE.with_borrow_mut(|(engine, id)| {
+        let mut reply = Reply::new(false);
+        engine.begin_batch();
+        engine.execute(*id, &args.as_args(), &mut reply);
+        assert!(reply.buffer.ends_with(b"\r\n"), "a script ends with a reply");
+    });
+});
