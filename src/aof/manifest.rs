@@ -236,6 +236,13 @@ impl Manifest {
         Ok(ParsedManifest { manifest, checked })
     }
 
+    /// What one line lists, read on its own; `None` when it lists nothing.
+    pub fn parse_line(line: &[u8]) -> Option<Self> {
+        let mut manifest = Self::default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        (line.first() != Some(&b'#') && manifest.add(line).is_ok()).then_some(manifest)
+    }
+
     /// All listed files, history included.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.base.iter().chain(&self.history).chain(&self.incrs)

@@ -14,6 +14,7 @@ pub mod log;
 pub mod manifest;
 pub mod reader;
 pub mod record;
+pub mod salvage;
 pub mod syntax;
 
 #[cfg(test)]

@@ -557,7 +557,7 @@ fn payload(bytes: &[u8], start: usize, len: u64) -> Option<&[u8]> {
 
 /// Whether `rest`, behind a frame, is what a Redis server starts with when it goes on writing our file:
 /// SELECT or MULTI, with a timestamp before it where those are enabled.
-fn starts_foreign_tail(rest: &[u8]) -> bool {
+pub(super) fn starts_foreign_tail(rest: &[u8]) -> bool {
     let timestamp = record::line(rest).filter(|line| line.starts_with(b"#TS:"));
     let rest = rest.get(timestamp.map_or(0, <[u8]>::len)..).unwrap_or_default();
     let starts =

@@ -1,12 +1,13 @@
 //! The command line: one file per subcommand, each the source of its own `--help`.
 //!
 //! Exit codes: 0 all is well, 1 what was looked at is not sound or the server failed, 2 the command line
-//! or a path is wrong.
+//! or a path is wrong; `repair` and `crashtest` say in their help what else there is.
 
 mod background;
 pub mod backup;
 pub mod check;
 pub mod convert;
+mod repair;
 pub mod restore;
 pub mod serve;
 
@@ -64,6 +65,11 @@ enum Command {
     ///
     /// Exit code: 0 restored and verified, 1 it failed or something read was damaged, 2 refused.
     Restore(restore::RestoreArgs),
+    /// Make a damaged directory or file loadable again, losing as little as can be; nothing is ever removed.
+    ///
+    /// Without --apply it shows what it would do. Exit code: 0 nothing to do, or done and sound; 1 there is something
+    /// to do; 2 it cannot be done; 3 done, and the result is not sound.
+    Repair(repair::RepairArgs),
 }
 
 /// Runs the subcommand that the command line asks for.
@@ -74,5 +80,6 @@ pub fn main() -> ExitCode {
         Command::Convert { dir, reader, json } => convert::run(&dir, reader, json),
         Command::Backup(command) => backup::run(&command),
         Command::Restore(args) => restore::run(&args),
+        Command::Repair(args) => repair::run(&args),
     }
 }

@@ -19,6 +19,7 @@ pub mod load;
 pub mod lzf;
 pub mod primitives;
 mod record;
+pub mod salvage;
 pub mod stream;
 pub mod transcode;
 mod value;

@@ -5,6 +5,11 @@
 #![allow(clippy::disallowed_methods, reason = "a test is outside the seams it tests")]
 
 mod convert;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "shared by several test binaries")]
+mod support;
+
+mod repair;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -20,7 +20,7 @@ use super::log::{self, LogFile};
 use super::report::{Damage, FileReport, Keys, ManifestFacts, Report, Role, SnapshotFacts, State};
 
 /// Looks at a directory or file; an error says why that was not possible.
-pub(super) fn look(path: &str) -> Result<Report, String> {
+pub(in crate::cli) fn look(path: &str) -> Result<Report, String> {
     let disk = OsDisk::new(path);
     match disk.list("") {
         Ok(names) => directory(&disk, path, &names),

@@ -15,6 +15,7 @@
 
 pub mod parallel;
 pub mod read;
+pub mod salvage;
 pub mod write;
 
 use super::error::{Corruption, CorruptionKind, LoadError, Place};

@@ -243,7 +243,7 @@ pub fn unpack_foreign(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     Ok(plain)
 }
 
-fn slice(bytes: &[u8], offset: u64, len: u64) -> &[u8] {
+pub(super) fn slice(bytes: &[u8], offset: u64, len: u64) -> &[u8] {
     let start = usize::try_from(offset).unwrap_or(usize::MAX);
     let end = usize::try_from(offset + len).unwrap_or(usize::MAX);
     bytes.get(start..end).unwrap_or_default()

@@ -1,0 +1,336 @@
+//! What can still be believed of a damaged RDB file: its records before and behind the bad places.
+//!
+//! A record that cannot be read is left out, and the walk goes on at the next place from which several records in
+//! a row, or the rest of the file, can be read. Records are kept as they stand, byte for byte, so any dialect
+//! and version stays what it is; only the end is made anew, with a checksum that holds. Where the checksum of a file
+//! fails and every record can be read, one of them has a wrong value and nothing can tell which: that is said.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::container::{self, is_container, is_foreign_zstd, parse_table};
+use super::crc64::Crc64;
+use super::encode::finish;
+use super::error::{Corruption, CorruptionKind, LoadError};
+use super::inspect::inspect;
+use super::load::{LoadOptions, value_error, verify};
+use super::primitives::Reader;
+use super::record::{Dialect, MAGIC_BYTES, Record, Records, Version, type_name};
+use super::value::ValueReader;
+
+/// How many records in a row show that the walk is in step again.
+const IN_STEP: usize = 3;
+
+/// A record that is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedRecord {
+    pub db: u32,
+    /// The key, as far as it could be read.
+    pub key: Option<Vec<u8>>,
+    /// The kind of its value.
+    pub kind: &'static str,
+    pub offset: u64,
+    pub len: u64,
+    pub reason: String,
+}
+
+/// What a file comes to.
+#[derive(Clone, Debug)]
+pub struct Salvage {
+    version: Version,
+    /// The RDB that a container gave, when it was one.
+    rdb: Option<Vec<u8>>,
+    /// The records that are kept, without header and end.
+    kept: Vec<Range<usize>>,
+    pub skipped: Vec<SkippedRecord>,
+    /// Keys that are kept.
+    pub keys: u64,
+    /// Where the RDB ended, when its end was found.
+    pub end: Option<usize>,
+    /// The checksum fails although every record can be read: one of them is not what was written.
+    pub unplaced: bool,
+    /// The file is sound.
+    pub sound: bool,
+}
+
+/// Walks over a file. An error when it is compressed in a way that nothing is left of it.
+pub fn salvage(bytes: &[u8]) -> Result<Salvage, LoadError> {
+    let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
+    let inspected = inspect(bytes, &options);
+    let sound = inspected.damage.is_none();
+    let container = is_container(bytes) || parse_table(bytes).is_ok();
+    if !container && !is_foreign_zstd(bytes) {
+        return Ok(plain(bytes, sound, &options));
+    }
+    if sound {
+        let keys = inspected.databases.values().map(|counts| counts.keys).sum();
+        let end = inspected.end.and_then(|end| usize::try_from(end).ok());
+        let version = inspected.version.unwrap_or(NEWEST);
+        return Ok(Salvage { keys, end, sound, ..Salvage::of(version) });
+    }
+    let (rdb, lost) = container::salvage::salvage(bytes);
+    if rdb.is_empty() {
+        return Err(LoadError::NotRdb);
+    }
+    let mut found = plain(&rdb, false, &options);
+    found.end = Some(bytes.len());
+    found.unplaced &= lost.is_empty();
+    let frames = lost.into_iter().map(|frame| SkippedRecord {
+        db: 0,
+        key: None,
+        kind: "frame",
+        offset: frame.offset,
+        len: frame.len,
+        reason: match frame.keys {
+            Some(keys) => format!("its checksum does not hold; {keys} keys were in it"),
+            None => "it does not decompress".to_owned(),
+        },
+    });
+    found.skipped.splice(0..0, frames);
+    found.rdb = Some(rdb);
+    Ok(found)
+}
+
+fn plain(bytes: &[u8], sound: bool, options: &LoadOptions) -> Salvage {
+    let header = Version::read(&mut Reader::new(bytes));
+    let version = header.clone().unwrap_or(NEWEST);
+    let vouched = sound || (header.is_ok() && verify(bytes, version, options).is_ok());
+    let values = ValueReader::new(version.dialect, &options.limits);
+    let walk = Walk { bytes, values, version, vouched };
+    let mut found = Salvage::of(version);
+    walk.all(&mut found);
+    found.unplaced = !vouched && header.is_ok() && found.skipped.is_empty() && found.end.is_some();
+    found.sound = sound && found.skipped.is_empty();
+    found
+}
+
+const NEWEST: Version = Version { dialect: Dialect::Redis, number: 12 };
+
+impl Salvage {
+    fn of(version: Version) -> Self {
+        Self {
+            version,
+            rdb: None,
+            kept: Vec::new(),
+            skipped: Vec::new(),
+            keys: 0,
+            end: None,
+            unplaced: false,
+            sound: false,
+        }
+    }
+}
+
+/// The file that is left.
+pub fn assemble(bytes: &[u8], salvage: &Salvage) -> Vec<u8> {
+    let Version { dialect, number } = salvage.version;
+    let mut out = match dialect {
+        Dialect::Redis => format!("REDIS{number:04}"),
+        Dialect::Valkey => format!("VALKEY{number:03}"),
+    }
+    .into_bytes();
+    let bytes = salvage.rdb.as_deref().unwrap_or(bytes);
+    for range in &salvage.kept {
+        out.extend_from_slice(bytes.get(range.clone()).unwrap_or_default());
+    }
+    let mut crc = Crc64::new();
+    crc.update(&out);
+    let mut end = Vec::new();
+    finish(&mut end, &mut crc, true);
+    if !salvage.version.has_checksum() {
+        end.truncate(1);
+    }
+    out.extend_from_slice(&end);
+    out
+}
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    values: ValueReader,
+    version: Version,
+    /// A checksum vouches for all of it.
+    vouched: bool,
+}
+
+/// What one record was.
+enum Step {
+    /// With its name, unless the file is sound.
+    Key(Vec<u8>),
+    Other,
+    End,
+}
+
+impl<'a> Walk<'a> {
+    fn at(&self, offset: usize, db: u32) -> Records<'a> {
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        let mut records =
+            Records::of_section(Reader::at(rest, offset as u64), self.version, u32::MAX);
+        records.place.db = db;
+        records
+    }
+
+    /// One record, its value read to the end.
+    fn step(&self, records: &mut Records<'a>) -> Result<Step, LoadError> {
+        match records.next()? {
+            Record::Eof => Ok(Step::End),
+            Record::Key { key, type_byte, .. } => {
+                match self.values.read(&mut records.reader, type_byte) {
+                    // Zeros read as keys without a name.
+                    Ok(_) if !self.vouched && key.is_empty() && type_byte == 0 => {
+                        Err(LoadError::NotRdb)
+                    }
+                    Ok(_) if self.vouched => Ok(Step::Key(Vec::new())),
+                    Ok(_) => Ok(Step::Key(key.into_vec())),
+                    Err(error) => {
+                        records.place.key = Some(key.into_vec());
+                        Err(value_error(records, error))
+                    }
+                }
+            }
+            Record::SelectDb(db) if db > 1 << 20 => Err(LoadError::NotRdb),
+            _ => Ok(Step::Other),
+        }
+    }
+
+    fn all(&self, found: &mut Salvage) {
+        let mut records = self.at(MAGIC_BYTES, 0);
+        let mut seen = HashSet::new();
+        loop {
+            let start = offset(&records);
+            if start >= self.bytes.len() {
+                return;
+            }
+            match self.step(&mut records) {
+                Ok(Step::End) => {
+                    let trailer = if self.version.has_checksum() { 8 } else { 0 };
+                    let end = offset(&records) + trailer;
+                    found.end = (end <= self.bytes.len()).then_some(end);
+                    return;
+                }
+                Ok(Step::Key(key))
+                    if !self.vouched && !seen.insert((records.place.db, key.clone())) =>
+                {
+                    // One of the two has a name that was changed; a load would take neither.
+                    records.place.key = Some(key);
+                    let twice = records
+                        .damaged(Corruption::new(start as u64, CorruptionKind::Duplicate("key")));
+                    found.skipped.push(self.skipped(&records, start, offset(&records), &twice));
+                }
+                Ok(step) => {
+                    found.keys += u64::from(matches!(step, Step::Key(_)));
+                    let end = offset(&records);
+                    match found.kept.last_mut() {
+                        Some(last) if last.end == start => last.end = end,
+                        _ => found.kept.push(start..end),
+                    }
+                }
+                Err(error) => {
+                    let db = records.place.db;
+                    let next = self.next(start + 1, db);
+                    found.skipped.push(self.skipped(&records, start, next, &error));
+                    if next >= self.bytes.len() {
+                        return;
+                    }
+                    records = self.at(next, db);
+                }
+            }
+        }
+    }
+
+    fn skipped(
+        &self,
+        records: &Records<'_>,
+        start: usize,
+        next: usize,
+        error: &LoadError,
+    ) -> SkippedRecord {
+        let place = &records.place;
+        let kind = place.type_byte.map_or("record", |byte| type_name(byte, self.version.dialect).0);
+        let key = place.key.clone();
+        let (offset, len) = (start as u64, (next - start) as u64);
+        let reason = match error {
+            LoadError::Damaged { corruption, .. } => corruption.kind.to_string(),
+            other => other.to_string(),
+        };
+        SkippedRecord { db: place.db, key, kind, offset, len, reason }
+    }
+
+    /// The first place from `from` on where the records are in step again.
+    fn next(&self, from: usize, db: u32) -> usize {
+        (from..self.bytes.len()).find(|at| self.in_step(*at, db)).unwrap_or(self.bytes.len())
+    }
+
+    fn in_step(&self, at: usize, db: u32) -> bool {
+        let mut records = self.at(at, db);
+        for _ in 0..IN_STEP {
+            match self.step(&mut records) {
+                Ok(Step::Key(_) | Step::Other) => {}
+                Ok(Step::End) => {
+                    let left = self.bytes.len() - offset(&records);
+                    return left == if self.version.has_checksum() { 8 } else { 0 };
+                }
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+fn offset(records: &Records<'_>) -> usize {
+    usize::try_from(records.reader.position()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::load;
+    use super::super::{Attributes, LoadSink, Loaded, Refusal};
+    use super::*;
+
+    #[derive(Default)]
+    struct Keys(Vec<String>);
+
+    impl LoadSink for Keys {
+        fn key(&mut self, key: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
+            self.0.push(key.escape_ascii().to_string());
+            Ok(())
+        }
+        fn function(&mut self, _: &[u8]) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+
+    fn keys(bytes: &[u8]) -> Vec<String> {
+        let mut sink = Keys::default();
+        load(bytes, &LoadOptions::default(), &mut sink).unwrap();
+        sink.0
+    }
+
+    #[test]
+    fn what_is_left_of_a_damaged_file_loads_and_misses_only_what_is_listed() {
+        let sound = include_bytes!("../../format-spec/vectors/rdb-redis-8.0.rdb");
+        let all = keys(sound);
+        assert!(salvage(sound).unwrap().sound);
+        assert_eq!(keys(&assemble(sound, &salvage(sound).unwrap())), all);
+        let mut lost = 0;
+        for at in MAGIC_BYTES..sound.len() {
+            for flip in [0x01, 0x80] {
+                let mut damaged = sound.to_vec();
+                damaged[at] ^= flip;
+                let left = salvage(&damaged).unwrap();
+                assert!(!left.sound, "{at}");
+                let Ok(found) = std::panic::catch_unwind(|| keys(&assemble(&damaged, &left)))
+                else {
+                    // A changed name may be there twice, which a load refuses.
+                    continue;
+                };
+                assert_eq!(found.len() as u64, left.keys, "{at}");
+                assert!(left.unplaced || !left.skipped.is_empty(), "{at}");
+                lost += all.len().saturating_sub(found.len());
+            }
+        }
+        assert!(lost > 0, "some flips cost a key");
+        assert!(lost < sound.len() * 4, "most cost at most one: {lost}");
+    }
+}
