@@ -196,6 +196,7 @@ fn listen_options(config: &Config) -> server::listener::ListenOptions {
         bind: config.bind.clone(),
         port: config.port,
         backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
+        unix_socket_mode: config.unixsocketperm,
         unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
     }
 }

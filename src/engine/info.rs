@@ -323,6 +323,8 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "sync_partial_ok", 0);
     line(out, "sync_partial_err", 0);
     line(out, "expired_subkeys", keys.expired_fields);
+    // The same in Valkey's words.
+    line(out, "expired_fields", keys.expired_fields);
     line(out, "expired_keys", keys.expired);
     line(out, "expired_stale_perc", format!("{:.2}", keys.stale_percent));
     line(out, "expired_time_cap_reached_count", keys.expire_time_cap_reached);

@@ -68,6 +68,8 @@ pub struct ListenOptions {
     pub port: u16,
     pub backlog: i32,
     pub unix_socket: Option<String>,
+    /// Permissions of the Unix socket; 0 leaves what the umask gives it.
+    pub unix_socket_mode: u32,
 }
 
 /// Binds everything that is asked for. An address with a leading `-` may be missing.
@@ -95,6 +97,10 @@ pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
             let _ = rustix::fs::unlink(path.as_str());
         }
         let listener = std::os::unix::net::UnixListener::bind(path)?;
+        if options.unix_socket_mode != 0 {
+            let mode = rustix::fs::Mode::from_raw_mode(options.unix_socket_mode);
+            rustix::fs::chmod(path.as_str(), mode)?;
+        }
         listener.set_nonblocking(true)?;
         listeners.push(Listener::Unix(listener));
     }

@@ -266,6 +266,7 @@ fn assert_milestones(log: &str, pid: &str, port: u16) {
         &format!("port={port}.\n"),
         "* Server initialized\n",
         "* Ready to accept connections tcp\n",
+        "* Ready to accept connections unix\n",
         "* User requested shutdown...\n",
         "is now ready to exit, bye bye...\n",
     ] {
@@ -281,14 +282,19 @@ fn a_server_in_the_background_serves_when_the_command_returns() {
     let port = free.local_addr().unwrap().port();
     drop(free);
     let (dir, pidfile) = (folder.path().join("data"), folder.path().join("server.pid"));
+    let socket = folder.path().join("server.sock");
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fastness"));
         command.args(["serve", "--daemonize", "yes", "--port", &port.to_string(), "--save", ""]);
+        command.args(["--unixsocketperm", "700", "--unixsocket"]).arg(&socket);
         command.arg("--dir").arg(&dir).arg("--pidfile").arg(&pidfile);
         command.arg("--logfile").arg(folder.path().join("server.log")).output().unwrap()
     };
     assert!(start().status.success());
     let pid = fs::read_to_string(&pidfile).unwrap();
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&socket).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
     let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     client.write_all(b"PING\r\n").unwrap();
     let mut reply = [0; 7];

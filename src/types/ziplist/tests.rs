@@ -126,6 +126,7 @@ fn zipmap_damage_is_found() {
         (b"\x01\x01a\x01\x01b\xff", InvalidZiplist::Entry(1)),
         (b"\x01\x09a\x01\x00b\xff", InvalidZiplist::Entry(1)),
         (b"\x01\xffa\x01\x00b\xff", InvalidZiplist::Entry(1)),
+        (b"\x01\xfe\x01\0\0\0a\x01\x00b\xff", InvalidZiplist::Entry(1)),
     ] {
         assert_eq!(Zipmap::new(blob).err(), Some(error), "{blob:?}");
     }

@@ -72,7 +72,9 @@ fn decode_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match bytes.split_first()? {
         (&254, rest) => {
             let (len, rest) = rest.split_first_chunk()?;
-            Some((u32::from_le_bytes(*len) as usize, rest))
+            let len = u32::from_le_bytes(*len);
+            // Nobody writes a length longer than it has to be; who does is up to something.
+            (len >= 254).then_some((len as usize, rest))
         }
         (&END, _) => None,
         (&len, rest) => Some((usize::from(len), rest)),
