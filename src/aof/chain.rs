@@ -51,10 +51,10 @@ pub enum ReadError<E> {
 
 /// Reads `segments`, which continue a base at `base` (`None`: its position is not known), and shows
 /// every unit to `visit`.
-pub fn read_log<E>(
+pub fn read_log<'a, E>(
     base: Option<Position>,
-    segments: &[SegmentFile<'_>],
-    mut visit: impl FnMut(&ReadUnit<'_, '_>) -> Result<(), E>,
+    segments: &[SegmentFile<'a>],
+    mut visit: impl FnMut(&ReadUnit<'_, 'a>) -> Result<(), E>,
 ) -> Result<LogEnd, ReadError<E>> {
     let mut end = LogEnd {
         position: base.unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::BackupError;
 use super::source::Source;
-use crate::aof::chain::{ReadError, SegmentFile, read_log};
+use crate::aof::chain::SegmentFile;
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
 use crate::clock::{Clock, SystemClock};
@@ -20,8 +20,8 @@ use crate::engine::start::server_state;
 use crate::glob;
 use crate::keyspace::{Entry, ExpireMode, digest};
 use crate::logger::Logger;
-use crate::recovery::LoadError;
-use crate::recovery::load::{Replayer, SnapshotOptions, load_snapshot};
+use crate::recovery::load::{SnapshotOptions, load_snapshot};
+use crate::recovery::replay::replay_log;
 use crate::rng::SeededRng;
 use crate::snapshot::crc64::Crc64;
 use crate::snapshot::encode::{self, Encoder, Header};
@@ -80,22 +80,8 @@ pub fn of_source(source: &Source) -> Result<LoadedState, BackupError> {
     }
     files.extend(source.segments.iter().map(|file| file.as_segment(file.bytes(), 0)));
     let position = base.map_or(Some(Position::ZERO), |base| base.position.map(Position));
-    let mut replayer = Replayer::new(&mut engine);
-    let mut last_offset = u64::MAX;
-    let read = read_log(position, &files, |unit| {
-        if unit.offset <= last_offset {
-            replayer.start_file();
-        }
-        last_offset = unit.offset;
-        replayer.run(unit);
-        Ok::<(), ()>(())
-    });
-    let failed = replayer.failed;
-    replayer.finish();
-    match read {
-        Err(ReadError::Corrupt(error)) => Err(LoadError::Log(error).into()),
-        _ => Ok(LoadedState { engine, failed }),
-    }
+    let (_, replayed) = replay_log(&mut engine, position, &files, &mut |_| ())?;
+    Ok(LoadedState { engine, failed: replayed.failed })
 }
 
 fn empty_engine() -> Engine {

@@ -31,7 +31,7 @@ use sink::{GatheringSink, Piece};
 use unopened::Unopened;
 
 /// How long a slice may hold the lock.
-const SLICE: Duration = Duration::from_micros(300);
+const SLICE: Duration = Duration::from_micros(200);
 /// Segments between two looks at the clock.
 const SEGMENTS_PER_LOOK: usize = 4;
 /// The files of a save under way, in the background and under the lock; a crash leaves them behind, the
@@ -209,7 +209,7 @@ impl SaveJob {
         let policy = engine.server.config.maxmemory_policy;
         let uses = policy.by_use().then(|| engine.ks.use_clock.clone());
         self.head = out;
-        let sink = GatheringSink::new(uses);
+        let sink = GatheringSink::new(uses, self.manner.section_bytes);
         if !engine.ks.snapshot_start(Box::new(sink)) {
             return Err("another snapshot is running".to_owned());
         }
@@ -529,7 +529,9 @@ const SECTION_BYTES: usize = 1 << 20;
 
 fn manner(config: &Config, state: &PersistState) -> Manner {
     let section_bytes = if state.section_bytes == 0 { SECTION_BYTES } else { state.section_bytes };
-    Manner { threads: state.threads, section_bytes, ..manner_of(config) }
+    // A core is left to clients, who are there while this one works; a load has all of them.
+    let threads = if state.threads > 1 { state.threads - 1 } else { state.threads };
+    Manner { threads, section_bytes, ..manner_of(config) }
 }
 
 /// How the configuration wants snapshots written, by the thread that feeds.

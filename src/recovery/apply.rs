@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use super::LoadError;
 use super::decide::{Decision, decide};
 use super::inspect::{Facts, base_fault, inspect, view};
-use super::load::{Replayer, SnapshotOptions, load_snapshot};
-use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
+use super::load::{SnapshotOptions, load_snapshot};
+use super::replay::replay_log;
+use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
 use crate::aof::log::{Recovered, settle as aof_settle};
 use crate::aof::manifest::{Entry, Manifest};
@@ -155,7 +156,6 @@ fn load_files(
     note_progress(live, total, 0);
     let mut segments = Vec::new();
     let mut loaded = 0;
-    let mut replayer_notes = Vec::new();
     for ((entry, path), bytes) in files.iter().zip(&views) {
         let mut records_at = 0;
         if starts_with_snapshot(bytes) {
@@ -177,41 +177,17 @@ fn load_files(
             segments.push(SegmentFile { name: &entry.name, bytes, salt, end, records_at });
         }
     }
-    let mut replayer = Replayer::new(loader);
-    let mut file_start = u64::MAX;
-    let read = read_log(base, &segments, |unit| {
-        if unit.offset <= file_start {
-            replayer.start_file();
-        }
-        file_start = unit.offset;
-        replayer.run(unit);
-        if let Some(command) = &replayer.unknown {
-            // Leaving it out would lose what it did; whoever wrote it knows what that was.
-            let why = format!(
-                "Unknown command '{command}' reading the append only file, at offset {} of a segment",
-                unit.offset
-            );
-            return Err(LoadError::Refused { why });
-        }
-        if replayer.commands.is_multiple_of(4096) {
-            note_progress(live, total, loaded + unit.offset);
-        }
-        Ok::<(), LoadError>(())
-    });
-    let end = read.map_err(|error| match error {
-        ReadError::Corrupt(error) => LoadError::Log(error),
-        ReadError::Visitor(error) => error,
-    })?;
-    if let Some((offset, error)) = &replayer.first_failure {
-        replayer_notes.push(format!(
+    let mut progress = |done| note_progress(live, total, loaded + done);
+    let (end, replayed) = replay_log(loader, base, &segments, &mut progress)?;
+    let mut notes = Vec::new();
+    if let Some((offset, error)) = &replayed.first_failure {
+        notes.push(format!(
             "{} records of the log answered with an error when replayed; the first at offset {offset}: \
              {} said {}",
-            replayer.failed, error.command, error.reply
+            replayed.failed, error.command, error.reply
         ));
     }
-    let commands = replayer.commands;
-    replayer.finish();
-    let mut outcome = Outcome { commands, notes: replayer_notes, ..Outcome::default() };
+    let mut outcome = Outcome { commands: replayed.commands, notes, ..Outcome::default() };
     let names: Vec<String> = segments.iter().map(|segment| segment.name.to_owned()).collect();
     drop(segments);
     drop(views);

@@ -1,14 +1,9 @@
 //! Loading: what snapshots and log records say, into an engine that nobody else sees yet.
 
-use crate::aof::reader::ReadUnit;
 use crate::clock::UnixMillis;
 use crate::engine::Engine;
-use crate::engine::replay::ReplayError;
 use crate::keyspace::Prepared;
 use crate::keyspace::lru::UseClock;
-use crate::resp::args::Span;
-use crate::resp::{Args, Reply};
-use crate::session::ClientId;
 use crate::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
 use crate::snapshot::load::{LoadOptions, LoadSink, Refusal};
 use crate::snapshot::{Attributes, Loaded};
@@ -182,72 +177,4 @@ pub struct SnapshotOptions {
     pub keep_expired: bool,
     /// Keys that are there already are replaced.
     pub replace: bool,
-}
-
-/// Runs the units of a log.
-#[derive(Debug)]
-pub struct Replayer<'e> {
-    pub engine: &'e mut Engine,
-    client: ClientId,
-    spans: Vec<Span>,
-    reply: Reply,
-    /// Commands run.
-    pub commands: u64,
-    /// Commands that answered with an error, and the first of them.
-    pub failed: u64,
-    pub first_failure: Option<(u64, ReplayError)>,
-    /// A command that this server does not have.
-    pub unknown: Option<String>,
-}
-
-impl<'e> Replayer<'e> {
-    /// A replayer into `engine`.
-    pub fn new(engine: &'e mut Engine) -> Self {
-        let client = engine.replay_client();
-        Self {
-            engine,
-            client,
-            spans: Vec::new(),
-            reply: Reply::new(false),
-            commands: 0,
-            failed: 0,
-            first_failure: None,
-            unknown: None,
-        }
-    }
-
-    /// Every file starts in database 0.
-    pub fn start_file(&mut self) {
-        if let Some(client) = self.engine.sessions.client_mut(self.client) {
-            client.db = 0;
-        }
-    }
-
-    /// Runs one unit.
-    pub fn run(&mut self, unit: &ReadUnit<'_, '_>) {
-        for command in unit.commands() {
-            let mut buffer: Vec<u8>;
-            buffer = Vec::with_capacity(command.iter().map(|arg| arg.len()).sum());
-            self.spans.clear();
-            for arg in command {
-                let start = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-                buffer.extend_from_slice(arg);
-                self.spans.push((start, u32::try_from(buffer.len()).unwrap_or(u32::MAX)));
-            }
-            let args = Args::new(&buffer, &self.spans, None);
-            self.commands += 1;
-            if let Err(error) = self.engine.replay(self.client, &args, &mut self.reply) {
-                self.failed += 1;
-                if error.unknown {
-                    self.unknown.get_or_insert_with(|| error.command.clone());
-                }
-                self.first_failure.get_or_insert((unit.offset, error));
-            }
-        }
-    }
-
-    /// Ends the replay; the client that ran it is gone.
-    pub fn finish(self) {
-        self.engine.sessions.remove(self.client);
-    }
 }

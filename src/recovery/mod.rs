@@ -11,6 +11,7 @@ pub mod find;
 pub mod inspect;
 pub mod load;
 pub mod reload;
+pub mod replay;
 
 pub use apply::start_up;
 pub use decide::{Decision, decide};

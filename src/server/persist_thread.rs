@@ -12,6 +12,9 @@ use super::Shared;
 /// How often the worker looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// What clients have to themselves after each slice under the lock.
+const PAUSE: Duration = Duration::from_micros(150);
+
 /// Runs until the server stops.
 pub fn run(shared: &Arc<Shared>) {
     while !shared.stopping.load(Ordering::Acquire) {
@@ -22,8 +25,8 @@ pub fn run(shared: &Arc<Shared>) {
                     if let Some(outcome) = job.step(shared.engine()) {
                         break outcome;
                     }
-                    // Whoever waits for the lock gets it now.
-                    std::thread::yield_now();
+                    // Whoever waits for the lock gets it now, and the core with it.
+                    shared.persist_signal.wait(PAUSE);
                 };
                 let mut engine = shared.lock();
                 engine.persist_finished(&job, outcome);

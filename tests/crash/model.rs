@@ -132,6 +132,6 @@ pub(crate) fn engine_of(
     let rng = fastness::rng::SeededRng::new(seed);
     let mut engine = Engine::new(state, Arc::clone(clock), disk, rng, logger);
     // So that a snapshot of little data has several frames, each written by itself.
-    engine.persist.section_bytes = 64;
+    engine.persist.section_bytes = 512;
     engine
 }

@@ -180,7 +180,7 @@ fn saved_once(disk: &SimDisk, threads: usize) -> (Mutex<Engine>, State, State) {
     let clock = later();
     let live = Mutex::new(engine(disk, RdbCompression::Zstd, threads, &clock));
     let mut rng = Rng::new(5);
-    (0..6).for_each(|_| change(&mut live.lock().ks, &mut rng));
+    (0..8).for_each(|_| change(&mut live.lock().ks, &mut rng));
     let first = state_of(&live.lock().ks);
     let job = request(&live);
     run(&live, job).unwrap();
@@ -223,7 +223,7 @@ fn a_save_that_the_disk_fails_leaves_the_old_file() {
                 assert!(live.lock().server.persistence.last_save_ok);
                 assert_eq!(found(&disk).unwrap(), second);
             }
-            assert!(failed > 4, "{failed} operations failed");
+            assert!(failed > 2, "{failed} operations failed");
         }
         // A full disk.
         for room in (0..4000).step_by(500) {
@@ -254,7 +254,7 @@ fn a_save_that_loses_power_leaves_one_file_whole_and_no_other() {
             assert!(!temporary(&left), "cut at {at}, {mode:?}: {:?}", left.files());
         }
         if outcome.is_ok() {
-            assert!(at > 10);
+            assert!(at > 5);
             break;
         }
     }

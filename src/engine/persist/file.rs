@@ -257,7 +257,7 @@ impl Member {
         let name = format!("snapshot-{number}");
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             // Clients come first.
-            let _ = rustix::process::nice(10);
+            let _ = rustix::process::nice(19);
             let mut packer = Packer::new(form, checksum);
             for section in work {
                 if done.send(packer.pack(section)).is_err() {

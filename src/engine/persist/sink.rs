@@ -35,12 +35,15 @@ pub(super) struct GatheringSink {
     pub keys: u64,
     /// The use clock at the start, with a policy that saves what it says.
     uses: Option<UseClock>,
+    piece_bytes: usize,
 }
 
 impl GatheringSink {
-    /// A sink; `uses` is the use clock when the file is to hold what it says.
-    pub(super) fn new(uses: Option<UseClock>) -> Self {
+    /// A sink; `uses` is the use clock when the file is to hold what it says. Pieces are no longer than
+    /// sections are to be.
+    pub(super) fn new(uses: Option<UseClock>, section_bytes: usize) -> Self {
         Self {
+            piece_bytes: PIECE_BYTES.min(section_bytes),
             encoder: Encoder::new(false),
             pieces: Vec::new(),
             out: Vec::new(),
@@ -91,7 +94,7 @@ impl SegmentSink for GatheringSink {
                 continue;
             }
             if self.out.capacity() == 0 {
-                self.out.reserve(PIECE_BYTES + PIECE_BYTES / 4);
+                self.out.reserve(self.piece_bytes + self.piece_bytes / 4);
             }
             if self.selected != Some(db) {
                 self.selected = Some(db);
@@ -100,7 +103,7 @@ impl SegmentSink for GatheringSink {
             let (encoder, out) = (&mut self.encoder, &mut self.out);
             with_view(entry.value(), |view| encoder.key(out, entry.key(), view, attributes));
             self.out_keys += 1;
-            if self.out.len() >= PIECE_BYTES {
+            if self.out.len() >= self.piece_bytes {
                 self.close_piece();
             }
         }

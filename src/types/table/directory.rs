@@ -9,7 +9,7 @@
 //! exactly the positions that start with its d-bit prefix.
 //!
 //! A chunk can be shared with a snapshot; whoever changes one of its segments then copies the chunk,
-//! about a thousand entries, once.
+//! some hundred entries, once.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{SegmentMeta, Slot};
 const TOP_BITS: u8 = 10;
 const SPREAD_AT: u8 = 13;
 /// Segments of a chunk; the first chunk starts smaller. What a writer copies when it is shared.
-const CHUNK: usize = 16;
+const CHUNK: usize = 8;
 /// A prefix may be this much longer than evenly spread segments need; more is not chance.
 const SKEW_BITS: u8 = 5;
 const NO_SLOT: u32 = u32::MAX;
