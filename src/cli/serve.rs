@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::background;
 use crate::clock::{Clock, SystemClock};
+use crate::command::renamed::Renamed;
 use crate::command::state::Loading;
 use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
@@ -124,7 +125,11 @@ fn serve(
     let kinds = server::listener::kinds(&listeners);
     let keepalive_s = u64::from(config.tcp_keepalive);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
-    let state = server_state(config, loaded.file.unwrap_or_default(), &clock);
+    let mut state = server_state(config, loaded.file.unwrap_or_default(), &clock);
+    let renamed = Renamed::new(&state.config.renamed_commands);
+    state.renamed = renamed.map_err(|why| {
+        StartError::new(why, "correct the rename-command lines of the configuration file")
+    })?;
     let mut engine = Engine::new(
         state,
         Arc::clone(&clock),

@@ -130,7 +130,7 @@ pub enum Task {
     /// CONFIG RESETSTAT
     ResetStatistics,
     /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]
-    DebugReload { flush: bool, save: bool },
+    DebugReload { flush: bool, save: bool, merge: bool },
     /// DEBUG LOADAOF
     DebugLoadLog,
     /// MIGRATE

@@ -25,6 +25,7 @@ pub mod introspect;
 pub mod keyspec;
 pub mod list;
 pub mod pubsub;
+pub mod renamed;
 pub mod replication;
 pub mod scan_args;
 pub mod scripting;

@@ -59,6 +59,8 @@ pub struct ServerState {
     pub observed: Observed,
     /// The port in use.
     pub tcp_port: u16,
+    /// Commands with another name than their own (`rename-command`).
+    pub renamed: Option<Box<super::renamed::Renamed>>,
 }
 
 /// A pause of clients.

@@ -145,6 +145,11 @@ impl CommandTable {
         }
     }
 
+    /// Whether there is a command of this name, in any case of letters.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.top(name).is_some()
+    }
+
     /// The command or subcommand that a request names; an error in Redis' words otherwise.
     pub fn find(&self, args: &Args) -> Result<&Row, CommandError> {
         let row = self.top(args.at(0)).ok_or_else(|| unknown_command(args))?;
@@ -179,7 +184,8 @@ fn upper(name: &[u8], find: impl FnOnce(&[u8]) -> Option<usize>) -> Option<usize
     find(place)
 }
 
-fn unknown_command(args: &Args) -> CommandError {
+/// What a client hears that asks for a command that is not there.
+pub fn unknown_command(args: &Args) -> CommandError {
     let mut shown = String::new();
     for arg in args.iter().skip(1) {
         if shown.len() >= 128 {

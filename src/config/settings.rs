@@ -196,6 +196,7 @@ pub struct Settings {
     pub notify_keyspace_events: NotifyFlags,
     /// Milliseconds; 0 is never.
     pub busy_reply_threshold: i64,
+    pub lua_enable_deprecated_api: bool,
 
     // Observation.
     pub loglevel: LogLevel,

@@ -10,8 +10,9 @@ use crate::acl::Context;
 use crate::acl::permit::{self, Refusal};
 use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
+use crate::command::renamed::Named;
 use crate::command::server::latency::event;
-use crate::command::table::{Row, table};
+use crate::command::table::{Row, table, unknown_command};
 use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
@@ -104,6 +105,14 @@ impl Engine {
     }
 
     fn dispatch(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
+        match self.server.renamed.as_ref().map(|renamed| renamed.look_up(args)) {
+            None | Some(Named::Itself) => self.dispatch_named(id, args, reply),
+            Some(Named::Nothing) => self.reject(id, None, &unknown_command(args), reply),
+            Some(Named::Renamed(own)) => self.dispatch_named(id, &own.as_args(), reply),
+        }
+    }
+
+    fn dispatch_named(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
         let row = table().find(args);
         if let Some(client) = self.sessions.client_mut(id) {
             (client.last_command, client.last_subcommand) = match &row {

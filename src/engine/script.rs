@@ -10,12 +10,15 @@ use std::time::Duration;
 use super::{Engine, Executed, ShutdownState};
 use crate::acl::Context;
 use crate::command::ctx::{Origin, ScriptCall, ScriptTarget, Task};
+use crate::command::renamed::Named;
 use crate::command::state::RunningScript;
 use crate::command::table::{Row, table};
 use crate::command::{CommandError, Flags, Outcome};
 use crate::resp::{Args, Reply};
 use crate::scripting::{Commands, LogLevel, Prepared, ScriptError, ScriptFlags};
 use crate::session::{ClientId, UserId};
+
+const NO_COMMAND: &str = "ERR Unknown Redis command called from script";
 
 /// The engine as a running script sees it.
 struct Running<'e> {
@@ -189,41 +192,11 @@ impl Running<'_> {
 
 impl Commands for Running<'_> {
     fn call(&mut self, args: &Args, reply: &mut Reply) -> Result<(), String> {
-        let row = match table().find(args) {
-            Ok(row) => row,
-            Err(error) => {
-                let text = match error {
-                    CommandError::Arity(_) => {
-                        "ERR Wrong number of args calling Redis command from script"
-                    }
-                    _ => "ERR Unknown Redis command called from script",
-                };
-                return self.refused(None, text.to_owned());
-            }
-        };
-        if let Some(text) = self.refusal(row, args) {
-            return self.refused(Some(row), text);
+        match self.engine.server.renamed.as_ref().map(|renamed| renamed.look_up(args)) {
+            None | Some(Named::Itself) => self.call_named(args, reply),
+            Some(Named::Nothing) => self.refused(None, NO_COMMAND.to_owned()),
+            Some(Named::Renamed(own)) => self.call_named(&own.as_args(), reply),
         }
-        self.wrote |= row.command.flags.has(Flags::WRITE);
-        let engine = &mut *self.engine;
-        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
-            engine.ks.need = engine.ks.need.max(engine.server.persistence.appended);
-        }
-        reply.resp3 = self.resp3;
-        let recording = engine.ks.effects.recording;
-        engine.ks.effects.recording &= self.logged;
-        let outcome = engine.call(self.id, row, args, reply, Origin::Script);
-        match outcome {
-            // Nothing waits inside a script: WAITAOF says how things are.
-            Ok(Outcome::Task(Task::WaitLog { .. })) => engine.write_log_counts(self.id, reply),
-            Ok(Outcome::Task(task)) => {
-                engine.perform(self.id, task, args, reply);
-            }
-            Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),
-            Ok(Outcome::Replied) | Err(_) => {}
-        }
-        engine.ks.effects.recording = recording;
-        Ok(())
     }
 
     fn set_resp3(&mut self, resp3: bool) {
@@ -279,6 +252,45 @@ impl Commands for Running<'_> {
 }
 
 impl Running<'_> {
+    /// Calls a command by its own name.
+    fn call_named(&mut self, args: &Args, reply: &mut Reply) -> Result<(), String> {
+        let row = match table().find(args) {
+            Ok(row) => row,
+            Err(error) => {
+                let text = match error {
+                    CommandError::Arity(_) => {
+                        "ERR Wrong number of args calling Redis command from script"
+                    }
+                    _ => NO_COMMAND,
+                };
+                return self.refused(None, text.to_owned());
+            }
+        };
+        if let Some(text) = self.refusal(row, args) {
+            return self.refused(Some(row), text);
+        }
+        self.wrote |= row.command.flags.has(Flags::WRITE);
+        let engine = &mut *self.engine;
+        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
+            engine.ks.need = engine.ks.need.max(engine.server.persistence.appended);
+        }
+        reply.resp3 = self.resp3;
+        let recording = engine.ks.effects.recording;
+        engine.ks.effects.recording &= self.logged;
+        let outcome = engine.call(self.id, row, args, reply, Origin::Script);
+        match outcome {
+            // Nothing waits inside a script: WAITAOF says how things are.
+            Ok(Outcome::Task(Task::WaitLog { .. })) => engine.write_log_counts(self.id, reply),
+            Ok(Outcome::Task(task)) => {
+                engine.perform(self.id, task, args, reply);
+            }
+            Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),
+            Ok(Outcome::Replied) | Err(_) => {}
+        }
+        engine.ks.effects.recording = recording;
+        Ok(())
+    }
+
     /// Lets others know that the script does not end.
     fn tell_busy(&mut self, now: Duration, elapsed: Duration) {
         let engine = &mut *self.engine;

@@ -78,6 +78,7 @@ impl Engine {
         let (threshold, len_max) = (config.slowlog_log_slower_than, config.slowlog_max_len);
         // A negative threshold turns the log off.
         let slow = u64::try_from(threshold).is_ok_and(|threshold| took_us >= threshold);
+        let slow = slow && len_max > 0;
         if !slow || origin == Origin::Log || row.command.flags.has(Flags::SKIP_SLOWLOG) {
             return;
         }

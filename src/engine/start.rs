@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::keyspace::ExpireMode;
 use crate::rng::{Rng as _, SeededRng};
+use crate::scripting::{Libraries, Scripts};
 
 impl Engine {
     /// An engine with the same settings that nobody else sees: the data set is loaded into it, while
@@ -37,8 +38,9 @@ impl Engine {
             scripts: Default::default(),
             acl: Default::default(),
             running_script: None,
-            libraries: Default::default(),
+            libraries: Libraries::with(server.libraries.deprecated_api),
             observed: Default::default(),
+            renamed: None,
             ..*server
         };
         let mut loader = Self::new(
@@ -167,6 +169,7 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
     let now = clock.wall();
     let persistence = Persistence { last_save_at: now, ..Persistence::default() };
     let executable = std::env::current_exe().map(|path| path.display().to_string());
+    let deprecated_api = config.lua_enable_deprecated_api;
     ServerState {
         limits: config.limits(),
         tcp_port: config.port,
@@ -189,10 +192,11 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         garbage: Vec::new(),
         slow_log: Default::default(),
         pause: None,
-        scripts: Default::default(),
+        scripts: Scripts::with(deprecated_api),
         acl: Default::default(),
         running_script: None,
-        libraries: Default::default(),
+        libraries: Libraries::with(deprecated_api),
+        renamed: None,
         eviction: Default::default(),
         observed: Default::default(),
     }

@@ -38,7 +38,7 @@ impl Engine {
                 self.reset_statistics();
                 Ok(true)
             }
-            Task::DebugReload { flush, save } => self.debug_reload(flush, save),
+            Task::DebugReload { flush, save, merge } => self.debug_reload(flush, save, merge),
             Task::DebugLoadLog => self.debug_load_log(),
             Task::Migrate(migration) => return self.migrate(id, *migration, args, reply),
             Task::DebugLog(text) => {

@@ -6,8 +6,13 @@ use crate::engine::Engine;
 use crate::keyspace::ExpireMode;
 
 impl Engine {
-    /// DEBUG RELOAD: saves, empties, loads.
-    pub(crate) fn debug_reload(&mut self, flush: bool, save: bool) -> Result<bool, String> {
+    /// DEBUG RELOAD: saves, empties, loads; with `merge` what is loaded replaces what is there.
+    pub(crate) fn debug_reload(
+        &mut self,
+        flush: bool,
+        save: bool,
+        merge: bool,
+    ) -> Result<bool, String> {
         if save {
             self.save_now()?;
         }
@@ -16,7 +21,7 @@ impl Engine {
             inspect::view(self.disk.as_ref(), &path).map_err(|error| format!("ERR {error}"))?;
         let mut loader = self.loader();
         loader.ks.expire_mode = ExpireMode::Active;
-        let options = SnapshotOptions { keep_expired: false, replace: !flush };
+        let options = SnapshotOptions { keep_expired: false, replace: merge };
         if !flush {
             std::mem::swap(&mut loader.ks, &mut self.ks);
             std::mem::swap(&mut loader.server.libraries, &mut self.server.libraries);

@@ -72,7 +72,11 @@ pub(super) struct Ended {
 
 impl Interpreter {
     /// A fresh interpreter.
-    pub(super) fn new(random: &ScriptRandom, kind: Kind) -> mlua::Result<Self> {
+    pub(super) fn new(
+        random: &ScriptRandom,
+        kind: Kind,
+        deprecated_api: bool,
+    ) -> mlua::Result<Self> {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let native = lua.create_table()?;
@@ -99,7 +103,7 @@ impl Interpreter {
         shown.set("struct", structs::library(&lua)?)?;
         let sandbox = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
         let parts: (Table, Function, Function, Function) =
-            sandbox.call((native, shown, loading))?;
+            sandbox.call((native, shown, loading, deprecated_api))?;
         let (environment, set_loading, run_script, run_function) = parts;
         lua.set_globals(environment)?;
         let triggers = HookTriggers::new().every_nth_instruction(PULSE_INSTRUCTIONS);

@@ -58,6 +58,8 @@ pub struct Libraries {
     /// By their names in lower case.
     functions: HashMap<String, Arc<Registered>, ahash::RandomState>,
     random: ScriptRandom,
+    /// Functions may call what Redis calls deprecated (`lua-enable-deprecated-api`).
+    pub deprecated_api: bool,
     /// They changed since the engine last looked: their log position is not known yet.
     pub changed: bool,
     /// Log position behind their last change.
@@ -65,6 +67,11 @@ pub struct Libraries {
 }
 
 impl Libraries {
+    /// No libraries yet; whether their functions may call what Redis calls deprecated.
+    pub fn with(deprecated_api: bool) -> Self {
+        Self { deprecated_api, ..Self::default() }
+    }
+
     /// Uses these random numbers from now on.
     pub fn share_random(&mut self, random: &ScriptRandom) {
         self.random = random.clone();
@@ -262,8 +269,12 @@ impl Libraries {
         if let Some(interpreter) = &self.interpreter {
             return Ok(Arc::clone(interpreter));
         }
-        let made = Interpreter::new(&self.random, Kind::Functions(self.registry.clone()))
-            .map_err(|error| format!("the function interpreter cannot start: {error}"))?;
+        let made = Interpreter::new(
+            &self.random,
+            Kind::Functions(self.registry.clone()),
+            self.deprecated_api,
+        )
+        .map_err(|error| format!("the function interpreter cannot start: {error}"))?;
         let made = Arc::new(made);
         self.interpreter = Some(Arc::clone(&made));
         Ok(made)

@@ -5,7 +5,7 @@
 -- the same way. `pcall` and its relatives hand out what Rust functions raise as Lua values; they
 -- never let a script catch the end that SCRIPT KILL puts to it.
 
-local native, libraries, loading_library = ...
+local native, libraries, loading_library, deprecated_api = ...
 
 local error, getmetatable, ipairs, next, pairs = error, getmetatable, ipairs, next, pairs
 local pcall, rawget, rawset, select, setmetatable = pcall, rawget, rawset, select, setmetatable
@@ -227,6 +227,43 @@ function globals.getmetatable(...)
     return shown_metatable[t]
   end
   return finish("getmetatable", pcall(getmetatable, ...))
+end
+
+-- Environments only of functions that scripts made: those here must keep theirs. What newproxy makes is
+-- a table, because a userdata could have code run by the collector.
+if deprecated_api then
+  local getfenv, setfenv = getfenv, setfenv
+  local theirs = setmetatable({ [environment] = true }, { __mode = "k" })
+
+  -- The environment of a function, or of one so many levels up as the caller counts them.
+  local function environment_of(f)
+    local at = type(f) == "number" and f > 0 and f + 3 or f
+    local ok, found = pcall(getfenv, at)
+    if not ok then
+      error("bad argument #1 to 'getfenv' (invalid level)", 3)
+    end
+    return found
+  end
+
+  function globals.getfenv(f)
+    local found = environment_of(f == nil and 1 or f)
+    return theirs[found] and found or environment
+  end
+
+  function globals.setfenv(f, t)
+    if type(t) ~= "table" then
+      error("bad argument #2 to 'setfenv' (table expected, got " .. type(t) .. ")", 2)
+    end
+    if f == 0 or real_of[t] and t ~= environment or not theirs[environment_of(f)] then
+      error("'setfenv' cannot change environment of given object", 2)
+    end
+    theirs[t] = true
+    return setfenv(type(f) == "number" and f + 1 or f, t)
+  end
+
+  function globals.newproxy(like)
+    return setmetatable({}, like == true and {} or nil)
+  end
 end
 
 local missing = {

@@ -43,6 +43,8 @@ pub struct Scripts {
     source_bytes: usize,
     /// The random numbers of all interpreters.
     pub random: ScriptRandom,
+    /// Scripts may call what Redis calls deprecated (`lua-enable-deprecated-api`).
+    pub deprecated_api: bool,
     /// Scripts forgotten so far (`evicted_scripts`).
     pub evicted: u64,
 }
@@ -76,6 +78,11 @@ impl ScriptError {
 }
 
 impl Scripts {
+    /// No scripts yet; whether they may call what Redis calls deprecated.
+    pub fn with(deprecated_api: bool) -> Self {
+        Self { deprecated_api, ..Self::default() }
+    }
+
     /// The script that EVAL was sent: from the cache, or compiled and kept.
     pub fn by_source(&mut self, source: &[u8]) -> Result<Prepared, ScriptError> {
         let digest = digest_of(source);
@@ -204,9 +211,9 @@ impl Scripts {
         if let Some(interpreter) = &self.interpreter {
             return Ok(Arc::clone(interpreter));
         }
-        let made = Interpreter::new(&self.random, Kind::Scripts).map_err(|error| {
-            ScriptError::new(format!("ERR the script interpreter cannot start: {error}"))
-        })?;
+        let made = Interpreter::new(&self.random, Kind::Scripts, self.deprecated_api).map_err(
+            |error| ScriptError::new(format!("ERR the script interpreter cannot start: {error}")),
+        )?;
         let made = Arc::new(made);
         self.interpreter = Some(Arc::clone(&made));
         Ok(made)

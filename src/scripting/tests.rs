@@ -108,6 +108,31 @@ fn more_scripts_and_functions_than_lua_has_stack() {
 }
 
 #[test]
+fn deprecated_functions_are_there_on_request_and_reach_nothing_of_ours() {
+    let mut plain = Scripts::default();
+    for name in ["getfenv", "setfenv", "newproxy"] {
+        let reply = eval(&mut plain, &format!("return {name} == nil"), b"");
+        let text = String::from_utf8_lossy(&reply);
+        assert!(text.contains("attempted to access nonexistent global"), "{text}");
+    }
+    let mut scripts = Scripts::with(true);
+    for (source, expected) in [
+        ("local f = function() return x end setfenv(f, {x = 7}) return f()", ":7"),
+        ("return getfenv() == _G and getfenv(1) == _G", ":1"),
+        ("return getfenv(0) == _G and getfenv(pcall) == _G and getfenv(redis.call) == _G", ":1"),
+        ("return getfenv(function() end) == _G", ":1"),
+        ("setfenv(1, {r = 5, pcall = pcall}) return r", ":5"),
+        ("return pcall(setfenv, pcall, {}) == false", ":1"),
+        ("return pcall(setfenv, 0, {}) == false", ":1"),
+        ("return pcall(setfenv, redis.call, {}) == false", ":1"),
+        ("getmetatable(newproxy(true)).__gc = function() return 1 end return 3", ":3"),
+    ] {
+        let reply = eval(&mut scripts, source, b"");
+        assert_eq!(String::from_utf8_lossy(&reply), format!("{expected}\r\n"), "{source}");
+    }
+}
+
+#[test]
 fn the_least_used_script_is_forgotten() {
     let mut scripts = Scripts::default();
     for number in 0..600 {

@@ -126,19 +126,21 @@ fn sleep(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
 }
 
 fn reload(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
-    let (mut flush, mut save) = (true, true);
+    let (mut flush, mut save, mut merge) = (true, true, false);
     for at in 2..args.len() {
         if args.is(at, "NOFLUSH") {
             flush = false;
         } else if args.is(at, "NOSAVE") {
             save = false;
-        } else if !args.is(at, "MERGE") {
+        } else if args.is(at, "MERGE") {
+            merge = true;
+        } else {
             return Err(CommandError::text(
                 "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
             ));
         }
     }
-    Ok(Outcome::Task(Task::DebugReload { flush, save }))
+    Ok(Outcome::Task(Task::DebugReload { flush, save, merge }))
 }
 
 fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {

@@ -167,9 +167,6 @@ pub(super) const ROWS: &[Directive] = &[
     text("debug-context", NO_DEBUG, "", "Text for crash reports.").hidden(),
     text("availability-zone", UNSUPPORTED, "", "Zone that INFO shows."),
     // Others.
-    yes_no("lua-enable-deprecated-api", UNSUPPORTED, "no", "Old functions in Lua scripts.")
-        .hidden()
-        .immutable(),
     yes_no("lua-enable-insecure-api", UNSUPPORTED, "no", "Insecure functions in Lua scripts.")
         .hidden()
         .protected(),

@@ -62,6 +62,14 @@ pub(super) const ROWS: &[Directive] = &[
         "",
         "Which changes are published: `K` and `E` choose the channels, the others the classes of events.",
     ),
+    yes_no(
+        "lua-enable-deprecated-api",
+        at!(lua_enable_deprecated_api),
+        "no",
+        "Scripts may call `getfenv`, `setfenv` (on their own functions) and `newproxy`.",
+    )
+    .hidden()
+    .immutable(),
     integer(
         "busy-reply-threshold",
         at!(busy_reply_threshold),
