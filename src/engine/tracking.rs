@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, Group};
 use crate::resp::{Args, Reply};
 use crate::session::{ClientId, Mail, Release};
 
@@ -17,7 +17,8 @@ const CHANNEL: &[u8] = b"__redis__:invalidate";
 impl Engine {
     /// After a command of a tracking client: remembers the keys it has read.
     pub(super) fn remember_reads(&mut self, id: ClientId, command: &Command, args: &Args) {
-        if !command.flags.has(Flags::READONLY) {
+        // Of a script it is the commands that it calls that read.
+        if !command.flags.has(Flags::READONLY) || command.group == Group::Scripting {
             return;
         }
         let tracking = self.sessions.client(id).and_then(|client| client.tracking.as_ref());

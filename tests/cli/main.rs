@@ -10,6 +10,7 @@ mod convert;
 mod support;
 
 mod repair;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
