@@ -303,6 +303,17 @@ fn log_state(engine: &Engine) -> &'static str {
     }
 }
 
+fn expiry_stats(engine: &Engine, out: &mut String) {
+    let keys = &engine.ks.stats;
+    line(out, "expired_subkeys", keys.expired_fields);
+    // The same in Valkey's words.
+    line(out, "expired_fields", keys.expired_fields);
+    line(out, "expired_keys", keys.expired);
+    line(out, "expired_stale_perc", format!("{:.2}", keys.stale_percent));
+    line(out, "expired_time_cap_reached_count", keys.expire_time_cap_reached);
+    line(out, "expire_cycle_cpu_milliseconds", keys.expire_cycle_us / 1000);
+}
+
 fn stats(engine: &Engine, out: &mut String) {
     let stats = &engine.server.stats;
     let keys = &engine.ks.stats;
@@ -322,13 +333,7 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "sync_full", 0);
     line(out, "sync_partial_ok", 0);
     line(out, "sync_partial_err", 0);
-    line(out, "expired_subkeys", keys.expired_fields);
-    // The same in Valkey's words.
-    line(out, "expired_fields", keys.expired_fields);
-    line(out, "expired_keys", keys.expired);
-    line(out, "expired_stale_perc", format!("{:.2}", keys.stale_percent));
-    line(out, "expired_time_cap_reached_count", keys.expire_time_cap_reached);
-    line(out, "expire_cycle_cpu_milliseconds", keys.expire_cycle_us / 1000);
+    expiry_stats(engine, out);
     line(out, "evicted_keys", stats.evicted_keys);
     line(out, "evicted_clients", stats.evicted_clients);
     line(out, "evicted_scripts", engine.server.scripts.evicted);
