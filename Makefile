@@ -7,7 +7,7 @@ FEATURES := --all-features
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: run test differential crash kill interop fuzz bench fmt lint deny ci peers clients
+.PHONY: run test differential crash simulate kill interop fuzz bench fmt lint deny ci peers clients
 
 run:
 	$(CARGO) run --release -- serve
@@ -22,6 +22,14 @@ differential: peers
 # Simulated power cuts and failing disks. SEED and ROUNDS look further, or at one seed again.
 crash:
 	$(CARGO) test $(FEATURES) --test crash -- --nocapture
+
+# So many seeds of the whole simulated server on one core, and how many that is in an hour.
+simulate:
+	@$(CARGO) test $(FEATURES) --test crash --no-run
+	@began=$$(date +%s); ROUNDS=$${SEEDS:-1000} SEED=$${SEED:-0x100000} \
+	  $(CARGO) test $(FEATURES) --test crash -- seeds --exact --nocapture || exit 1; \
+	  took=$$(($$(date +%s) - began)); took=$$((took > 0 ? took : 1)); \
+	  echo "$${SEEDS:-1000} seeds in $$took s: $$(($${SEEDS:-1000} * 3600 / took)) per core and hour"
 
 # Real processes, kill -9.
 kill: peers

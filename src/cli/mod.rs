@@ -7,6 +7,7 @@ mod background;
 pub mod backup;
 pub mod check;
 pub mod convert;
+mod crashtest;
 mod repair;
 pub mod restore;
 pub mod serve;
@@ -70,6 +71,11 @@ enum Command {
     /// Without --apply it shows what it would do. Exit code: 0 nothing to do, or done and sound; 1 there is something
     /// to do; 2 it cannot be done; 3 done, and the result is not sound.
     Repair(repair::RepairArgs),
+    /// Kill a server while clients write to it, again and again, and check that nothing acknowledged is lost.
+    ///
+    /// Exit code: 0 nothing is lost, 1 something is or it does not start again, 2 the test could not be run.
+    #[command(name = "crashtest")]
+    CrashTest(crashtest::CrashTestArgs),
 }
 
 /// Runs the subcommand that the command line asks for.
@@ -81,5 +87,6 @@ pub fn main() -> ExitCode {
         Command::Backup(command) => backup::run(&command),
         Command::Restore(args) => restore::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::CrashTest(args) => crashtest::run(&args),
     }
 }

@@ -1,0 +1,56 @@
+//! `fastness crashtest`: it passes on our server, and fails on one that loses what it acknowledged.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::support::peers;
+
+fn crashtest(options: &[&str]) -> (i32, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_fastness"))
+        .args(["crashtest", "--json", "--seed", "7"])
+        .args(options)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+    });
+    (output.status.code().unwrap(), value)
+}
+
+#[test]
+fn our_server_loses_nothing() {
+    for policy in ["always", "everysec", "no"] {
+        let (code, report) = crashtest(&["--rounds", "2", "--policy", policy]);
+        assert_eq!((code, &report["passed"]), (0, &true.into()), "{policy}: {report}");
+        assert_eq!(report["rounds"].as_array().unwrap().len(), 2);
+        assert!(report["acknowledged"].as_u64() > Some(0), "{report}");
+    }
+}
+
+#[test]
+fn a_server_that_keeps_no_log_fails() {
+    let Some(redis) = peers::redis8() else { return };
+    let redis = redis.path.display().to_string();
+    let command = format!("{redis} --port {{port}} --dir {{dir}} --save ''");
+    let without = format!("{command} --appendonly no");
+    let (code, report) = crashtest(&["--rounds", "2", "--command", &without]);
+    assert_eq!((code, &report["passed"]), (1, &false.into()), "{report}");
+    assert_eq!(report["lost"], report["acknowledged"], "{report}");
+    assert!(report["rounds"][0]["example"].is_string(), "{report}");
+    let with = format!("{command} --appendonly yes --appendfsync {{policy}}");
+    let (code, report) = crashtest(&["--rounds", "2", "--command", &with, "--policy", "everysec"]);
+    assert_eq!((code, &report["lost"]), (0, &0.into()), "{report}");
+}
+
+#[test]
+fn what_cannot_be_run_is_neither_passed_nor_failed() {
+    for options in
+        [&["--command", "/nowhere/server {port}"][..], &["--command", "true"], &["--power"]]
+    {
+        let (code, report) = crashtest(options);
+        assert_eq!(code, 2, "{options:?}: {report}");
+        assert!(report["error"].is_string(), "{report}");
+    }
+}
