@@ -190,8 +190,7 @@ pub fn shorten(file: &SegmentFile<'_>, offset: usize) -> Result<(usize, Vec<u8>)
 /// Keeps the units before `offset` of the frame that follows `believed`.
 fn reframe(bytes: &[u8], believed: usize, offset: usize, salt: record::Salt) -> (usize, Vec<u8>) {
     let mut at = believed;
-    loop {
-        let Some(line) = record::line(bytes.get(at..).unwrap_or_default()) else { break };
+    while let Some(line) = record::line(bytes.get(at..).unwrap_or_default()) {
         let Some(parsed) = FrameLine::parse(line) else {
             at += line.len();
             continue;

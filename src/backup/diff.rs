@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::load::{Filter, LoadedState};
+use crate::clock::UnixMillis;
 use crate::keyspace::digest;
 
 /// A key of a database.
@@ -37,9 +38,12 @@ impl Difference {
     }
 }
 
+/// What is compared of a key: its value's digest and its expiry.
+type Content = (digest::Digest, Option<UnixMillis>);
+
 /// Compares the wanted keys of two states.
 pub fn diff(first: &LoadedState, second: &LoadedState, filter: &Filter) -> Difference {
-    let mut before: HashMap<(usize, &[u8]), (digest::Digest, Option<i64>)> = HashMap::new();
+    let mut before: HashMap<(usize, &[u8]), Content> = HashMap::new();
     for (db, entry) in first.entries().filter(|(db, entry)| filter.takes(*db, entry.key())) {
         before.insert((db, entry.key()), (digest::value(entry), entry.expire_at()));
     }

@@ -52,6 +52,9 @@ pub struct Pruned {
     pub notes: Vec<String>,
 }
 
+/// The number of the day, week or month that an instant is in.
+type PeriodOf = fn(UnixMillis) -> i64;
+
 /// Decides for backups (name, time), oldest first, which rules keep each one.
 pub fn decide(
     backups: &[(String, UnixMillis)],
@@ -68,7 +71,7 @@ pub fn decide(
             note(&mut rules, index, "within");
         }
     }
-    let periods: [(&'static str, usize, fn(UnixMillis) -> i64); 3] = [
+    let periods: [(&'static str, usize, PeriodOf); 3] = [
         ("daily", retention.daily, |at| at.div_euclid(DAY_MS)),
         // 1 January 1970 was a Thursday.
         ("weekly", retention.weekly, |at| (at.div_euclid(DAY_MS) + 3).div_euclid(7)),

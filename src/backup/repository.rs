@@ -101,6 +101,10 @@ impl Repository {
             };
             found.push(ListedBackup { id, manifest });
         }
+        // Names tell the second only.
+        let second = |backup: &ListedBackup| backup.id.split('-').next().map(str::to_owned);
+        let time = |backup: &ListedBackup| backup.manifest.as_ref().map_or(0, |own| own.created_at);
+        found.sort_by(|a, b| second(a).cmp(&second(b)).then_with(|| time(a).cmp(&time(b))));
         Ok(found)
     }
 
