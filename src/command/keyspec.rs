@@ -109,37 +109,32 @@ impl KeySpec {
         }
     }
 
-    /// Indices of the keys of a request, in order; `None` when its arguments cannot be right: no key where
-    /// one must be, or a count of more keys than there are arguments.
+    /// Indices of the keys of a request, in order. `None` where the request does not follow the
+    /// specification: it will be refused, and has no keys at all.
     pub fn positions(&self, args: &Args) -> Option<Vec<usize>> {
-        let Some(begin) = self.begin_at(args) else {
-            // A word need not be there.
-            return (!matches!(self.begin, Begin::Index(_))).then(Vec::new);
-        };
-        let found = match self.find {
-            Find::Unknown => Vec::new(),
+        let begin = self.begin_at(args)?;
+        let (begin, end, step) = match self.find {
+            Find::Unknown => return None,
             Find::Range { last, step, limit } => {
+                let back = last.unsigned_abs() as usize;
                 let end = match usize::try_from(last) {
-                    Ok(last) => begin + last,
+                    Ok(last) => Some(begin + last),
                     Err(_) if limit > 1 => {
-                        begin + (args.len().saturating_sub(begin) / limit).saturating_sub(1)
+                        (begin + args.len().saturating_sub(begin) / limit).checked_sub(back)
                     }
-                    Err(_) => args.len().saturating_sub(last.unsigned_abs() as usize),
+                    Err(_) => args.len().checked_sub(back),
                 };
-                (begin..=end).step_by(step.max(1)).filter(|&at| at < args.len()).collect()
+                (begin, end?, step)
             }
             Find::Count { count_at, first, step } => {
-                let count = crate::number::parse_i64(args.at(begin + count_at))?;
-                let count = usize::try_from(count).ok()?;
-                let start = begin + first;
-                let room = args.len().saturating_sub(start).div_ceil(step.max(1));
-                if count > room {
-                    return None;
-                }
-                (0..count).map(|nth| start + nth * step.max(1)).collect()
+                let count = crate::number::parse_i64(args.get(begin + count_at)?)?;
+                let others = usize::try_from(count).ok()?.checked_sub(1)?;
+                let begin = begin + first;
+                (begin, others.checked_mul(step)?.checked_add(begin)?, step)
             }
         };
-        Some(found)
+        let fits = begin <= end && end < args.len();
+        fits.then(|| (begin..=end).step_by(step.max(1)).collect())
     }
 
     fn begin_at(&self, args: &Args) -> Option<usize> {
@@ -163,12 +158,24 @@ impl KeySpec {
 
 /// Where the keys of a request are: indices into its arguments. None if they cannot be told.
 pub fn key_indices(command: &Command, args: &Args) -> Vec<usize> {
-    if let Some(finder) = command.key_finder {
-        return finder(args);
+    match by_specs(command, args) {
+        Some(found) => found.iter().map(|key| key.at).collect(),
+        None => command.key_finder.map_or_else(Vec::new, |finder| finder(args)),
     }
-    let keys = command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key"));
-    let found: Option<Vec<_>> = keys.map(|spec| spec.positions(args)).collect();
-    found.unwrap_or_default().concat()
+}
+
+/// What the specifications find; `None` where one of them cannot, or not all: then the finder is asked,
+/// and without one a request has no keys at all, because it will be refused.
+fn by_specs(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
+    let mut found = Vec::new();
+    for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
+        if spec.notes.contains(&"incomplete") {
+            return None;
+        }
+        let key = |at| KeyUse { at, access: spec.access, notes: spec.notes };
+        found.extend(spec.positions(args)?.into_iter().map(key));
+    }
+    Some(found)
 }
 
 /// A key of a request and what the request does to it.
@@ -198,35 +205,32 @@ impl KeyUse {
 
 /// Whether requests of a command can have keys.
 pub fn has_keys(command: &Command) -> bool {
-    !command.keys.is_empty() || command.key_finder.is_some()
+    let mut keys = command.keys.iter();
+    command.key_finder.is_some() || keys.any(|spec| !spec.notes.contains(&"not_key"))
 }
 
 /// The keys of a request, in the order of its specifications or as its finder finds them.
 pub fn key_uses(command: &Command, args: &Args) -> Vec<KeyUse> {
-    let mut found = Vec::new();
-    for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
-        match spec.positions(args) {
-            Some(places) => found.extend(places.into_iter().map(|at| KeyUse {
-                at,
-                access: spec.access,
-                notes: spec.notes,
-            })),
-            None if command.key_finder.is_none() => return Vec::new(),
-            None => {}
+    let mut found = match (by_specs(command, args), command.key_finder) {
+        (Some(found), _) => found,
+        (None, None) => Vec::new(),
+        (None, Some(finder)) => {
+            let of_specs = |at: usize| {
+                let mut specs = command.keys.iter();
+                specs.find(|spec| spec.positions(args).is_some_and(|keys| keys.contains(&at)))
+            };
+            // A key that no specification can express belongs to the last one, which says so.
+            let use_of = |at: usize| {
+                let spec = of_specs(at).or(command.keys.last());
+                KeyUse {
+                    at,
+                    access: spec.map_or(Access::ReadWrite, |spec| spec.access),
+                    notes: spec.map_or(&["access", "update"], |spec| spec.notes),
+                }
+            };
+            finder(args).into_iter().map(use_of).collect()
         }
-    }
-    if let Some(finder) = command.key_finder {
-        let known = |at: usize| found.iter().find(|known| known.at == at).copied();
-        // A key that no specification can express belongs to the last one, which says so.
-        let last = command.keys.last();
-        let unknown = |at: usize| KeyUse {
-            at,
-            access: last.map_or(Access::ReadWrite, |spec| spec.access),
-            notes: last.map_or(&["access", "update"], |spec| spec.notes),
-        };
-        found =
-            finder(args).into_iter().map(|at| known(at).unwrap_or_else(|| unknown(at))).collect();
-    }
+    };
     if let Some(access_of) = command.key_access {
         for key in &mut found {
             (key.access, key.notes) = access_of(args, key.at);

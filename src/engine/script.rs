@@ -161,17 +161,15 @@ impl Running<'_> {
         if let Err(refusal) = self.engine.permit(self.id, row, args, Context::Script) {
             return Some(format!("ERR ACL failure in script: {}", refusal.text()));
         }
-        if flags.has(Flags::WRITE) {
-            if self.read_only {
-                return Some(
-                    "ERR Write commands are not allowed from read-only scripts.".to_owned(),
-                );
-            }
-            if !self.wrote
-                && let Some(cause) = self.engine.write_refusal()
-            {
-                return Some(cause.to_string());
-            }
+        let writes = flags.has(Flags::WRITE);
+        if self.read_only && (writes || flags.has(Flags::MAY_REPLICATE)) {
+            return Some("ERR Write commands are not allowed from read-only scripts.".to_owned());
+        }
+        if writes
+            && !self.wrote
+            && let Some(cause) = self.engine.write_refusal()
+        {
+            return Some(cause.to_string());
         }
         let wants_memory = flags.has(Flags::DENYOOM) && !self.allow_oom && !self.wrote;
         if wants_memory && self.engine.is_out_of_memory() {

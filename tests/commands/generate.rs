@@ -3,7 +3,13 @@
 //! Times of expiry are far away or in the past, never in between, and relative ones are never
 //! equal: what happens must not depend on which server was a millisecond later.
 
+#[path = "arguments.rs"]
+mod arguments;
+#[path = "lua.rs"]
+mod lua;
+
 use crate::support::rng::Rng;
+use arguments::argument;
 
 /// How the replies of two servers are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +20,12 @@ pub(crate) enum Check {
     Shape,
     /// `Shape`, and the keys are made equal afterwards.
     CopyEffect,
+    /// `Shape`, and each server has to restore what the other one dumped.
+    Dump,
+    /// `Dump` of all functions.
+    Functions,
+    /// Only whether it is an error, and which.
+    Failure,
     Time,
     Page,
     PageOfPairs,
@@ -26,6 +38,14 @@ pub(crate) struct Command {
     pub(crate) check: Check,
 }
 
+impl Command {
+    /// Whether the next command may be sent before this one is answered.
+    pub(crate) fn may_be_followed(&self) -> bool {
+        !matches!(self.check, Check::CopyEffect | Check::Dump | Check::Functions)
+            && !self.args[0].eq_ignore_ascii_case(b"EXEC")
+    }
+}
+
 #[derive(Debug)]
 enum Node {
     Word(Vec<String>),
@@ -33,6 +53,8 @@ enum Node {
     Argument(String),
     Perhaps(Vec<Self>),
     Repeat(Vec<Self>),
+    Some(Vec<Self>),
+    Many(Vec<Self>),
     Counted(Vec<Self>),
     Either(Vec<Vec<Self>>),
 }
@@ -40,7 +62,25 @@ enum Node {
 pub(crate) struct Form {
     check: Check,
     breakable: bool,
+    /// Whether it is about data only: no scripts, users, connections, configuration.
+    pub(crate) about_data: bool,
+    /// Whether requests are made up inside of it.
+    nests: bool,
     nodes: Vec<Node>,
+}
+
+impl Form {
+    /// Whether a script may run it.
+    fn suits_scripts(&self) -> bool {
+        self.about_data && self.check == Check::Exact
+    }
+}
+
+/// The forms that are about data only, for tests that have no second server to ask.
+pub(crate) fn data_forms() -> Vec<Form> {
+    let mut forms = forms();
+    forms.retain(|form| form.about_data);
+    forms
 }
 
 /// The forms of all groups, or of those that `FORMS=strings,keys` names.
@@ -64,12 +104,15 @@ pub(crate) fn forms() -> Vec<Form> {
 
 fn form(line: &str) -> Form {
     let (mark, rest) = line.split_once(' ').unwrap_or_else(|| panic!("no form in {line}"));
-    let check = match mark.trim_start_matches('b') {
+    let check = match mark.trim_start_matches(['b', 'd']) {
         "=" => Check::Exact,
         "~" => Check::Unordered,
         "%" => Check::Pairs,
         "?" => Check::Shape,
         "!" => Check::CopyEffect,
+        "D" => Check::Dump,
+        "F" => Check::Functions,
+        "e" => Check::Failure,
         "t" => Check::Time,
         "c" => Check::Page,
         "C" => Check::PageOfPairs,
@@ -79,7 +122,14 @@ fn form(line: &str) -> Form {
     let mut at = 0;
     let nodes = sequence(&words, &mut at, &[]);
     assert_eq!(at, words.len(), "unbalanced brackets: {line}");
-    Form { check, breakable: !mark.starts_with('b'), nodes }
+    let made_up = |word: &&str| ["@request", "@script", "@library"].contains(word);
+    Form {
+        check,
+        breakable: !mark.contains('b'),
+        about_data: !mark.contains('d'),
+        nests: words.iter().any(made_up),
+        nodes,
+    }
 }
 
 fn sequence(words: &[&str], at: &mut usize, ends: &[&str]) -> Vec<Node> {
@@ -97,6 +147,8 @@ fn sequence(words: &[&str], at: &mut usize, ends: &[&str]) -> Vec<Node> {
         nodes.push(match word {
             "[" => Node::Perhaps(group("]")),
             "{" => Node::Repeat(group("}")),
+            "some{" => Node::Some(group("}")),
+            "many{" => Node::Many(group("}")),
             "#{" => Node::Counted(group("}")),
             "(" => {
                 let mut choices = Vec::new();
@@ -119,31 +171,111 @@ fn sequence(words: &[&str], at: &mut usize, ends: &[&str]) -> Vec<Node> {
     nodes
 }
 
+/// A command on one of two connections.
 pub(crate) fn command(forms: &[Form], rng: &mut Rng) -> Command {
     let form = rng.pick(forms);
-    let mut args = Vec::new();
-    write(&form.nodes, rng, &mut args);
-    if form.breakable && rng.chance(5) {
-        damage(&mut args, rng);
-    }
+    let args = request(form, forms, rng);
     let connection = usize::from(rng.chance(15));
     Command { connection, args, check: form.check }
 }
 
-fn write(nodes: &[Node], rng: &mut Rng, args: &mut Vec<Vec<u8>>) {
+/// Commands, with some of the same connection in a row.
+pub(crate) fn commands(forms: &[Form], rng: &mut Rng, count: usize) -> Vec<Command> {
+    let mut connection = 0;
+    let mut one = || {
+        if rng.chance(4) {
+            connection = usize::from(rng.chance(40));
+        }
+        Command { connection, ..command(forms, rng) }
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
+    let mut args = Vec::new();
+    write(&form.nodes, forms, rng, &mut args);
+    if form.breakable && rng.chance(8) {
+        // Which error wins when there are several?
+        for _ in 0..*rng.pick(&[1, 1, 1, 2, 2, 3, 5]) {
+            damage(&mut args, rng);
+        }
+    }
+    if waits_for_ever(&args) || expires_soon(&args) {
+        return vec![b"PING".to_vec()];
+    }
+    args
+}
+
+/// Whether a timeout is none, because of damage.
+fn waits_for_ever(args: &[Vec<u8>]) -> bool {
+    let name = args[0].to_ascii_uppercase();
+    let long = |arg: Option<&Vec<u8>>, most: f64| {
+        let text = arg.map(|arg| String::from_utf8_lossy(arg).trim().parse::<f64>());
+        matches!(text, Some(Ok(time)) if time == 0.0 || time > most)
+    };
+    if name.starts_with(b"XREAD") {
+        let block = args.iter().position(|arg| arg.eq_ignore_ascii_case(b"BLOCK"));
+        return block.is_some_and(|at| long(args.get(at + 1), 1.0));
+    }
+    let blocks = name.starts_with(b"B") && !name.starts_with(b"BIT");
+    blocks && (long(args.get(1), 0.001) || long(args.last(), 0.001))
+}
+
+/// Whether something expires during the round, because of damage.
+fn expires_soon(args: &[Vec<u8>]) -> bool {
+    let soon = |at: usize| {
+        let text = args.get(at).map(|arg| String::from_utf8_lossy(arg).parse::<i64>());
+        matches!(text, Some(Ok(1..50_000)))
+    };
+    let option = |arg: &[u8]| arg.eq_ignore_ascii_case(b"EX") || arg.eq_ignore_ascii_case(b"PX");
+    let name = args[0].to_ascii_uppercase();
+    let by_position =
+        name.ends_with(b"EXPIRE") || name == b"SETEX" || name == b"PSETEX" || name == b"RESTORE";
+    (by_position && soon(2)) || (0..args.len()).any(|at| option(&args[at]) && soon(at + 1))
+}
+
+/// A request of another form, for those that contain one.
+fn embedded(forms: &[Form], rng: &mut Rng, suits: impl Fn(&Form) -> bool) -> Vec<Vec<u8>> {
+    for _ in 0..100 {
+        let form = rng.pick(forms);
+        if suits(form) && !form.nests {
+            return request(form, forms, rng);
+        }
+    }
+    vec![b"PING".to_vec()]
+}
+
+fn write(nodes: &[Node], forms: &[Form], rng: &mut Rng, args: &mut Vec<Vec<u8>>) {
     for node in nodes {
         match node {
             Node::Word(words) => args.push(rng.pick(words).clone().into_bytes()),
             Node::Key(kind) => args.push(key(*kind, rng)),
+            Node::Argument(kind) if kind == "request" => {
+                args.append(&mut embedded(forms, rng, |_| true));
+            }
+            Node::Argument(kind) if kind == "script" => args.push(lua::script(forms, rng)),
+            Node::Argument(kind) if kind == "library" => args.push(lua::library(forms, rng)),
+            Node::Argument(kind) if kind == "sha" => args.push(lua::sha(rng)),
             Node::Argument(kind) => args.push(argument(kind, rng)),
             Node::Perhaps(inner) => {
                 if rng.chance(40) {
-                    write(inner, rng, args);
+                    write(inner, forms, rng, args);
                 }
             }
             Node::Repeat(inner) => {
                 for _ in 0..repetitions(rng) {
-                    write(inner, rng, args);
+                    write(inner, forms, rng, args);
+                }
+            }
+            Node::Some(inner) => {
+                for _ in 0..1 + rng.below(6) {
+                    write(inner, forms, rng, args);
+                }
+            }
+            Node::Many(inner) => {
+                // Around the thresholds at which encodings change.
+                for _ in 0..*rng.pick(&[4, 5, 6, 16, 17, 33, 64, 65, 128, 129, 200, 512, 513]) {
+                    write(inner, forms, rng, args);
                 }
             }
             Node::Counted(inner) => {
@@ -151,12 +283,12 @@ fn write(nodes: &[Node], rng: &mut Rng, args: &mut Vec<Vec<u8>>) {
                 let said = if rng.chance(4) { rng.below(5) } else { count };
                 args.push(said.to_string().into_bytes());
                 for _ in 0..count {
-                    write(inner, rng, args);
+                    write(inner, forms, rng, args);
                 }
             }
             Node::Either(choices) => {
                 let at = rng.below(choices.len());
-                write(&choices[at], rng, args);
+                write(&choices[at], forms, rng, args);
             }
         }
     }
@@ -171,17 +303,22 @@ fn repetitions(rng: &mut Rng) -> usize {
     }
 }
 
-/// Drops, doubles, replaces or adds an argument.
+/// Drops, doubles, replaces, swaps or adds an argument.
 fn damage(args: &mut Vec<Vec<u8>>, rng: &mut Rng) {
-    const GARBAGE: [&str; 7] = ["", "x", "-", "1.5", "abc", "(", "nan"];
+    const GARBAGE: [&str; 14] =
+        ["", "x", "-", "1.5", "abc", "(", "nan", "COUNT", "LIMIT", "-5", "0", "inf", "?", "99999"];
     let at = rng.below(args.len());
-    match rng.below(5) {
+    match rng.below(7) {
         0 if args.len() > 1 => {
             args.remove(at.max(1));
         }
         1 => args.insert(at, args[at].clone()),
-        2 if at > 0 => args[at] = rng.pick(&GARBAGE).as_bytes().to_vec(),
-        3 => args[0] = args[0].to_ascii_lowercase(),
+        2 | 3 if at > 0 => args[at] = rng.pick(&GARBAGE).as_bytes().to_vec(),
+        4 if at > 0 => {
+            let other = 1 + rng.below(args.len() - 1);
+            args.swap(at, other);
+        }
+        5 => args[0] = args[0].to_ascii_lowercase(),
         _ => args.push(rng.pick(&GARBAGE).as_bytes().to_vec()),
     }
 }
@@ -190,162 +327,10 @@ fn key(kind: char, rng: &mut Rng) -> Vec<u8> {
     const KINDS: [char; 7] = ['s', 'h', 'l', 't', 'z', 'k', 'x'];
     let kind = match rng.below(100) {
         _ if kind == 'k' => *rng.pick(&KINDS),
-        _ if kind == 'y' || kind == 'p' => kind,
+        _ if ['y', 'p', 'q'].contains(&kind) => kind,
         0..75 => kind,
         75..88 => 'k',
         _ => *rng.pick(&KINDS),
     };
     format!("{kind}{}", rng.below(4)).into_bytes()
-}
-
-fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
-    let far = |rng: &mut Rng| 100 + rng.below(100_000_000);
-    match kind {
-        "value" | "field" | "member" => return content(kind, rng),
-        "pattern" => pick(rng, &["*", "*", "*0", "s*", "f?", "[hz]*", "m[1-4]", "", "\\*", "1*"]),
-        "int" => integer(rng),
-        "float" => float(rng),
-        "score" if rng.chance(60) => (rng.below(7) as i64 - 1).to_string(),
-        "score" => float(rng),
-        "offset" => pick(rng, &["0", "1", "3", "7", "30", "-1", "536870912", "x", ""]),
-        "bit" => pick(rng, &["0", "1", "7", "8", "13", "31", "100", "#1", "-1", "x", "4294967296"]),
-        "flag" => pick(rng, &["0", "1", "0", "1", "0", "1", "2", "x"]),
-        "index" => match rng.below(20) {
-            0 => integer(rng),
-            1 => pick(rng, &["x", "", "1.5", "100", "-100"]),
-            _ => (rng.below(11) as i64 - 5).to_string(),
-        },
-        "count" => match rng.below(12) {
-            0 => pick(rng, &["x", "", "-1", "-3", "100", "-9223372036854775808"]),
-            _ => rng.below(6).to_string(),
-        },
-        "scancount" => pick(rng, &["1000", "1000", "1000", "1000", "0", "-1", "x"]),
-        "cursor" => pick(rng, &["0", "0", "0", "0", "0", "0", "0", "0", "x", "-1", ""]),
-        "database" => match rng.below(12) {
-            0 => pick(rng, &["-1", "16", "x", "99999999999"]),
-            1..4 => "1".into(),
-            4 => "2".into(),
-            _ => "0".into(),
-        },
-        "timeout" => pick(rng, &["0.001", "0.001", "0.001", "-1", "x"]),
-        "seconds" | "millis" if rng.chance(25) => {
-            pick(rng, &["0", "-1", "x", "9223372036854775807", "-9223372036854775808", "1e3"])
-        }
-        "seconds" => far(rng).to_string(),
-        "millis" => (far(rng) * 1009).to_string(),
-        "unix" | "unixms" if rng.chance(20) => {
-            pick(rng, &["0", "1", "-1", "x", "9223372036854775807"])
-        }
-        "unix" => (9_000_000_000 + rng.below(4)).to_string(),
-        "unixms" => (9_000_000_000_000 + rng.below(4)).to_string(),
-        "bound" => match rng.below(12) {
-            0 => "-inf".into(),
-            1 => "+inf".into(),
-            2 => pick(rng, &["x", "", "(", "(x", "nan", "inf", "(inf", "[1"]),
-            3..6 => format!("({}", rng.below(6)),
-            _ => (rng.below(8) as i64 - 1).to_string(),
-        },
-        "id" | "newid" | "idbound" | "readid" | "groupid" | "threshold" => stream_id(kind, rng),
-        "group" => format!("g{}", rng.below(3)),
-        "consumer" => format!("c{}", rng.below(3)),
-        // Nothing that a millisecond more or less decides.
-        "idle" => pick(rng, &["0", "0", "0", "0", "100000000", "-1", "x"]),
-        "lex" => match rng.below(10) {
-            0 => "-".into(),
-            1 => "+".into(),
-            2 => pick(rng, &["x", "", "[", "(", "--", "+a"]),
-            3..6 => format!("(m{}", rng.below(8)),
-            _ => format!("[m{}", rng.below(8)),
-        },
-        _ => panic!("no such argument in forms.grammar: @{kind}"),
-    }
-    .into_bytes()
-}
-
-/// Ids mostly of one millisecond, so that new ones are mostly greater than old ones.
-fn stream_id(kind: &str, rng: &mut Rng) -> String {
-    let usual = format!("9-{}", rng.below(40));
-    let any = match rng.below(20) {
-        0 => pick(rng, &["x", "", "-", "+", "9-", "0-0", "18446744073709551615-0", "9-x"]),
-        1..4 => rng.below(12).to_string(),
-        4 => format!("{}-{}", rng.below(300), rng.below(3)),
-        _ => usual,
-    };
-    match (kind, rng.below(20)) {
-        ("newid", 0..13) => "9-*".into(),
-        ("newid", 13..15) => format!("{}-*", rng.below(14)),
-        ("idbound", 0..3) => pick(rng, &["-", "+"]),
-        ("idbound", 3..6) => format!("({any}"),
-        ("readid", 0..3) => pick(rng, &["$", "+", ">"]),
-        ("groupid", 0..4) => "$".into(),
-        ("groupid", 4..9) => "0".into(),
-        ("threshold", 0..10) => rng.below(12).to_string(),
-        _ => any,
-    }
-}
-
-fn pick(rng: &mut Rng, choices: &[&str]) -> String {
-    (*rng.pick(choices)).to_owned()
-}
-
-fn content(kind: &str, rng: &mut Rng) -> Vec<u8> {
-    match rng.below(24) {
-        0 => Vec::new(),
-        1 => b"\x00\xff\r\n".to_vec(),
-        2 => vec![b'x'; *rng.pick(&[20, 44, 45, 63, 64, 65, 300])],
-        3 => integer(rng).into_bytes(),
-        4 => float(rng).into_bytes(),
-        5..9 => rng.below(14).to_string().into_bytes(),
-        _ => format!("{}{}", kind.chars().next().unwrap_or('v'), rng.below(9)).into_bytes(),
-    }
-}
-
-fn integer(rng: &mut Rng) -> String {
-    const EDGES: [&str; 18] = [
-        "9223372036854775807",
-        "-9223372036854775808",
-        "9223372036854775808",
-        "4294967296",
-        "2147483648",
-        "-2147483649",
-        "32768",
-        "-32769",
-        "65536",
-        "8191",
-        "-129",
-        "128",
-        "x",
-        "",
-        "1.5",
-        "+1",
-        "01",
-        " 1",
-    ];
-    if rng.chance(20) { pick(rng, &EDGES) } else { (rng.below(21) as i64 - 8).to_string() }
-}
-
-fn float(rng: &mut Rng) -> String {
-    const EDGES: [&str; 20] = [
-        "0.1",
-        "0.2",
-        "-0.3",
-        "1e3",
-        "3.0",
-        "-0",
-        "inf",
-        "-inf",
-        "+inf",
-        "nan",
-        "x",
-        "",
-        "1e-5",
-        "1.25",
-        "-2.5",
-        "1e17",
-        "123456789.123",
-        " 1",
-        "5.",
-        "1e400",
-    ];
-    if rng.chance(50) { pick(rng, &EDGES) } else { (rng.below(21) as i64 - 8).to_string() }
 }

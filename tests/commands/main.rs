@@ -18,11 +18,13 @@ mod support;
 mod access;
 mod bless;
 mod clients;
+mod compare;
 mod differential;
 mod generate;
 mod notify;
 mod pattern;
 mod runner;
+mod sessions;
 mod table;
 mod transcript;
 

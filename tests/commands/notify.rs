@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::differential::{quoted, round};
-use super::generate::{Check, forms};
+use super::generate::{Check, data_forms};
 use super::runner::{Protocol, play_watched};
 use super::start;
 use super::transcript::Transcript;
@@ -144,7 +144,7 @@ fn random_commands_cause_the_events_that_they_cause_in_redis() {
     let mut clients = servers.each_ref().map(|server| [server.client(), server.client()]);
     let mut listeners = servers.each_ref().map(Listener::new);
     // Random choices would make the data differ.
-    let forms = forms();
+    let forms = data_forms();
     let commands = round(&forms, seed, count);
     let commands = commands.iter().filter(|command| command.check != Check::CopyEffect);
     let mut found = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastness::config::AppendFsync;
 
-use crate::generate::{Form, command, forms};
+use crate::generate::{Form, command, data_forms};
 use crate::support::rng::Rng;
 
 /// The words of a request.
@@ -90,7 +90,7 @@ impl Plan {
     /// A plan of about so many requests.
     pub(crate) fn of(seed: u64, requests: usize) -> Self {
         let mut rng = Rng::new(seed);
-        let forms = forms();
+        let forms = data_forms();
         let weights = Weights::draw(&mut rng);
         let policy = match rng.below(10) {
             0..6 => AppendFsync::Always,

@@ -57,6 +57,15 @@ impl Client {
         requests.iter().map(|_| self.receive()).collect()
     }
 
+    /// Sends several requests at once; the caller reads the replies.
+    pub(crate) fn send_all<A: AsRef<[u8]>>(&mut self, requests: &[&[A]]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for request in requests {
+            encode(&mut bytes, request);
+        }
+        self.stream.write_all(&bytes)
+    }
+
     pub(crate) fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode(&mut bytes, args);

@@ -47,7 +47,7 @@ impl Place {
     /// The end of what the server printed.
     pub(crate) fn printed(&self) -> String {
         let text = fs::read(self.log()).unwrap_or_default();
-        String::from_utf8_lossy(&text[text.len().saturating_sub(4000)..]).into_owned()
+        String::from_utf8_lossy(&text[text.len().saturating_sub(20_000)..]).into_owned()
     }
 }
 
@@ -106,6 +106,11 @@ impl Server {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.place.data()
+    }
+
+    /// Whether the process is no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// kill -9.

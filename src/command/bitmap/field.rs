@@ -155,18 +155,16 @@ impl Encoding {
     }
 }
 
-/// Whether a request only has GETs, as far as it makes sense.
+/// Whether a request only has GETs.
 fn only_reads(args: &Args) -> bool {
     let mut at = 2;
     while at < args.len() {
         let operands = args.len() - at - 1;
-        if (args.is(at, "SET") || args.is(at, "INCRBY")) && operands >= 2 {
-            return false;
-        }
         at += match () {
             () if args.is(at, "GET") && operands >= 2 => 3,
             () if args.is(at, "OVERFLOW") && operands >= 1 => 2,
-            () => 1,
+            // It writes, or it will be refused.
+            () => return false,
         };
     }
     true

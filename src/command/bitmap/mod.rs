@@ -119,20 +119,28 @@ struct RangeArgument {
 impl RangeArgument {
     const WHOLE: Self = Self { start: 0, end: -1, in_bits: false };
 
-    /// Reads `start [end [BYTE | BIT]]` from `at` on.
-    fn parse(args: &Args, at: usize) -> Result<Self, CommandError> {
+    /// Reads `start [end [BYTE | BIT]]` from `at` on. Of several errors in it the caller says which is
+    /// told: BITCOUNT reads the unit last, BITPOS before the end.
+    fn parse(args: &Args, at: usize, unit_last: bool) -> Result<Self, CommandError> {
+        let integer = |at| number::parse_i64(args.at(at)).ok_or(CommandError::NotInteger);
         let mut range = Self::WHOLE;
+        if args.len() > at + 3 {
+            return Err(CommandError::Syntax);
+        }
         if args.len() > at {
-            range.start = number::parse_i64(args.at(at)).ok_or(CommandError::NotInteger)?;
+            range.start = integer(at)?;
+        }
+        if args.len() > at + 1 && unit_last {
+            range.end = integer(at + 1)?;
         }
         if args.len() > at + 2 {
             range.in_bits = args.is(at + 2, "BIT");
-            if args.len() > at + 3 || !(range.in_bits || args.is(at + 2, "BYTE")) {
+            if !(range.in_bits || args.is(at + 2, "BYTE")) {
                 return Err(CommandError::Syntax);
             }
         }
-        if args.len() > at + 1 {
-            range.end = number::parse_i64(args.at(at + 1)).ok_or(CommandError::NotInteger)?;
+        if args.len() > at + 1 && !unit_last {
+            range.end = integer(at + 1)?;
         }
         Ok(range)
     }
@@ -175,7 +183,7 @@ fn bitcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if args.len() == 3 || args.len() > 5 {
         return Err(CommandError::Syntax);
     }
-    let range = RangeArgument::parse(args, 2)?;
+    let range = RangeArgument::parse(args, 2, true)?;
     let mut buffer = itoa::Buffer::new();
     let string = ctx.ks.read_string(ctx.db, args.at(1))?;
     let bytes = string.map(|string| value::text(string, &mut buffer)).unwrap_or_default();
@@ -208,7 +216,7 @@ fn bitpos(ctx: &mut Ctx, args: &Args) -> CommandResult {
         1 => true,
         _ => return Err(CommandError::text("ERR The bit argument must be 1 or 0.")),
     };
-    let range = RangeArgument::parse(args, 3)?;
+    let range = RangeArgument::parse(args, 3, false)?;
     let mut buffer = itoa::Buffer::new();
     let Some(string) = ctx.ks.read_string(ctx.db, args.at(1))? else {
         ctx.reply.int(if wanted { -1 } else { 0 });

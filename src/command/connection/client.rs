@@ -313,7 +313,8 @@ fn getname(ctx: &mut Ctx, _args: &Args) -> CommandResult {
 
 /// Refuses what would break the one-line format of CLIENT LIST.
 pub(super) fn valid_client_text(text: &[u8], what: &str) -> CommandResult {
-    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+    // Redis looks no further than a NUL.
+    if text.iter().take_while(|byte| **byte != 0).all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(());
     }
     Err(CommandError::owned(format!(
@@ -428,7 +429,6 @@ fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandE
             "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
         )));
     }
-    let id = number::parse_i64(args.at(2)).ok_or(CommandError::NotInteger)?;
     let error = match args.get(3) {
         None => false,
         Some(word) if word.eq_ignore_ascii_case(b"timeout") => false,
@@ -437,6 +437,7 @@ fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandE
             return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
     };
+    let id = number::parse_i64(args.at(2)).ok_or(CommandError::NotInteger)?;
     // No client has a number below one.
     let id = ClientId(u64::try_from(id).unwrap_or(0));
     let waits = ctx.sessions.client(id).is_some_and(|client| client.blocked);

@@ -11,8 +11,8 @@ use super::super::{
 use crate::command::string::value;
 use crate::keyspace::{Entry, Typed, ValueRef, event};
 use crate::number;
-use crate::types::List;
 use crate::types::zset::Direction;
+use crate::types::{List, ZSet};
 
 const COMPLEXITY: &str = "O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).";
 
@@ -180,6 +180,7 @@ struct Item {
 
 fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
     let (elements, is_set) = load(ctx, key, &options)?;
+    unpack(ctx, key)?;
     let fixed = options.store.is_some() || ctx.origin == Origin::Script;
     if is_set && options.unsorted && fixed {
         // A set has no order of its own: what is stored, or a script sees, must not depend on chance.
@@ -230,6 +231,17 @@ fn load(
         }
         _ => return Err(CommandError::WrongType),
     })
+}
+
+/// Redis sorts a sorted set in its large form only, and leaves it in that form.
+fn unpack(ctx: &mut Ctx, key: &[u8]) -> CommandResult {
+    let small = ctx.ks.again(ctx.db, key).is_some_and(
+        |entry| matches!(entry.value(), ValueRef::ZSet(zset) if zset.as_listpack().is_some()),
+    );
+    if small && let Some(zset) = ctx.ks.write::<ZSet>(ctx.db, key)? {
+        zset.unpack_now();
+    }
+    Ok(())
 }
 
 fn weigh(

@@ -38,10 +38,22 @@ pub(super) struct Area {
     pub(super) north: f64,
 }
 
+/// The cell of a score. A score that ZADD set may be none: it is converted as Redis' is, on the
+/// processors on which it runs most.
+fn bits_of_score(score: f64) -> u64 {
+    const TOP: f64 = 9_223_372_036_854_775_808.0;
+    match score {
+        _ if score >= TOP * 2.0 => 0,
+        _ if score >= TOP => score as u64,
+        _ if score < -TOP => 1 << 63,
+        _ => (score as i64).cast_unsigned(),
+    }
+}
+
 impl Position {
     /// The place that a score stands for: the middle of its cell.
     pub(super) fn of_score(score: f64) -> Self {
-        let area = Cell { bits: score as u64, steps: STEPS }.area();
+        let area = Cell { bits: bits_of_score(score), steps: STEPS }.area();
         Self {
             longitude: f64::midpoint(area.west, area.east).clamp(-LONGITUDE_MAX, LONGITUDE_MAX),
             latitude: f64::midpoint(area.south, area.north).clamp(-LATITUDE_MAX, LATITUDE_MAX),

@@ -109,6 +109,21 @@ fn geosearchstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     search(ctx, args, 2, 3, Form::SearchStore)
 }
 
+/// The key and the target; of several targets the last one.
+fn radius_keys(args: &Args) -> Vec<usize> {
+    let mut keys = vec![1];
+    let mut at = 5;
+    while at + 1 < args.len() {
+        if args.is(at, "STORE") || args.is(at, "STOREDIST") {
+            at += 1;
+            keys.truncate(1);
+            keys.push(at);
+        }
+        at += 1;
+    }
+    keys
+}
+
 pub(super) const GEORADIUS: Command = Command {
     name: "GEORADIUS",
     arity: -6,
@@ -129,6 +144,7 @@ pub(super) const GEORADIUS: Command = Command {
             notes: &["update"],
         },
     ],
+    key_finder: Some(radius_keys),
     args: "key longitude:double latitude:double radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
     propagate: Propagate::AsSent,
     doc: Doc {
@@ -197,6 +213,7 @@ pub(super) const GEORADIUSBYMEMBER: Command = Command {
             notes: &["update"],
         },
     ],
+    key_finder: Some(radius_keys),
     args: "key member radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
     propagate: Propagate::AsSent,
     doc: Doc {

@@ -72,14 +72,18 @@ fn hgetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         None if args.is(2, "PERSIST") => (NewTime::Clear, 3),
         None => (NewTime::Keep, 2),
     };
-    if fields_at == 4 && args.len() == 5 {
-        // An option with a value, and no room for a number of fields.
-        return Err(CommandError::Arity("hgetex".to_owned()));
+    if args.len() <= fields_at + 1 {
+        return Err(CommandError::Arity(ctx.command.to_lowercase()));
     }
     let fields = parse_fields(args, fields_at, BAD_COUNT)?;
     let replayed = ctx.origin == Origin::Log;
     let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let (mut timed, mut removed, mut persisted) = (Vec::new(), Vec::new(), Vec::new());
+    if time != NewTime::Keep
+        && let Some(hash) = hash.as_mut()
+    {
+        hash.keep_times();
+    }
     ctx.reply.array(fields.len());
     for field in fields.iter() {
         write_value(ctx.reply, hash.as_ref().and_then(|hash| hash.get(field)));
@@ -161,7 +165,9 @@ impl<'a> SetRequest<'a> {
             }
             let form = TimeForm::of_option(args, at);
             if form.is_none() && !args.is(at, "KEEPTTL") {
-                let word = String::from_utf8_lossy(args.at(at));
+                // As Redis tells it, up to a NUL.
+                let word = args.at(at).split(|byte| *byte == 0).next().unwrap_or_default();
+                let word = String::from_utf8_lossy(word);
                 return Err(CommandError::owned(format!("ERR unknown argument: {word}")));
             }
             if time.is_some() {
@@ -176,7 +182,10 @@ impl<'a> SetRequest<'a> {
             at += if form.is_some() { 2 } else { 1 };
         }
         let arity = || CommandError::Arity(ctx.command.to_lowercase());
-        let count = number::parse_i64(args.get(at + 1).ok_or_else(arity)?)
+        if args.len() <= at + 3 {
+            return Err(arity());
+        }
+        let count = number::parse_i64(args.at(at + 1))
             .and_then(|count| usize::try_from(count).ok())
             .filter(|count| *count > 0)
             .ok_or(CommandError::text("ERR invalid number of fields"))?;
@@ -231,6 +240,7 @@ fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResu
         hear(ctx, event::GENERIC, "del");
         return Ok(());
     };
+    hash.keep_times();
     let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
     record_removal(ctx, key, &removed);
     if removed.is_empty() {

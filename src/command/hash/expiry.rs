@@ -111,6 +111,7 @@ fn set(ctx: &mut Ctx, args: &Args, form: TimeForm) -> CommandResult {
     let new = u64::try_from(at).unwrap_or(0).max(1);
     let (mut timed, mut removed) = (Vec::new(), Vec::new());
     if let Some(hash) = ctx.ks.write::<Hash>(ctx.db, key)? {
+        hash.keep_times();
         for field in fields.iter() {
             let outcome = match hash.field_expire(field) {
                 None => -2,

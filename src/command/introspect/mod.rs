@@ -183,11 +183,15 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
 /// GETKEYS and, with flags, GETKEYSANDFLAGS.
 fn keys(ctx: &mut Ctx, args: &Args, with_flags: bool) -> CommandResult {
     let request = args.tail(2);
-    let row =
-        table().find(&request).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
+    let no_keys = || CommandError::text("ERR The command has no key arguments");
+    let row = table().find(&request).map_err(|_| match request.len() {
+        // A container by itself is a command, too.
+        1 if table().by_full_name(request.at(0)).is_some() => no_keys(),
+        _ => CommandError::text("ERR Invalid command specified"),
+    })?;
     let command = row.command;
     if !keyspec::has_keys(command) {
-        return Err(CommandError::text("ERR The command has no key arguments"));
+        return Err(no_keys());
     }
     if !command.accepts(request.len()) {
         return Err(CommandError::text("ERR Invalid number of arguments specified for command"));

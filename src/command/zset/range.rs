@@ -82,8 +82,16 @@ impl<'a> Request<'a> {
     /// The ranks of `set` that are asked for.
     fn ranks(&self, set: &ZSet) -> Range<usize> {
         let ranks = self.bounds.ranks(set, self.reverse);
-        let Ok(offset) = usize::try_from(self.offset) else { return 0..0 };
-        let offset = offset.min(ranks.len());
+        let offset = match usize::try_from(self.offset) {
+            Ok(offset) => offset.min(ranks.len()),
+            // Redis counts a negative offset from the end of the range, in a skiplist only.
+            Err(_) if set.as_listpack().is_some() => return 0..0,
+            Err(_) => {
+                let back = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
+                let Some(offset) = ranks.len().checked_sub(back) else { return 0..0 };
+                offset
+            }
+        };
         let left = ranks.len() - offset;
         let count = usize::try_from(self.count).map_or(left, |count| count.min(left));
         if self.reverse {

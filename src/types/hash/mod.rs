@@ -78,10 +78,8 @@ impl Hash {
         if !packed::is_sound(packed.list.view(), packed.shape) {
             return Err(NotAHash);
         }
-        let value_max = limits.hash_max_listpack_value;
-        let fits = packed.len() <= limits.hash_max_listpack_entries
-            && packed::entries(packed.list.view(), packed.shape)
-                .all(|(field, value, _)| field.len() <= value_max && value.len() <= value_max);
+        // As in Redis, long texts may stay: the limit is for those that are added.
+        let fits = packed.len() <= limits.hash_max_listpack_entries;
         let mut hash = Self { form: Form::Packed(packed) };
         if !fits {
             hash.unpack(0);
@@ -229,6 +227,14 @@ impl Hash {
                 None => false,
             },
             Form::Full(full) => full.set_expire(field, expire),
+        }
+    }
+
+    /// Makes room for times, even where no field has one: the small form becomes `listpackex`, as
+    /// after any HEXPIRE.
+    pub fn keep_times(&mut self) {
+        if let Form::Packed(packed) = &mut self.form {
+            packed.widen();
         }
     }
 

@@ -143,7 +143,7 @@ impl Packed {
     }
 
     /// Goes over to triples.
-    fn widen(&mut self) {
+    pub(super) fn widen(&mut self) {
         if self.shape == Shape::Triples {
             return;
         }

@@ -272,9 +272,10 @@ impl List {
         element: impl Into<Element<'e>>,
         max_listpack_size: i64,
     ) -> bool {
-        let Some(position) = self.position(index) else { return false };
         let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
+        // As in Redis, even where there is no such element.
         self.chunk_for(element.len(), 1, limit);
+        let Some(position) = self.position(index) else { return false };
         match &mut self.form {
             Form::Packed(listpack) => {
                 if let Some(cursor) = listpack.view().seek(index) {

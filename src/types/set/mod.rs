@@ -93,10 +93,8 @@ impl Set {
     /// The set in a (validated) listpack of a file; stays as it is within the limits.
     pub fn from_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotASet> {
         let view = list.view();
-        let value_max = limits.set_max_listpack_value;
-        if view.len() > limits.set_max_listpack_entries
-            || view.iter().any(|member| member.len() > value_max)
-        {
+        // As in Redis, long members may stay: the limit is for those that are added.
+        if view.len() > limits.set_max_listpack_entries {
             let mut full = Full::with_expected(view.len());
             for member in view.iter() {
                 if !member.with_bytes(|member| full.insert(member)) {

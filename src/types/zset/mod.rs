@@ -119,9 +119,8 @@ impl ZSet {
     /// within the limits.
     pub fn from_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotAZSet> {
         let view = list.view();
-        let value_max = limits.zset_max_listpack_value;
-        let fits = view.len() / 2 <= limits.zset_max_listpack_entries
-            && view.pairs().all(|(member, _)| member.len() <= value_max);
+        // As in Redis, long members may stay: the limit is for those that are added.
+        let fits = view.len() / 2 <= limits.zset_max_listpack_entries;
         if fits && packed::is_sound(view) {
             return Ok(Self { form: Form::Packed(list) });
         }
@@ -413,6 +412,11 @@ impl ZSet {
         if let Form::Full(full) = &mut self.form {
             full.upsert(member, |_| Some(score));
         }
+    }
+
+    /// Goes over to the large form, however few members there are.
+    pub fn unpack_now(&mut self) {
+        self.unpack(0);
     }
 
     /// Goes over to the large form, laid out for `additional` members more.
