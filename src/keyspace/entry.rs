@@ -5,8 +5,8 @@
 //! The payload is the integer of an integer string (8 bytes), the buffer of a string that is long or
 //! was changed in place, the box of a collection, or nothing for a string whose bytes stand behind
 //! the key. So a GET of a small string touches one block, and a key of 16 bytes with a value of 16
-//! takes 40 bytes. Block sizes are 8 more than a multiple of 16, which is what allocators with an
-//! 8-byte header hand out anyway: a value that changes its length a little stays where it is.
+//! takes 48 bytes. Block sizes are multiples of 16, which is what the allocator (jemalloc) hands out:
+//! a value that changes its length a little stays where it is.
 //!
 //! The clock (LRU or LFU, its owner decides) is atomic, so that readers can set it.
 //!
@@ -149,7 +149,7 @@ impl Shape {
     }
 
     fn size(self) -> usize {
-        (self.value_at() + self.value_len - 8).next_multiple_of(16) + 8
+        (self.value_at() + self.value_len).next_multiple_of(16)
     }
 
     fn layout(self) -> Layout {

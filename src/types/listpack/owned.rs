@@ -308,9 +308,9 @@ impl Listpack {
     }
 }
 
-/// Bytes to allocate for a blob of `total` bytes: what malloc hands out anyway while small (16 n +
-/// 8), then at most an eighth more, so that appending is not one reallocation per element.
+/// Bytes to allocate for a blob of `total` bytes: all that the allocator (jemalloc) hands out for so many, multiples of 16 up
+/// to 128 and four sizes for each power of two above; so appending is not one reallocation per element.
 fn capacity_for(total: usize) -> usize {
-    let step = ((total + 8).next_power_of_two() / 16).max(16);
-    (total + 8).next_multiple_of(step) - 8
+    let below = total.saturating_sub(1).max(64).ilog2();
+    total.next_multiple_of((1 << below >> 2).max(16))
 }

@@ -193,7 +193,7 @@ fn memory_follows_the_content() {
     let mut listpack = Listpack::new();
     for value in 0..1000i64 {
         listpack.push_back(value);
-        assert!(listpack.memory_bytes() <= listpack.byte_len() * 9 / 8 + 32);
+        assert!(listpack.memory_bytes() <= listpack.byte_len() * 5 / 4 + 32);
     }
     while listpack.pop_back() {}
     assert!(listpack.memory_bytes() < 64);
