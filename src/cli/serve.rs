@@ -38,8 +38,8 @@ impl StartError {
 
 /// Runs the server until it is shut down.
 pub fn run(args: &[OsString]) -> ExitCode {
-    let words: Vec<Vec<u8>> = args.iter().cloned().map(OsStringExt::into_vec).collect();
-    match start(&words) {
+    let mut words: Vec<Vec<u8>> = args.iter().cloned().map(OsStringExt::into_vec).collect();
+    match arm_crash_point(&mut words).and_then(|()| start(&words)) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             background::tell_starter(Err(&error.what));
@@ -50,6 +50,23 @@ pub fn run(args: &[OsString]) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Takes `--fail-at "N bytes|commands|syncs"` (or `--fail-at N UNIT`) out of the command line.
+fn arm_crash_point(words: &mut Vec<Vec<u8>>) -> Result<(), StartError> {
+    let Some(at) = words.iter().position(|word| word == b"--fail-at") else { return Ok(()) };
+    let text = |at: usize| words.get(at).map(|word| String::from_utf8_lossy(word).into_owned());
+    let value = text(at + 1).unwrap_or_default();
+    let (count, unit, used) = match value.split_once(' ') {
+        Some((count, unit)) => (count.to_owned(), unit.trim().to_owned(), 2),
+        None => (value, text(at + 2).unwrap_or_default(), 3),
+    };
+    let armed = crate::disk::crash_point::arm(&count, &unit);
+    armed.map_err(|why| {
+        StartError::new(format!("--fail-at: {why}"), "pass for example --fail-at \"3 syncs\"")
+    })?;
+    words.drain(at..(at + used).min(words.len()));
+    Ok(())
 }
 
 fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {

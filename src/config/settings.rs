@@ -117,6 +117,9 @@ pub struct Settings {
     pub appendfsync: AppendFsync,
     /// Milliseconds; 0 is no bound.
     pub everysec_max_lag: i64,
+    pub aof_disk_reserve: u64,
+    /// 0 is no bound.
+    pub aof_max_size: u64,
     pub appendfilename: String,
     pub appenddirname: String,
     pub no_appendfsync_on_rewrite: bool,

@@ -8,6 +8,7 @@
 //! Paths are relative to the disk's root (the data directory) with `/` between components, such as
 //! `appendonlydir/appendonly.aof.1.incr.aof`; absolute paths address files elsewhere (CLI tools).
 
+pub mod crash_point;
 pub mod durable;
 pub mod os;
 #[cfg(any(test, feature = "sim"))]

@@ -14,7 +14,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode};
+use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode, crash_point};
 
 /// The longest content of a lock file that is repeated in an error.
 const LOCK_TEXT_MAX: u64 = 256;
@@ -152,7 +152,13 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, DiskError> {
-        at("write", &self.path, uninterrupted(|| self.file.write_at(bytes, offset)))
+        let most = crash_point::bytes_left(bytes.len());
+        let part = bytes.get(..most).unwrap_or_default();
+        let written = at("write", &self.path, uninterrupted(|| self.file.write_at(part, offset)))?;
+        if most < bytes.len() {
+            crash_point::die();
+        }
+        Ok(written)
     }
 
     fn truncate(&self, len: u64) -> Result<(), DiskError> {
@@ -160,11 +166,15 @@ impl DiskFile for OsFile {
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {
-        at("fdatasync", &self.path, self.file.sync_data())
+        at("fdatasync", &self.path, self.file.sync_data())?;
+        crash_point::sync_done();
+        Ok(())
     }
 
     fn sync_all(&self) -> Result<(), DiskError> {
-        at("fsync", &self.path, self.file.sync_all())
+        at("fsync", &self.path, self.file.sync_all())?;
+        crash_point::sync_done();
+        Ok(())
     }
 
     fn len(&self) -> Result<u64, DiskError> {

@@ -14,6 +14,7 @@ use crate::command::renamed::Named;
 use crate::command::server::latency::event;
 use crate::command::table::{Row, table, unknown_command};
 use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
+
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
 
@@ -54,7 +55,9 @@ impl Engine {
         if self.server.running_script.is_some() {
             return self.execute_beside_script(id, args, reply);
         }
-        self.execute_request(id, args, reply)
+        let executed = self.execute_request(id, args, reply);
+        crate::disk::crash_point::command_done();
+        executed
     }
 
     pub(super) fn execute_request(
@@ -437,6 +440,10 @@ impl Engine {
             return Some(CommandError::owned(format!(
                 "MISCONF Errors writing to the AOF file: {cause}"
             )));
+        }
+        if let (Some(_), Some(cause)) = (&self.log, &persistence.log_error) {
+            let text = format!("MISCONF Errors writing to the AOF file: {cause}");
+            return Some(CommandError::owned(text));
         }
         let config = &self.server.config;
         let refuse = config.stop_writes_on_bgsave_error

@@ -107,9 +107,16 @@ impl Engine {
         let changed = state.name() != self.server.persistence.log_state;
         self.server.persistence.log_state = state.name();
         if state == LogState::Ready {
-            self.server.persistence.log_error = None;
-            if changed {
-                self.logger.notice("The append-only log takes writes again (state ready).");
+            let was_refused = self.server.persistence.log_error.is_some();
+            self.server.persistence.log_error = self.watch_room(&log);
+            match (&self.server.persistence.log_error, was_refused) {
+                (None, _) if changed || was_refused => {
+                    self.logger.notice("The append-only log takes writes again (state ready).");
+                }
+                (Some(text), false) => {
+                    self.logger.warning(format!("Writes are refused: {text}. Reads go on."));
+                }
+                _ => {}
             }
             return;
         }
@@ -145,9 +152,46 @@ impl Engine {
         )
     }
 
+    /// Why writes are refused although the log could take them: the disk has no more than the reserve left, or the
+    /// log is as large as it may get. A rewrite, which may use the reserve, is asked for where it can end that.
+    fn watch_room(&mut self, log: &Log) -> Option<String> {
+        let config = &self.server.config;
+        let (reserve, most) = (config.aof_disk_reserve, config.aof_max_size);
+        let stats = log.stats();
+        let size = stats.base_bytes + stats.incr_bytes;
+        let too_large = most > 0 && size > most;
+        let free = if reserve > 0 { self.disk.free_bytes().unwrap_or(u64::MAX) } else { u64::MAX };
+        if free >= reserve && !too_large {
+            return None;
+        }
+        let early =
+            self.server.persistence.rewrite_not_before.is_some_and(|at| self.monotonic() < at);
+        if stats.incr_bytes > stats.base_bytes.min(size / 2) && !early && !self.persist.is_busy() {
+            self.request_persist(PersistRequest::Rewrite);
+        }
+        if free < reserve {
+            return Some(format!(
+                "the disk is nearly full: {free} bytes free, {reserve} needed (aof-disk-reserve keeps them for \
+                 the rewrite that makes room); writes are taken again by themselves when there is room"
+            ));
+        }
+        // Up to a quarter more is taken while a rewrite may still help.
+        let hopeless = early || stats.base_bytes > most || size > most + most / 4;
+        hopeless.then(|| {
+            format!(
+                "the log has {size} bytes, aof-max-size allows {most}; writes are taken again by themselves when \
+                 a rewrite made it smaller"
+            )
+        })
+    }
+
     /// Asks for the rewrite that ends a failure, unless one is running or it is too early.
     fn heal_log(&mut self) {
         let early = self.server.persistence.heal_not_before.is_some_and(|at| self.monotonic() < at);
+        if self.persist.running == Some(PersistRequest::Save) {
+            // Whoever waits for the log must not wait for a snapshot: it gives way.
+            self.persist.cancel = true;
+        }
         if early || self.persist.is_busy() || self.server.loading.is_some() {
             return;
         }

@@ -206,3 +206,56 @@ fn nobody_hears_of_a_write_that_may_be_lost() {
     assert_eq!(heard.iter().filter(message).count(), 0, "{heard:?}");
     assert!(!sim.refusals.is_empty(), "the writer is told");
 }
+
+#[test]
+fn a_reserve_is_kept_for_the_rewrite_that_makes_room() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["CONFIG", "SET", "aof-disk-reserve", "20000"]);
+    for _ in 0..40 {
+        sim.ask(0, &["SET", "k", &"x".repeat(400)]);
+        sim.turn(&Step::LogRound);
+    }
+    assert_eq!(sim.heard().len(), 41);
+    sim.turn(&Step::Room(Some(19_000)));
+    sim.turn(&Step::Tick(Duration::from_millis(100)));
+    sim.ask(1, &["SET", "l", "1"]);
+    sim.ask(1, &["GET", "l"]);
+    let refused = std::mem::take(&mut sim.refusals);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("19000 bytes free, 20000 needed"), "{refused:?}");
+    assert_eq!(sim.heard().len(), 1, "reads go on");
+    // What was written over and over is gone from the log: there is room without anybody's doing.
+    assert!(sim.settle().unwrap());
+    sim.turn(&Step::Tick(Duration::from_millis(100)));
+    sim.ask(1, &["SET", "l", "2"]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 1);
+    assert!(sim.refusals.is_empty(), "{:?}", sim.refusals);
+}
+
+#[test]
+fn a_log_that_may_not_grow_is_rewritten_and_then_refused() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["CONFIG", "SET", "aof-max-size", "10000"]);
+    let mut number = 0;
+    let mut write = |sim: &mut Sim, key: &str| {
+        number += 1;
+        sim.ask(0, &["SET", &format!("{key}{number}"), &format!("{number}-").repeat(150)]);
+        sim.turn(&Step::LogRound);
+        sim.turn(&Step::Tick(Duration::from_millis(100)));
+    };
+    for _ in 0..200 {
+        write(&mut sim, "k");
+        if !sim.refusals.is_empty() {
+            break;
+        }
+    }
+    let refused = std::mem::take(&mut sim.refusals);
+    assert!(refused[0].contains("aof-max-size allows 10000"), "{refused:?}");
+    sim.ask(0, &["CONFIG", "SET", "aof-max-size", "0"]);
+    sim.turn(&Step::Tick(Duration::from_millis(100)));
+    write(&mut sim, "k");
+    assert!(sim.refusals.is_empty(), "{:?}", sim.refusals);
+}

@@ -20,6 +20,8 @@
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
+mod exact;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

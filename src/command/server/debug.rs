@@ -33,6 +33,7 @@ type Run = fn(&mut Ctx, &Args) -> Result<Outcome, CommandError>;
 
 const ROWS: &[Row] = &[
     ("SLEEP", 3..=3, sleep),
+    ("CRASH-AFTER", 4..=4, |ctx, args| plain(crash_after(ctx, args))),
     ("OBJECT", 3..=4, |ctx, args| plain(object(ctx, args))),
     ("RELOAD", 2..=5, reload),
     ("LOADAOF", 2..=2, |_, _| Ok(Outcome::Task(Task::DebugLoadLog))),
@@ -117,6 +118,14 @@ fn debug(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
             String::from_utf8_lossy(args.at(1))
         ))),
     }
+}
+
+/// The process ends itself after so many bytes, commands or syncs.
+fn crash_after(ctx: &mut Ctx, args: &Args) -> Result<(), CommandError> {
+    let word = |at| String::from_utf8_lossy(args.at(at)).into_owned();
+    let armed = crate::disk::crash_point::arm(&word(2), &word(3));
+    armed.map_err(|why| CommandError::owned(format!("ERR {why}")))?;
+    ok(ctx)
 }
 
 fn sleep(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {

@@ -25,6 +25,22 @@ pub(super) const ROWS: &[Directive] = &[
         "Under `appendfsync everysec`: milliseconds that the oldest unsynced write may be old; when the disk is \
          slower, writers wait for the sync, readers do not. 0 is no bound.",
     ),
+    bytes(
+        "aof-disk-reserve",
+        at!(aof_disk_reserve),
+        SIZE,
+        "0",
+        "Refuse writes while the disk has fewer bytes free than this; a rewrite of the log, which makes room, may use \
+         them. 0 keeps none.",
+    ),
+    bytes(
+        "aof-max-size",
+        at!(aof_max_size),
+        SIZE,
+        "0",
+        "Bytes that the log may take, its base included: above, it is rewritten; a quarter above, or when that does \
+         not help, writes are refused. 0 is no bound.",
+    ),
     text(
         "appendfilename",
         at!(appendfilename),
