@@ -148,8 +148,8 @@ fn ltrim(ctx: &mut Ctx, args: &Args) -> CommandResult {
     }
     ctx.reply.ok();
     if count == len {
-        // Nothing changed, but listeners hear of the trim all the same.
-        ctx.ks.effects.event(ctx.db, event::LIST, "ltrim", args.at(1));
+        // Nothing was taken away, but listeners hear of the trim all the same, and so does WATCH.
+        ctx.changed_along(args.at(1), event::LIST, "ltrim");
     } else {
         ctx.changed_by(args.at(1), len - count, event::LIST, "ltrim");
     }
