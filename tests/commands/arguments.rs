@@ -5,7 +5,6 @@
 use crate::support::rng::Rng;
 
 pub(super) fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
-    let far = |rng: &mut Rng| 100 + rng.below(100_000_000);
     match kind {
         "value" | "field" | "member" => return content(kind, rng),
         "pattern" => pick(rng, &["*", "*", "*0", "s*", "f?", "[hz]*", "m[1-4]", "", "\\*", "1*"]),
@@ -57,17 +56,7 @@ pub(super) fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
             4 => "2".into(),
             _ => "0".into(),
         },
-        "timeout" => pick(rng, &["0.001", "0.001", "0.001", "-1", "x"]),
-        "seconds" | "millis" if rng.chance(25) => {
-            pick(rng, &["0", "-1", "x", "9223372036854775807", "-9223372036854775808", "1e3"])
-        }
-        "seconds" => far(rng).to_string(),
-        "millis" => (far(rng) * 1009).to_string(),
-        "unix" | "unixms" if rng.chance(20) => {
-            pick(rng, &["0", "1", "-1", "x", "9223372036854775807"])
-        }
-        "unix" => (9_000_000_000 + rng.below(4)).to_string(),
-        "unixms" => (9_000_000_000_000 + rng.below(4)).to_string(),
+        "timeout" | "seconds" | "millis" | "unix" | "unixms" => time(kind, rng),
         "bound" => match rng.below(12) {
             0 => "-inf".into(),
             1 => "+inf".into(),
@@ -90,6 +79,23 @@ pub(super) fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
         _ => panic!("no such argument in forms.grammar: @{kind}"),
     }
     .into_bytes()
+}
+
+fn time(kind: &str, rng: &mut Rng) -> String {
+    let far = |rng: &mut Rng| 100 + rng.below(100_000_000);
+    match kind {
+        "timeout" => pick(rng, &["0.001", "0.001", "0.001", "-1", "x"]),
+        "seconds" | "millis" if rng.chance(25) => {
+            pick(rng, &["0", "-1", "x", "9223372036854775807", "-9223372036854775808", "1e3"])
+        }
+        "seconds" => far(rng).to_string(),
+        "millis" => (far(rng) * 1009).to_string(),
+        "unix" | "unixms" if rng.chance(20) => {
+            pick(rng, &["0", "1", "-1", "x", "9223372036854775807"])
+        }
+        "unix" => (9_000_000_000 + rng.below(4)).to_string(),
+        _ => (9_000_000_000_000 + rng.below(4)).to_string(),
+    }
 }
 
 /// Ids mostly of one millisecond, so that new ones are mostly greater than old ones.

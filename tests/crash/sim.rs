@@ -485,8 +485,7 @@ fn rests_on(model: &Model, request: &Request, answer: &[u8], db: &mut usize) -> 
     if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
         return model.changed_last();
     }
-    let found = row.command.keys.iter().map(|spec| spec.positions(&args));
-    let keys = found.map(Option::unwrap_or_default).flatten();
+    let keys = row.command.keys.iter().flat_map(|spec| spec.positions(&args).unwrap_or_default());
     // With nothing at the first key, many do not look at the others (COPY, SMOVE, LMOVE).
     let nothing = matches!(answer, b":0\r\n" | b"$-1\r\n" | b"*-1\r\n");
     let keys = keys.take(if nothing { 1 } else { usize::MAX });
