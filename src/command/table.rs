@@ -191,17 +191,20 @@ pub fn unknown_command(args: &Args) -> CommandError {
         if shown.len() >= 128 {
             break;
         }
-        let room = 128 - shown.len();
-        let cut = arg.get(..room.min(arg.len())).unwrap_or_default();
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(cut)));
+        shown.push_str(&format!("'{}' ", told(arg, 128 - shown.len())));
     }
-    let name = args.at(0);
-    let name = String::from_utf8_lossy(name.get(..128.min(name.len())).unwrap_or_default());
+    let name = told(args.at(0), 128);
     CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
 }
 
+/// What an error tells of a word: so many bytes at most and, as in Redis, nothing behind a NUL.
+fn told(word: &[u8], most: usize) -> std::borrow::Cow<'_, str> {
+    let word = word.get(..most).unwrap_or(word);
+    String::from_utf8_lossy(word.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
 fn unknown_subcommand(row: &Row, word: &[u8]) -> CommandError {
-    let word = String::from_utf8_lossy(word.get(..128.min(word.len())).unwrap_or_default());
+    let word = told(word, 128);
     CommandError::owned(format!(
         "ERR unknown subcommand '{word}'. Try {} HELP.",
         row.command.name.to_uppercase()
