@@ -18,7 +18,7 @@
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
-#[path = "../commands/generate.rs"]
+#[path = "../commands/generate/mod.rs"]
 #[allow(dead_code, reason = "shared with the differential test, which also compares replies")]
 mod generate;
 

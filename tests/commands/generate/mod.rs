@@ -3,9 +3,7 @@
 //! Times of expiry are far away or in the past, never in between, and relative ones are never
 //! equal: what happens must not depend on which server was a millisecond later.
 
-#[path = "arguments.rs"]
 mod arguments;
-#[path = "lua.rs"]
 mod lua;
 
 use crate::support::rng::Rng;
@@ -88,7 +86,7 @@ pub(crate) fn forms() -> Vec<Form> {
     let wanted = std::env::var("FORMS").ok();
     let mut group = "";
     let mut forms = Vec::new();
-    for line in include_str!("forms.grammar").lines() {
+    for line in include_str!("../forms.grammar").lines() {
         if let Some(heading) = line.strip_prefix("# ") {
             group = heading;
         } else if !line.is_empty() && !line.starts_with('#') {

@@ -1,6 +1,6 @@
 //! The arguments that `forms.grammar` names with `@`: mostly valid, often at a boundary.
 //!
-//! Times of expiry are far away or in the past, never in between: see `generate.rs`.
+//! Times of expiry are far away or in the past, never in between: see `mod.rs`.
 
 use crate::support::rng::Rng;
 
@@ -38,14 +38,7 @@ pub(super) fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
                 break rule;
             }
         },
-        "longitude" => match rng.below(20) {
-            0 => pick(rng, &["180", "-180", "180.0001", "x", "", "nan"]),
-            _ => format!("{}.{}", rng.below(21) as i64 - 10, rng.below(1000)),
-        },
-        "latitude" => match rng.below(20) {
-            0 => pick(rng, &["85.05112878", "-85.05112878", "86", "x", "", "inf"]),
-            _ => format!("{}.{}", rng.below(21) as i64 - 10, rng.below(1000)),
-        },
+        "longitude" | "latitude" => place(kind, rng),
         "radius" => pick(rng, &["0", "100", "500.5", "1000000", "300", "2000", "-1", "x"]),
         "library-name" => format!("lib{}", rng.below(2)),
         "function" => format!("f{}", rng.below(3)),
@@ -79,6 +72,14 @@ pub(super) fn argument(kind: &str, rng: &mut Rng) -> Vec<u8> {
         _ => panic!("no such argument in forms.grammar: @{kind}"),
     }
     .into_bytes()
+}
+
+fn place(kind: &str, rng: &mut Rng) -> String {
+    match (kind, rng.below(20)) {
+        ("longitude", 0) => pick(rng, &["180", "-180", "180.0001", "x", "", "nan"]),
+        (_, 0) => pick(rng, &["85.05112878", "-85.05112878", "86", "x", "", "inf"]),
+        _ => format!("{}.{}", rng.below(21) as i64 - 10, rng.below(1000)),
+    }
 }
 
 fn time(kind: &str, rng: &mut Rng) -> String {
