@@ -78,6 +78,7 @@ pub fn salvage<'a>(file: &DamagedFile<'a>, visit: &mut dyn FnMut(Found<'a>)) -> 
         position: file.position.unwrap_or_default(),
         unplaced: file.position.is_none(),
         time: None,
+        failed_at: 0,
         salt: Salt(0),
         visit,
     };
@@ -98,6 +99,8 @@ struct Walk<'a, 'v> {
     /// Whether the position is still to be learnt.
     unplaced: bool,
     time: Option<UnixMillis>,
+    /// Where the last unit that could not be read has its bad record.
+    failed_at: usize,
     salt: Salt,
     visit: &'v mut dyn FnMut(Found<'a>),
 }
@@ -212,7 +215,8 @@ impl<'a> Walk<'a, '_> {
                 self.time = seconds.and_then(|s: UnixMillis| s.checked_mul(1000)).or(self.time);
                 self.at += line.len();
             } else if !self.unit(self.bytes, Spelling::Sloppy) {
-                let next = self.next_records(self.at + 1);
+                // What a transaction holds before the bad record goes with it.
+                let next = self.next_records(self.failed_at + 1);
                 self.skip(next, "a record that cannot be read");
             }
         }
@@ -227,13 +231,19 @@ impl<'a> Walk<'a, '_> {
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             if open && spelling == Spelling::Sloppy && rest.first() == Some(&b'#') {
-                let Some(line) = record::line(rest) else { return false };
+                let Some(line) = record::line(rest) else {
+                    self.failed_at = at;
+                    return false;
+                };
                 comments += line.len();
                 at += line.len();
                 continue;
             }
             args.clear();
-            let Ok(end) = syntax::record(bytes, at, spelling, &mut args) else { return false };
+            let Ok(end) = syntax::record(bytes, at, spelling, &mut args) else {
+                self.failed_at = at;
+                return false;
+            };
             at = end;
             let is = |word: &str| {
                 args.first().is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))

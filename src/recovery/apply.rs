@@ -188,6 +188,12 @@ fn load_files(
         ));
     }
     let mut outcome = Outcome { commands: replayed.commands, notes, ..Outcome::default() };
+    if live.is_some()
+        && !loader.server.config.aof_load_truncated
+        && let Some((_, error)) = &end.torn
+    {
+        return Err(LoadError::Log(error.clone()));
+    }
     let names: Vec<String> = segments.iter().map(|segment| segment.name.to_owned()).collect();
     drop(segments);
     drop(views);

@@ -181,6 +181,9 @@ impl<'a> Walk<'a> {
                     Ok(_) if !self.vouched && key.is_empty() && type_byte == 0 => {
                         Err(LoadError::NotRdb)
                     }
+                    // A load drops a collection without elements; garbage often looks like one.
+                    Ok(None) if self.vouched => Ok(Step::Other),
+                    Ok(None) => Err(LoadError::NotRdb),
                     Ok(_) if self.vouched => Ok(Step::Key(Vec::new())),
                     Ok(_) => Ok(Step::Key(key.into_vec())),
                     Err(error) => {

@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Directive] = &[
         at!(io_threads),
         (1, 128),
         "1",
-        "Threads that serve connections. By default one per core, up to 8.",
+        "Threads that serve connections. By default one less than the cores, from 1 to 8.",
     )
     .immutable(),
     bytes(
