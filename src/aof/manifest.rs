@@ -277,12 +277,14 @@ impl Manifest {
         let (Some(name), Some(seq), Some(kind)) = (name, seq, kind) else {
             return Err(Kind::MissingPair);
         };
+        if kind == b'b' && self.base.is_some() {
+            return Err(Kind::SecondBase);
+        }
         if kind != b'h' && self.base.iter().chain(&self.incrs).any(|entry| entry.name == name) {
             return Err(Kind::DuplicateName);
         }
         let entry = Entry { name, seq, pairs };
         match kind {
-            b'b' if self.base.is_some() => return Err(Kind::SecondBase),
             b'b' => self.base = Some(entry),
             b'h' => self.history.push(entry),
             b'i' if self.incrs.last().is_some_and(|last| last.seq >= seq) => {
@@ -492,6 +494,7 @@ mod tests {
         assert_eq!(error("file a seq 1 type bb\n"), Kind::BadType);
         assert_eq!(error("file a seq 1 type b position 7\n"), Kind::NoChecksum);
         assert_eq!(error("file a seq 1 type b\nfile b seq 2 type b\n"), Kind::SecondBase);
+        assert_eq!(error("file a seq 1 type b\nfile a seq 1 type b\n"), Kind::SecondBase);
         assert_eq!(error("file a seq 2 type i\nfile b seq 2 type i\n"), Kind::SeqOrder);
         assert_eq!(error("file a seq 1 type i\nfile a seq 2 type i\n"), Kind::DuplicateName);
         let long = format!("#{}\n", "x".repeat(1023));
