@@ -38,8 +38,8 @@ thread_local! {
 fn start() -> (Engine, ClientId) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut config = Config::default();
-    config.settings.appendonly = false;
-    config.settings.busy_reply_threshold = SCRIPT_MS;
+    config.appendonly = false;
+    config.busy_reply_threshold = SCRIPT_MS;
     let state = fastness::cli::serve::server_state(config, String::new(), &clock);
     let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
     let logger = Logger::silent(Arc::clone(&clock));
