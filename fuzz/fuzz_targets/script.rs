@@ -21,14 +21,14 @@ use fastness::session::{Client, ClientId};
 /// Milliseconds after which a script is killed.
 const SCRIPT_MS: i64 = 50;
 
-const LIBRARIES: [&[u8]; 7] = [
+/// Not string.find: Lua matches some patterns in exponential time, and nothing can end that.
+const LIBRARIES: [&[u8]; 6] = [
     b"return cjson.encode(cjson.decode(ARGV[1]))",
     b"return cmsgpack.pack(cmsgpack.unpack(ARGV[1]))",
     b"return {cmsgpack.unpack_one(ARGV[1], 0)}",
     b"return {struct.unpack(ARGV[1], ARGV[1])}",
     b"return struct.pack(ARGV[1], 1, -2.5, 'x', 4, 5, 6)",
     b"return string.format(ARGV[1], 1, 'x', 2.5, -4)",
-    b"return {string.find(ARGV[1], ARGV[1]), string.gsub(ARGV[1], '%w+', '%0')}",
 ];
 
 thread_local! {
