@@ -92,14 +92,15 @@ pub(super) struct Directory<E, M> {
     used: usize,
     free: u32,
     live: usize,
-    /// Slots of the largest segment there has been.
-    pub(super) slots_max: usize,
+    /// Slots of the largest segment there has been: a random entry is drawn among so many of each,
+    /// so one that has more would have entries that are never drawn.
+    slots_max: usize,
 }
 
 impl<E: Slot, M: SegmentMeta> Directory<E, M> {
     /// A directory over one segment that holds everything.
     pub(super) fn new(segment: Segment<E, M>) -> Self {
-        let slots_max = segment.bucket_count() * super::segment::SLOTS;
+        let slots_max = segment.slot_count();
         Self {
             pages: vec![Page { ids: vec![0], depth: 0, single: 0 }],
             top_bits: 0,
@@ -157,6 +158,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         let lower = self.segment_mut(hash);
         let upper = lower.split();
         let depth = lower.depth;
+        self.note_size(hash);
         let upper_id = self.add(upper);
         let upper_start = prefix(hash, depth) | 1 << (64 - depth);
         self.deepen(upper_start, depth);
@@ -192,6 +194,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         let lower = &mut self.chunks[lower_id / CHUNK].segments_mut()[lower_id % CHUNK];
         lower.absorb(upper, meta);
         self.list(start, depth - 1, lower_id as u32);
+        self.note_size(start);
         let top_bits = self.top_bits;
         let page = &mut self.pages[top(start, top_bits)];
         if page.depth > 0 && depth == top_bits + page.depth {
@@ -248,8 +251,18 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
             + arena * size_of::<Segment<E, M>>()
     }
 
+    pub(super) fn slots_max(&self) -> usize {
+        self.slots_max
+    }
+
+    /// Takes the size of the segment of `hash` into account, after whatever may have made it larger.
+    pub(super) fn note_size(&mut self, hash: u64) {
+        self.slots_max = self.slots_max.max(self.segment(hash).slot_count());
+    }
+
     fn add(&mut self, segment: Segment<E, M>) -> u32 {
         self.live += 1;
+        self.slots_max = self.slots_max.max(segment.slot_count());
         if self.free != NO_SLOT {
             let id = self.free as usize;
             let slot = &mut self.chunks[id / CHUNK].segments_mut()[id % CHUNK];

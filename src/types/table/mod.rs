@@ -25,7 +25,7 @@ mod tests;
 
 use crate::types::hash64::hash64;
 use directory::Directory;
-use segment::{Need, SLOTS, Segment};
+use segment::{Need, Segment};
 pub use shared::SharedTable;
 pub use walk::SegmentRef;
 
@@ -269,9 +269,8 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
             Need::Buckets(regular) => segment.rebuild(regular),
             Need::Split => return self.split(hash),
         }
-        let slots = segment.bucket_count() * SLOTS;
         if let Root::Many(directory) = &mut self.root {
-            directory.slots_max = directory.slots_max.max(slots);
+            directory.note_size(hash);
         }
     }
 
@@ -298,6 +297,9 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
         let segment = self.segment_mut(hash);
         if segment.is_sparse() {
             segment.rebuild_to_fit();
+            if let Root::Many(directory) = &mut self.root {
+                directory.note_size(hash);
+            }
         }
     }
 }

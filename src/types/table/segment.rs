@@ -229,8 +229,9 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
         self.buckets.get(n / SLOTS)?.slots[n % SLOTS].as_ref()
     }
 
-    pub(super) fn bucket_count(&self) -> usize {
-        self.buckets.len()
+    /// Slots that `nth_slot` has, or will have with the first entry of a planned segment.
+    pub(super) fn slot_count(&self) -> usize {
+        self.buckets.len().max(usize::from(self.regular)) * SLOTS
     }
 
     /// What must happen before `try_insert` that failed can succeed.

@@ -212,6 +212,33 @@ fn reserve_changes_nothing_but_the_layout() {
     }
 }
 
+/// A larger one would have entries that are never drawn: HRANDFIELD waited for them for ever.
+#[test]
+fn no_segment_has_more_slots_than_are_drawn_from() {
+    for seed in 0..40 {
+        let mut rng = SeededRng::new(seed);
+        let mut table = Table::<Item>::new();
+        if rng.index(2) == 0 {
+            table.reserve(rng.index(3000));
+        }
+        let keys = 100 + rng.index(3000) as u32;
+        for step in 0..20_000u32 {
+            let key = rng.index(keys as usize) as u32;
+            // Growth and shrinkage in turn.
+            let grows = (step / 4000).is_multiple_of(2) == (rng.index(8) > 0);
+            match (grows, find(&table, key)) {
+                (true, None) => drop(table.insert_new(hash_of(key), item(key, key))),
+                (false, Some(_)) => drop(remove(&mut table, key)),
+                _ => continue,
+            }
+            if let Root::Many(directory) = &table.root {
+                let largest = table.segments().map(Segment::slot_count).max().unwrap();
+                assert!(largest <= directory.slots_max(), "seed {seed}, step {step}: {largest}");
+            }
+        }
+    }
+}
+
 #[derive(Clone, Default, Debug, PartialEq)]
 struct Epoch(u32);
 

@@ -6,7 +6,7 @@
 //! range, and after a merge the entries before the position are left out.
 
 use super::directory::prefix;
-use super::segment::{SLOTS, Segment};
+use super::segment::Segment;
 use super::{Root, SegmentMeta, Slot, Table};
 use crate::rng::Rng;
 
@@ -41,7 +41,7 @@ impl<'a, E: Slot, M: SegmentMeta> SegmentRef<'a, E, M> {
     /// All entries of the segment, from its `start`-th slot on and around its end, for samples.
     pub fn entries_from(&self, start: usize) -> impl Iterator<Item = &'a E> + use<'a, E, M> {
         let segment = self.segment;
-        let slots = segment.bucket_count() * SLOTS;
+        let slots = segment.slot_count();
         let first = start.checked_rem(slots).unwrap_or(0);
         (first..slots).chain(0..first).filter_map(move |slot| segment.nth_slot(slot))
     }
@@ -127,8 +127,8 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
             return None;
         }
         let (arena_len, slots) = match &self.root {
-            Root::One(segment) => (1, segment.bucket_count() * SLOTS),
-            Root::Many(directory) => (directory.arena_len(), directory.slots_max),
+            Root::One(segment) => (1, segment.slot_count()),
+            Root::Many(directory) => (directory.arena_len(), directory.slots_max()),
         };
         for _ in 0..DRAWS {
             // A slot of the arena and a slot of the segment; an empty one means to draw again.
