@@ -4,6 +4,8 @@
 //! only. Unordered parts (keys, members, fields) are xored, ordered ones (list elements) are mixed.
 //! Source: the behaviour of Redis' DEBUG DIGEST, compared with a real server by the tests.
 
+use std::collections::BTreeMap;
+
 use sha1::{Digest as _, Sha1};
 
 use super::{Entry, Keyspace, StrRef, ValueRef};
@@ -21,21 +23,40 @@ const FIELD_EXPIRES: &[u8] = b"!!hexpire!!";
 
 /// The digest of all databases.
 pub fn dataset(keyspace: &Keyspace) -> Digest {
-    let mut whole = Digest::default();
+    let mut sum = Sum::default();
     for db in 0..keyspace.databases() {
-        if keyspace.len(db) == 0 {
-            continue;
-        }
         let number = u32::try_from(db).unwrap_or(u32::MAX);
-        mix(&mut whole, &number.to_be_bytes());
-        for entry in keyspace.entries(db) {
-            let mut of_key = Digest::default();
-            mix(&mut of_key, entry.key());
-            fold_value(&mut of_key, entry);
-            xor(&mut whole, &of_key);
-        }
+        keyspace.entries(db).for_each(|entry| sum.add(number, entry));
     }
-    whole
+    sum.digest()
+}
+
+/// The digest of keys that come in any order.
+#[derive(Debug, Default, Clone)]
+pub struct Sum {
+    databases: BTreeMap<u32, Digest>,
+}
+
+impl Sum {
+    /// Adds a key.
+    pub fn add(&mut self, db: u32, entry: &Entry) {
+        let mut of_key = Digest::default();
+        mix(&mut of_key, entry.key());
+        fold_value(&mut of_key, entry);
+        xor(self.databases.entry(db).or_default(), &of_key);
+    }
+
+    /// The digest of what was added.
+    pub fn digest(&self) -> Digest {
+        let mut whole = Digest::default();
+        for (db, keys) in &self.databases {
+            mix(&mut whole, &db.to_be_bytes());
+            for (byte, other) in whole.iter_mut().zip(keys) {
+                *byte ^= other;
+            }
+        }
+        whole
+    }
 }
 
 /// The digest of one key's value.

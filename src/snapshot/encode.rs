@@ -18,7 +18,9 @@ use super::record::{
     AUX, Attributes, EOF, EXPIRETIME_MS, FREQ, FUNCTION2, IDLE, RESIZEDB, SELECTDB,
 };
 use super::stream::{Layout, put_node, put_stream, put_tail};
+use super::target::Target;
 use super::value::ValueView;
+use crate::number::DoubleText;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeRef};
 use crate::types::listpack::Element;
@@ -31,11 +33,10 @@ pub const VERSION: u16 = 11;
 /// The version of files in which a hash field may expire: Redis 7.4.
 pub const VERSION_WITH_FIELD_EXPIRY: u16 = 12;
 
-/// The version of files for Redis 7.0.
-const VERSION_OF_REDIS_7_0: u16 = 10;
-
 /// What tools that look at `redis-ver` are told.
 const REDIS_VERSION: &str = "7.2.4";
+/// The same for `valkey-ver`: the first version that writes files of version 80.
+const VALKEY_VERSION: &str = "9.0.0";
 
 /// The head of a file.
 #[derive(Debug, Clone, Default)]
@@ -56,8 +57,7 @@ pub struct Header {
 #[derive(Debug)]
 pub struct Encoder {
     strings: StringWriter,
-    /// Whether only forms of version 10 are used.
-    for_redis_7_0: bool,
+    target: Target,
     field_expiry_seen: bool,
 }
 
@@ -65,13 +65,17 @@ impl Encoder {
     /// An encoder; `compress` is `rdbcompression lzf`.
     pub fn new(compress: bool) -> Self {
         let strings = StringWriter::new(compress);
-        Self { strings, for_redis_7_0: false, field_expiry_seen: false }
+        Self { strings, target: Target::Newest, field_expiry_seen: false }
     }
 
-    /// An encoder for files that Redis 7.0 reads (version 10). Field expiry does not exist there: look
-    /// at [`Encoder::field_expiry_seen`] before the file is used.
-    pub fn for_redis_7_0(compress: bool) -> Self {
-        Self { for_redis_7_0: true, ..Self::new(compress) }
+    /// An encoder for files of another version. It must not be given what [`Target::refuses`].
+    pub fn for_target(compress: bool, target: Target) -> Self {
+        Self { target, ..Self::new(compress) }
+    }
+
+    /// The version of the file.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// Whether a hash with field expiry was written, which makes the file one of version 12.
@@ -81,13 +85,13 @@ impl Encoder {
 
     /// The start of a file.
     pub fn header(&mut self, out: &mut Vec<u8>, header: &Header) {
-        let version = match (self.for_redis_7_0, header.field_expiry) {
-            (true, _) => VERSION_OF_REDIS_7_0,
-            (false, true) => VERSION_WITH_FIELD_EXPIRY,
-            (false, false) => VERSION,
-        };
-        out.extend_from_slice(format!("REDIS{version:04}").as_bytes());
-        self.aux(out, "redis-ver", REDIS_VERSION.as_bytes());
+        out.extend_from_slice(self.target.magic(header.field_expiry).as_bytes());
+        if !self.target.has_aux() {
+            return;
+        }
+        let server = if self.target.is_valkey() { "valkey-ver" } else { "redis-ver" };
+        let version = if self.target.is_valkey() { VALKEY_VERSION } else { REDIS_VERSION };
+        self.aux(out, server, version.as_bytes());
         self.aux(out, "redis-bits", b"64");
         self.aux(out, "fastness-ver", env!("CARGO_PKG_VERSION").as_bytes());
         self.aux(out, "ctime", header.created_at.to_string().as_bytes());
@@ -118,6 +122,9 @@ impl Encoder {
 
     /// Says about how many keys the selected database has; loaders take it as a hint.
     pub fn resize_db(&self, out: &mut Vec<u8>, keys: u64, expires: u64) {
+        if !self.target.has_aux() {
+            return;
+        }
         out.push(RESIZEDB);
         put_length(out, keys);
         put_length(out, expires);
@@ -148,11 +155,12 @@ impl Encoder {
             out.push(EXPIRETIME_MS);
             out.extend_from_slice(&at.to_le_bytes());
         }
-        if let Some(seconds) = attributes.idle_seconds {
+        let uses = self.target.has_uses();
+        if let Some(seconds) = attributes.idle_seconds.filter(|_| uses) {
             out.push(IDLE);
             put_length(out, seconds);
         }
-        if let Some(frequency) = attributes.frequency {
+        if let Some(frequency) = attributes.frequency.filter(|_| uses) {
             out.extend_from_slice(&[FREQ, frequency]);
         }
         out.push(type_byte);
@@ -172,7 +180,16 @@ impl Encoder {
 
     /// A member's score.
     pub fn score(&self, out: &mut Vec<u8>, score: f64) {
-        out.extend_from_slice(&score.to_le_bytes());
+        if self.target.has_binary_scores() {
+            out.extend_from_slice(&score.to_le_bytes());
+        } else if score.is_infinite() {
+            out.push(if score > 0.0 { TEXT_INFINITY } else { TEXT_NEGATIVE_INFINITY });
+        } else {
+            let text = DoubleText::shortest(score);
+            // The longest has 24 characters.
+            out.push(u8::try_from(text.as_bytes().len()).unwrap_or(0));
+            out.extend_from_slice(text.as_bytes());
+        }
     }
 
     /// A value without key and type, as in a DUMP payload.
@@ -190,32 +207,64 @@ impl Encoder {
 
     /// The type byte under which a value is written.
     pub(super) fn type_byte(&self, value: ValueView<'_>) -> u8 {
+        let target = self.target;
         match value {
             ValueView::Str(_) | ValueView::Int(_) => STRING,
-            ValueView::List(_) => LIST_NODES,
+            ValueView::List(_) if target.has_listpacks() => LIST_NODES,
+            ValueView::List(_) => LIST,
             ValueView::Set(set) if set.as_intset().is_some() => SET_INTSET,
-            ValueView::Set(set) if set.as_listpack().is_some() && !self.for_redis_7_0 => {
+            ValueView::Set(set) if set.as_listpack().is_some() && target.has_set_listpacks() => {
                 SET_LISTPACK
             }
             ValueView::Set(_) => SET,
-            ValueView::ZSet(set) if set.as_listpack().is_some() => ZSET_LISTPACK,
-            ValueView::ZSet(_) => ZSET,
-            ValueView::Hash(hash) => match hash.as_listpack() {
-                Some((_, true)) => HASH_LISTPACK_TIMED,
-                Some((_, false)) => HASH_LISTPACK,
-                None if hash.earliest_expire().is_some() => HASH_TIMED,
-                None => HASH,
-            },
+            ValueView::ZSet(set) if set.as_listpack().is_some() && target.has_listpacks() => {
+                ZSET_LISTPACK
+            }
+            ValueView::ZSet(_) if target.has_binary_scores() => ZSET,
+            ValueView::ZSet(_) => ZSET_TEXT,
+            ValueView::Hash(hash) => self.hash_type_byte(hash),
             ValueView::Stream(_) => self.stream_type_byte(),
         }
     }
 
+    fn hash_type_byte(&self, hash: &Hash) -> u8 {
+        let timed = hash.earliest_expire().is_some();
+        match hash.as_listpack() {
+            _ if timed && self.target.is_valkey() => HASH_VALKEY_TIMED,
+            Some((_, false)) if self.target.has_listpacks() => HASH_LISTPACK,
+            Some((_, true)) if self.keeps_timed_listpack(hash) => HASH_LISTPACK_TIMED,
+            _ if timed => HASH_TIMED,
+            _ => HASH,
+        }
+    }
+
+    /// A listpack with places for times stays one, also where no field has a time, as OBJECT ENCODING
+    /// shows, but in a version that does not know it.
+    fn keeps_timed_listpack(&self, hash: &Hash) -> bool {
+        self.target == Target::Newest
+            || (hash.earliest_expire().is_some() && !self.target.is_valkey())
+    }
+
     pub(super) fn stream_type_byte(&self) -> u8 {
-        if self.for_redis_7_0 { STREAM_2 } else { STREAM_3 }
+        match self.layout() {
+            Layout::First => STREAM_1,
+            Layout::Second => STREAM_2,
+            Layout::Third => STREAM_3,
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        if self.target.has_set_listpacks() {
+            Layout::Third
+        } else if self.target.has_listpacks() {
+            Layout::Second
+        } else {
+            Layout::First
+        }
     }
 
     fn stream(&mut self, out: &mut Vec<u8>, stream: &Stream) {
-        let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
+        let layout = self.layout();
         put_stream(&mut self.strings, out, stream, layout);
     }
 
@@ -226,7 +275,7 @@ impl Encoder {
 
     /// What follows the nodes of a stream.
     pub(super) fn stream_tail(&mut self, out: &mut Vec<u8>, stream: &Stream) {
-        let layout = if self.for_redis_7_0 { Layout::Second } else { Layout::Third };
+        let layout = self.layout();
         put_tail(&mut self.strings, out, stream, layout);
     }
 
@@ -248,6 +297,13 @@ impl Encoder {
     }
 
     fn list(&mut self, out: &mut Vec<u8>, list: &List) {
+        if !self.target.has_listpacks() {
+            put_length(out, list.len() as u64);
+            for element in list.iter() {
+                self.element(out, element);
+            }
+            return;
+        }
         put_length(out, list.node_count() as u64);
         for node in list.nodes() {
             self.list_node(out, node);
@@ -271,7 +327,7 @@ impl Encoder {
     fn set(&mut self, out: &mut Vec<u8>, set: &Set) {
         if let Some(ints) = set.as_intset() {
             self.strings.put(out, ints.bytes());
-        } else if let Some(packed) = set.as_listpack().filter(|_| !self.for_redis_7_0) {
+        } else if let Some(packed) = set.as_listpack().filter(|_| self.target.has_set_listpacks()) {
             self.strings.put(out, packed.bytes());
         } else {
             put_length(out, set.len() as u64);
@@ -282,7 +338,7 @@ impl Encoder {
     }
 
     fn zset(&mut self, out: &mut Vec<u8>, set: &ZSet) {
-        if let Some(packed) = set.as_listpack() {
+        if let Some(packed) = set.as_listpack().filter(|_| self.target.has_listpacks()) {
             return self.strings.put(out, packed.bytes());
         }
         put_length(out, set.len() as u64);
@@ -296,11 +352,17 @@ impl Encoder {
     fn hash(&mut self, out: &mut Vec<u8>, hash: &Hash) {
         let earliest = hash.earliest_expire();
         self.field_expiry_seen |= earliest.is_some();
-        if let Some((packed, timed)) = hash.as_listpack() {
-            if timed {
+        let type_byte = self.hash_type_byte(hash);
+        if let (HASH_LISTPACK | HASH_LISTPACK_TIMED, Some((packed, _))) =
+            (type_byte, hash.as_listpack())
+        {
+            if type_byte == HASH_LISTPACK_TIMED {
                 out.extend_from_slice(&earliest.unwrap_or(0).to_le_bytes());
             }
             return self.strings.put(out, packed.bytes());
+        }
+        if type_byte == HASH_VALKEY_TIMED {
+            return self.valkey_hash(out, hash);
         }
         if let Some(earliest) = earliest {
             out.extend_from_slice(&earliest.to_le_bytes());
@@ -317,6 +379,25 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// A hash with expiring fields as Valkey has it: each with its time, -1 for none.
+    fn valkey_hash(&mut self, out: &mut Vec<u8>, hash: &Hash) {
+        put_length(out, hash.len() as u64);
+        for (field, value, time) in hash.iter_with_expire() {
+            self.element(out, field);
+            self.element(out, value);
+            let time = time.map_or(-1, u64::cast_signed);
+            out.extend_from_slice(&time.to_le_bytes());
+        }
+    }
+}
+
+/// Type of a list that is written element by element.
+const LIST: u8 = 1;
+/// Type of a sorted set with the scores as text, and the bytes that stand for scores without one.
+const ZSET_TEXT: u8 = 3;
+const TEXT_INFINITY: u8 = 254;
+const TEXT_NEGATIVE_INFINITY: u8 = 255;
 /// Type of a set that is written member by member.
 pub const SET: u8 = 2;
 /// Type of a sorted set that is written member by member, each with its score.
@@ -328,8 +409,10 @@ const SET_INTSET: u8 = 11;
 const HASH_LISTPACK: u8 = 16;
 const ZSET_LISTPACK: u8 = 17;
 pub(super) const LIST_NODES: u8 = 18;
+const STREAM_1: u8 = 15;
 const STREAM_2: u8 = 19;
 const SET_LISTPACK: u8 = 20;
+const HASH_VALKEY_TIMED: u8 = 22;
 const STREAM_3: u8 = 21;
 pub(super) const HASH_TIMED: u8 = 24;
 const HASH_LISTPACK_TIMED: u8 = 25;

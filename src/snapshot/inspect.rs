@@ -129,6 +129,12 @@ fn look_into_container(
 }
 
 impl Inspection {
+    /// Whether a hash has a form in which fields can expire.
+    pub fn has_field_expiry(&self) -> bool {
+        let forms = self.databases.values().flat_map(|db| db.types.keys());
+        forms.into_iter().any(|(_, form)| form.contains("field expiry"))
+    }
+
     /// Keys of all databases.
     pub fn keys(&self) -> u64 {
         self.databases.values().map(|db| db.keys).sum()

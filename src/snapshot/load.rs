@@ -16,6 +16,9 @@ use super::record::{Attributes, Record, Records, Version, skip_value};
 use super::value::{Loaded, ValueError, ValueReader};
 use crate::types::limits::Limits;
 
+/// A receiver is told how far a load is after so many bytes.
+const PROGRESS_BYTES: u64 = 4 << 20;
+
 /// What a load is asked for.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -128,7 +131,14 @@ pub fn load(
     let mut records = Records::of_file(bytes, options.databases)?;
     let mut report = LoadReport::new(version, checksum, end);
     let values = ValueReader::new(version.dialect, &options.limits);
-    while !next(&mut records, &values, sink, &mut report)? {}
+    let mut told = 0;
+    while !next(&mut records, &values, sink, &mut report)? {
+        let done = records.reader.position();
+        if done - told >= PROGRESS_BYTES {
+            told = done;
+            sink.progress(done);
+        }
+    }
     report.producer = records.producer;
     Ok(report)
 }

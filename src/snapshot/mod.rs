@@ -21,6 +21,7 @@ pub mod primitives;
 mod record;
 pub mod salvage;
 pub mod stream;
+pub mod target;
 pub mod transcode;
 mod value;
 pub mod view;

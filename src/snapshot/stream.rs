@@ -263,7 +263,7 @@ fn integer<'a>(items: &mut impl Iterator<Item = Element<'a>>) -> Result<i64, &'s
     }
 }
 
-/// Appends a stream; what the second layout has no place for is left out.
+/// Appends a stream; what an older layout has no place for is left out.
 pub(super) fn put_stream(
     strings: &mut StringWriter,
     out: &mut Vec<u8>,
@@ -293,9 +293,11 @@ pub(super) fn put_tail(
 ) {
     put_length(out, stream.len() as u64);
     put_id(out, stream.last_id());
-    put_id(out, stream.first_id());
-    put_id(out, stream.max_deleted_id());
-    put_length(out, stream.entries_added());
+    if layout >= Layout::Second {
+        put_id(out, stream.first_id());
+        put_id(out, stream.max_deleted_id());
+        put_length(out, stream.entries_added());
+    }
     put_length(out, stream.groups().len() as u64);
     for (name, group) in stream.groups() {
         strings.put(out, name);
@@ -314,7 +316,9 @@ fn put_raw_id(out: &mut Vec<u8>, id: StreamId) {
 
 fn put_group(strings: &mut StringWriter, out: &mut Vec<u8>, group: &Group, layout: Layout) {
     put_id(out, group.last_id);
-    put_length(out, group.entries_read.cast_unsigned());
+    if layout >= Layout::Second {
+        put_length(out, group.entries_read.cast_unsigned());
+    }
     put_length(out, group.pending_len() as u64);
     for &Pending { id, delivery_time, delivery_count, .. } in group.pending_from(StreamId::MIN) {
         put_raw_id(out, id);

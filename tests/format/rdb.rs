@@ -8,6 +8,7 @@ use fastness::snapshot::encode::Encoder;
 use fastness::snapshot::entry::{dump_entry, encoded_len};
 use fastness::snapshot::inspect::inspect;
 use fastness::snapshot::load::Checksum;
+use fastness::snapshot::target::Target;
 use fastness::snapshot::{LoadOptions, LoadReport, load};
 use fastness::types::limits::Limits;
 
@@ -86,7 +87,7 @@ fn what_was_read_is_written_and_read_again() {
             }
         }
         if !first.has_field_expiry() {
-            let file = first.file(&mut Encoder::for_redis_7_0(true));
+            let file = first.file(&mut Encoder::for_target(true, Target::Redis(10)));
             assert_eq!(image(&file).1.version.number, 10);
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fastness::snapshot::encode::Encoder;
+use fastness::snapshot::target::Target;
 
 use super::rdb::{image, vectors};
 use super::support::peers::{self, Kind, Program};
@@ -54,7 +55,7 @@ fn real_servers_load_what_we_write() {
         for (name, bytes, text) in vectors() {
             let (image, _) = image(&bytes);
             let mut encoder = match most {
-                10 => Encoder::for_redis_7_0(true),
+                10 => Encoder::for_target(true, Target::Redis(10)),
                 _ => Encoder::new(name.contains("redis")),
             };
             if image.has_field_expiry() && most < 12 {
