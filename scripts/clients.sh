@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings the client libraries and applications that the tests drive Fastness with onto a Debian
-# machine: Python packages in a virtual environment and Node packages in a folder, at the versions
+# machine, and a browser: Python packages in a virtual environment and Node packages in a folder, at the versions
 # that tests/interop/clients/{requirements.txt,package.json} pin. Python and Node are the
 # machine's own, installed from its Debian release when they are missing.
 # usage: scripts/clients.sh        prints nothing when everything is there already
@@ -60,9 +60,16 @@ install_node() {
   cp package.json "$home/node/installed.json"
 }
 
+# What draws the page of `fastness inspect --html`.
+ensure_browser() {
+  command -v chromium >/dev/null || command -v google-chrome >/dev/null && return
+  install_packages chromium fonts-dejavu-core
+}
+
 mkdir -p "$home"
 # Two runs at once must not install into the same folder.
 exec 9>"$home/lock"
 flock 9
 install_python
 install_node
+ensure_browser

@@ -30,6 +30,7 @@ pub mod engine;
 pub mod recovery;
 
 pub mod backup;
+pub mod exchange;
 
 pub mod server;
 

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "logger", "aof", "snapshot", "scripting"],
     &["acl", "command"],
     &["engine"],
-    &["backup", "recovery"],
+    &["backup", "exchange", "recovery"],
     &["metrics", "server"],
     &["cli", "sim"],
 ];

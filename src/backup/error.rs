@@ -19,6 +19,8 @@ pub enum BackupError {
     NoRepository { place: String, why: String },
     /// The data to be backed up is damaged or cannot be read.
     Source { what: String },
+    /// What is to be written cannot be, or cannot hold the data.
+    Output { what: String },
     /// A server did not answer as it must.
     Server { what: String },
     /// What was asked for cannot be done; nothing was changed.
@@ -61,6 +63,9 @@ impl BackupError {
             Self::Source { .. } | Self::Load(_) => {
                 "fastness check shows what is damaged in a data directory".to_owned()
             }
+            Self::Output { .. } => {
+                "choose a form or version that holds it (see --help), or another place".to_owned()
+            }
             Self::Server { .. } => "check host, port and password of the server".to_owned(),
             Self::Refused { next, .. } => next.clone(),
         }
@@ -84,7 +89,7 @@ impl fmt::Display for BackupError {
             Self::NoRepository { place, why } => {
                 write!(f, "no backup repository at {place}: {why}")
             }
-            Self::Source { what } => f.write_str(what),
+            Self::Source { what } | Self::Output { what } => f.write_str(what),
             Self::Server { what } => f.write_str(what),
             Self::Refused { why, .. } => f.write_str(why),
             Self::Load(error) => error.fmt(f),

@@ -111,6 +111,16 @@ impl LoadedState {
         (0..self.engine.ks.databases()).map(|db| self.engine.ks.len(db) as u64).sum()
     }
 
+    /// Whether a field of a hash was ever given a time.
+    pub fn has_field_expiry(&self) -> bool {
+        self.engine.ks.has_field_expiry()
+    }
+
+    /// Sources of the function libraries.
+    pub fn functions(&self) -> impl Iterator<Item = &[u8]> {
+        self.engine.server.libraries.iter().map(|library| &*library.source)
+    }
+
     /// Every key with its database, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
         let ks = &self.engine.ks;

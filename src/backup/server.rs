@@ -18,7 +18,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a save of the server may take.
 const SAVE_WITHIN: Duration = Duration::from_secs(3600);
 const LINE_BYTES_MAX: u64 = 64 << 10;
-const REPLY_BYTES_MAX: u64 = 64 << 20;
+/// A dumped value can be as long as a value can be.
+const REPLY_BYTES_MAX: u64 = 4 << 30;
 /// Environment variables with a password, for addresses without one; the second is redis-cli's.
 pub const PASSWORD_VARIABLES: [&str; 2] = ["FASTNESS_PASSWORD", "REDISCLI_AUTH"];
 
@@ -124,6 +125,16 @@ impl Facts {
         self.field(name).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
+    /// Databases that hold keys, and how many each.
+    pub fn databases(&self) -> Vec<(u32, u64)> {
+        let found = self.info.lines().filter_map(|line| {
+            let (db, fields) = line.strip_prefix("db")?.split_once(':')?;
+            let keys = fields.split(',').find_map(|field| field.strip_prefix("keys="))?;
+            Some((db.parse().ok()?, keys.parse().ok()?))
+        });
+        found.collect()
+    }
+
     /// Whether it is one of ours.
     pub fn is_fastness(&self) -> bool {
         self.field("fastness_version").is_some()
@@ -185,9 +196,17 @@ impl Connection {
     }
 
     fn send(&mut self, words: &[&str]) -> Result<(), BackupError> {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.send_bytes(&words)
+    }
+
+    /// Sends a command; its reply waits for [`Connection::receive`].
+    pub fn send_bytes(&mut self, words: &[&[u8]]) -> Result<(), BackupError> {
         let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
-            bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            bytes.extend_from_slice(word);
+            bytes.extend_from_slice(b"\r\n");
         }
         let sent = self.stream.get_mut().write_all(&bytes);
         sent.map_err(|error| self.failed(error))
@@ -209,25 +228,37 @@ impl Connection {
     /// Sends a command; the words of its reply, an array flattened.
     pub fn call(&mut self, words: &[&str]) -> Result<Vec<String>, BackupError> {
         self.send(words)?;
+        let reply = self.receive()?;
+        Ok(reply.into_iter().map(|word| String::from_utf8_lossy(&word).into_owned()).collect())
+    }
+
+    /// The same for words that may be any bytes.
+    pub fn request(&mut self, words: &[&[u8]]) -> Result<Vec<Vec<u8>>, BackupError> {
+        self.send_bytes(words)?;
+        self.receive()
+    }
+
+    /// The words of the next reply; what is not there has no bytes.
+    pub fn receive(&mut self) -> Result<Vec<Vec<u8>>, BackupError> {
         let mut out = Vec::new();
         self.reply(&mut out, 0)?;
         Ok(out)
     }
 
-    fn reply(&mut self, out: &mut Vec<String>, depth: usize) -> Result<(), BackupError> {
+    fn reply(&mut self, out: &mut Vec<Vec<u8>>, depth: usize) -> Result<(), BackupError> {
         let line = self.line()?;
         let (kind, rest) = line.split_at_checked(1).unwrap_or_default();
         let number = || rest.parse::<i64>().ok();
         match kind {
-            "+" | ":" => out.push(rest.to_owned()),
+            "+" | ":" => out.push(rest.as_bytes().to_vec()),
             "-" => return Err(self.failed(rest)),
             "$" => match number() {
-                Some(-1) => out.push(String::new()),
+                Some(-1) => out.push(Vec::new()),
                 Some(len) if (0..=REPLY_BYTES_MAX as i64).contains(&len) => {
                     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0) + 2];
                     self.stream.read_exact(&mut bytes).map_err(|error| self.failed(error))?;
                     bytes.truncate(bytes.len() - 2);
-                    out.push(String::from_utf8_lossy(&bytes).into_owned());
+                    out.push(bytes);
                 }
                 _ => return Err(self.failed("the reply makes no sense")),
             },

@@ -46,6 +46,8 @@ pub struct Source {
     pub instant: Option<UnixMillis>,
     /// Keys, when no log follows the base.
     pub keys: Option<u64>,
+    /// Whether a field of a hash in the base may expire.
+    pub field_expiry: bool,
     /// What an operator should know.
     pub notes: Vec<String>,
 }
@@ -219,9 +221,10 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
         let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
         let found = inspect_snapshot(&base.view, &options);
         if let Some(error) = found.damage {
-            let what = format!("{} cannot be backed up: {error}", base.name);
+            let what = format!("{} is not sound: {error}", base.name);
             return Err(BackupError::Source { what });
         }
+        source.field_expiry = found.has_field_expiry();
         base.records = found.databases.values().map(|db| db.keys).sum();
         base.first_time = created_at(&found.aux);
         base.last_time = base.first_time;

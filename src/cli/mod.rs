@@ -8,6 +8,8 @@ pub mod backup;
 pub mod check;
 pub mod convert;
 mod crashtest;
+pub mod inspect;
+mod manual;
 mod repair;
 pub mod restore;
 pub mod serve;
@@ -15,7 +17,7 @@ pub mod serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// A Redis-compatible store whose acknowledged writes survive.
 #[derive(Debug, Parser)]
@@ -45,20 +47,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Give the snapshots of a data directory the form that Redis and Valkey load, or ours; no server may use it.
+    /// Write a data set in another form: RDB of any version, zstd container, log, NDJSON; from any of them, a
+    /// directory, a backup or a server.
     ///
-    /// The content of each file is summed before and after and must be the same; a file is replaced only
-    /// when the new one is whole and durable. Exit code: 0 done, 1 not sound or failed, 2 not found or in use.
-    Convert {
-        /// A data directory.
-        dir: String,
-        /// Who is to load it.
-        #[arg(long = "for", value_enum)]
-        reader: convert::Reader,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    /// The output is written beside its name, read back and compared, and renamed when it is whole; it is not
+    /// written over without --force. With --for it changes the snapshots of a data directory in place.
+    #[command(after_help = CONVERT_HELP)]
+    Convert(convert::ConvertArgs),
+    /// Write a data set as text, one JSON object a line, to a file or standard output.
+    #[command(after_help = EXPORT_HELP)]
+    Export(convert::ExportArgs),
+    /// Show what a data set consists of: types, times to live, sizes, encodings, biggest keys, memory by prefix.
+    ///
+    /// Of a file, a directory, a backup or a running server (asked key by key, without a fork). As text, as JSON, or
+    /// as a page with charts and a map of the memory.
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(inspect::InspectArgs),
     /// Make backups of data directories and servers, and look after them.
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -76,17 +80,73 @@ enum Command {
     /// Exit code: 0 nothing is lost, 1 something is or it does not start again, 2 the test could not be run.
     #[command(name = "crashtest")]
     CrashTest(crashtest::CrashTestArgs),
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for every subcommand.
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// Where to; made if it is not there.
+        dir: String,
+    },
 }
+
+const CONVERT_HELP: &str = "\
+Examples:
+  fastness convert dump.rdb users.ndjson --match 'user:*'
+  fastness convert redis://127.0.0.1:6379 old.rdb --rdb-version 9
+  fastness convert /var/lib/redis /var/lib/copy --format aof-dir
+  fastness convert /var/lib/fastness --for redis
+
+Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  fastness export /var/lib/fastness | jq -c 'select(.type == \"hash\") | .value'
+  fastness export redis://127.0.0.1:6379 --db 0 --type stream streams.ndjson
+  fastness export /backup/shop --to-time '10 minutes ago' then.ndjson
+
+Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
+
+const INSPECT_HELP: &str = "\
+Examples:
+  fastness inspect redis://127.0.0.1:6379
+  fastness inspect dump.rdb --html memory.html
+  fastness inspect /var/lib/fastness --json --delimiter . --top 100
+
+Exit code: 0 done, 1 something is not sound or cannot be written, 2 not found, or the page is there already.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  fastness completions bash > /etc/bash_completion.d/fastness
+  fastness completions zsh > \"${fpath[1]}/_fastness\"
+  fastness completions fish > ~/.config/fish/completions/fastness.fish
+
+Exit code: 0 printed, 1 standard output is gone, 2 no such shell.";
+
+const MAN_HELP: &str = "\
+Examples:
+  fastness man /usr/local/share/man/man1 && man fastness-convert
+
+Exit code: 0 written, 1 it cannot be written.";
 
 /// Runs the subcommand that the command line asks for.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { args } => serve::run(&args),
         Command::Check { path, json } => check::run(&path, json),
-        Command::Convert { dir, reader, json } => convert::run(&dir, reader, json),
+        Command::Convert(args) => convert::run(&args),
+        Command::Export(args) => convert::export(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Backup(command) => backup::run(&command),
         Command::Restore(args) => restore::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::CrashTest(args) => crashtest::run(&args),
+        Command::Completions { shell } => manual::completions(Cli::command(), shell),
+        Command::Man { dir } => manual::pages(Cli::command(), &dir),
     }
 }

@@ -86,6 +86,8 @@ pub enum OpenMode {
     CreateOrOpen,
     /// Read and write; created, or emptied when there.
     CreateOrTruncate,
+    /// Read and write; created for its owner alone, and must not be there.
+    CreatePrivate,
 }
 
 /// Holds a lock file; dropping it lets go.

@@ -51,6 +51,7 @@ impl Disk for OsDisk {
             OpenMode::Write => options.write(true),
             OpenMode::CreateOrOpen => options.write(true).create(true),
             OpenMode::CreateOrTruncate => options.write(true).create(true).truncate(true),
+            OpenMode::CreatePrivate => options.write(true).create_new(true).mode(0o600),
         };
         let file = at("open", path, options.open(self.resolve(path)))?;
         Ok(Box::new(OsFile { file, path: path.to_owned() }))

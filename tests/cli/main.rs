@@ -10,6 +10,7 @@ mod convert;
 mod support;
 
 mod crashtest;
+mod exchange;
 mod repair;
 mod words;
 

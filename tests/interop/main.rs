@@ -14,6 +14,7 @@ mod support;
 
 mod backup;
 mod clients;
+mod exchange;
 
 use std::fs;
 use std::time::Duration;

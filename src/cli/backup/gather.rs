@@ -1,7 +1,5 @@
 //! What `--from` names: a directory, a snapshot file, a server whose files are here, any other server.
 
-use std::sync::Arc;
-
 use super::terms::{self, ProgressLine};
 use crate::backup::BackupError;
 use crate::backup::manifest::Origin;
@@ -9,12 +7,12 @@ use crate::backup::server::{Address, Facts};
 use crate::backup::source::{self, Source};
 use crate::clock::Clock;
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk, OpenMode, durable};
+use crate::disk::{Disk, durable};
+use crate::exchange::source::Temporary;
 use crate::recovery::inspect::view;
-use crate::rng::random_hex;
 
 /// The data set that `from` names, opened and checked.
-pub(super) fn gather(from: &str, clock: &dyn Clock) -> Result<Gathered, BackupError> {
+pub(crate) fn gather(from: &str, clock: &dyn Clock) -> Result<Gathered, BackupError> {
     match terms::address(from)? {
         Some(address) => of_server(&address, clock),
         None => of_path(from),
@@ -22,23 +20,10 @@ pub(super) fn gather(from: &str, clock: &dyn Clock) -> Result<Gathered, BackupEr
 }
 
 /// A source, and the temporary file that it may be in.
-pub(super) struct Gathered {
-    pub(super) source: Source,
+pub(crate) struct Gathered {
+    pub(crate) source: Source,
     pub(super) origin: Origin,
-    _temporary: Option<Temporary>,
-}
-
-/// A file that goes when it is not needed any more.
-struct Temporary {
-    disk: Arc<dyn Disk>,
-    path: String,
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Nothing but room is lost when it stays.
-        let _ = self.disk.remove(&self.path);
-    }
+    pub(crate) temporary: Option<Temporary>,
 }
 
 fn of_path(path: &str) -> Result<Gathered, BackupError> {
@@ -58,7 +43,7 @@ fn of_path(path: &str) -> Result<Gathered, BackupError> {
     };
     let origin =
         Origin { kind: "directory".to_owned(), address: address.to_owned(), ..Origin::default() };
-    Ok(Gathered { source, origin, _temporary: None })
+    Ok(Gathered { source, origin, temporary: None })
 }
 
 fn of_server(address: &Address, clock: &dyn Clock) -> Result<Gathered, BackupError> {
@@ -81,7 +66,7 @@ fn of_server(address: &Address, clock: &dyn Clock) -> Result<Gathered, BackupErr
                 None => source::of_directory(&disk)?,
             };
             source.producer = facts.producer();
-            return Ok(Gathered { source, origin: origin("server"), _temporary: None });
+            return Ok(Gathered { source, origin: origin("server"), temporary: None });
         }
     }
     let gathered = of_replication(address, connection, &facts)?;
@@ -94,11 +79,8 @@ fn of_replication(
     mut connection: crate::backup::server::Connection,
     facts: &Facts,
 ) -> Result<Gathered, BackupError> {
-    let path = std::env::temp_dir().join(format!("fastness-backup-{}.rdb", random_hex(16)));
-    let path = path.to_string_lossy().into_owned();
     let disk = terms::anywhere();
-    let file = disk.open(&path, OpenMode::CreateOrTruncate)?;
-    let temporary = Temporary { disk: Arc::clone(&disk), path: path.clone() };
+    let (temporary, file) = Temporary::create(&disk, &terms::temporary_folder())?;
     let progress = ProgressLine::new("snapshot");
     let sent = connection.synchronize(file.as_ref(), &|done, all| progress.note(done, all));
     if let Err(BackupError::Server { what }) = &sent
@@ -111,9 +93,9 @@ fn of_replication(
     }
     sent?;
     drop((progress, file));
-    let mut source = source::of_snapshot("dump.rdb", view(disk.as_ref(), &path)?)?;
+    let mut source = source::of_snapshot("dump.rdb", view(disk.as_ref(), &temporary.path)?)?;
     if source.producer.is_empty() {
         source.producer = facts.producer();
     }
-    Ok(Gathered { source, origin: Origin::default(), _temporary: Some(temporary) })
+    Ok(Gathered { source, origin: Origin::default(), temporary: Some(temporary) })
 }

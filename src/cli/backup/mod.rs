@@ -7,7 +7,7 @@
 
 mod create;
 mod diff;
-mod gather;
+pub(super) mod gather;
 mod list;
 mod prune;
 pub(super) mod terms;

@@ -18,6 +18,11 @@ pub(crate) fn anywhere() -> SharedDisk {
     Arc::new(OsDisk::new(std::env::current_dir().unwrap_or_default()))
 }
 
+/// Where files go that are not kept.
+pub(crate) fn temporary_folder() -> String {
+    std::env::temp_dir().to_string_lossy().into_owned()
+}
+
 /// The repository at a URL; refused when there is none.
 pub(crate) fn repository(url: &str) -> Result<Repository, BackupError> {
     Repository::open(store::open(url, anywhere())?)

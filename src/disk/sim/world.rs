@@ -201,7 +201,10 @@ impl World {
                 self.end(id)
             }
             (Some(Entry::File(id)), _) if !self.off => Ok(id),
-            (None, OpenMode::CreateOrOpen | OpenMode::CreateOrTruncate) => {
+            (
+                None,
+                OpenMode::CreateOrOpen | OpenMode::CreateOrTruncate | OpenMode::CreatePrivate,
+            ) => {
                 self.begin_plain(format!("create {path}"))?;
                 let id = self.nodes.len();
                 self.nodes.push(Node::default());
