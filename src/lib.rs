@@ -32,6 +32,7 @@ pub mod recovery;
 pub mod backup;
 pub mod exchange;
 
+pub mod metrics;
 pub mod server;
 
 pub mod cli;

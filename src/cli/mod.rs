@@ -8,6 +8,7 @@ pub mod backup;
 pub mod check;
 pub mod convert;
 mod crashtest;
+mod help;
 pub mod inspect;
 mod manual;
 mod repair;
@@ -21,7 +22,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// A Redis-compatible store whose acknowledged writes survive.
 #[derive(Debug, Parser)]
-#[command(name = "fastness", version, about, arg_required_else_help = true)]
+#[command(name = "fastness", version, about, arg_required_else_help = true, after_help = help::TOP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,15 +31,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server: serve [REDIS.CONF] [--directive value ...], as redis-server takes them.
-    #[command(disable_help_flag = true)]
+    ///
+    /// It recovers what is in the data directory, says what a reply promises, and serves until SHUTDOWN, SIGTERM or SIGINT.
+    #[command(disable_help_flag = true, after_help = help::SERVE_HELP)]
     Serve {
         /// A configuration file and directives.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
     /// Show what a data directory or file holds and whether every byte is sound; changes nothing.
-    ///
-    /// Exit code: 0 sound, 1 torn or damaged, 2 it could not be looked at or holds no data.
+    #[command(after_help = help::CHECK_HELP)]
     Check {
         /// A data directory, an append-only file, a manifest or an RDB file, of Fastness, Redis or Valkey.
         #[arg(default_value = "./data")]
@@ -52,28 +54,27 @@ enum Command {
     ///
     /// The output is written beside its name, read back and compared, and renamed when it is whole; it is not
     /// written over without --force. With --for it changes the snapshots of a data directory in place.
-    #[command(after_help = CONVERT_HELP)]
+    #[command(after_help = help::CONVERT_HELP)]
     Convert(convert::ConvertArgs),
     /// Write a data set as text, one JSON object a line, to a file or standard output.
-    #[command(after_help = EXPORT_HELP)]
+    #[command(after_help = help::EXPORT_HELP)]
     Export(convert::ExportArgs),
     /// Show what a data set consists of: types, times to live, sizes, encodings, biggest keys, memory by prefix.
     ///
     /// Of a file, a directory, a backup or a running server (asked key by key, without a fork). As text, as JSON, or
     /// as a page with charts and a map of the memory.
-    #[command(after_help = INSPECT_HELP)]
+    #[command(after_help = help::INSPECT_HELP)]
     Inspect(inspect::InspectArgs),
     /// Make backups of data directories and servers, and look after them.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = help::BACKUP_HELP)]
     Backup(backup::BackupCommand),
     /// Restore a backup, as it was at any instant that its log covers.
-    ///
-    /// Exit code: 0 restored and verified, 1 it failed or something read was damaged, 2 refused.
+    #[command(after_help = help::RESTORE_HELP)]
     Restore(restore::RestoreArgs),
     /// Make a damaged directory or file loadable again, losing as little as can be; nothing is ever removed.
     ///
-    /// Without --apply it shows what it would do. Exit code: 0 nothing to do, or done and sound; 1 there is something
-    /// to do; 2 it cannot be done; 3 done, and the result is not sound.
+    /// Without --apply it shows what it would do.
+    #[command(after_help = help::REPAIR_HELP)]
     Repair(repair::RepairArgs),
     /// Kill a server while clients write to it, again and again, and check that nothing acknowledged is lost.
     ///
@@ -81,62 +82,24 @@ enum Command {
     #[command(name = "crashtest")]
     CrashTest(crashtest::CrashTestArgs),
     /// Print what a shell needs to complete commands and options.
-    #[command(after_help = COMPLETIONS_HELP)]
+    #[command(after_help = help::COMPLETIONS_HELP)]
     Completions {
         /// The shell.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Write man pages, one for every subcommand.
-    #[command(after_help = MAN_HELP)]
+    #[command(after_help = help::MAN_HELP)]
     Man {
         /// Where to; made if it is not there.
         dir: String,
     },
 }
 
-const CONVERT_HELP: &str = "\
-Examples:
-  fastness convert dump.rdb users.ndjson --match 'user:*'
-  fastness convert redis://127.0.0.1:6379 old.rdb --rdb-version 9
-  fastness convert /var/lib/redis /var/lib/copy --format aof-dir
-  fastness convert /var/lib/fastness --for redis
-
-Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
-
-const EXPORT_HELP: &str = "\
-Examples:
-  fastness export /var/lib/fastness | jq -c 'select(.type == \"hash\") | .value'
-  fastness export redis://127.0.0.1:6379 --db 0 --type stream streams.ndjson
-  fastness export /backup/shop --to-time '10 minutes ago' then.ndjson
-
-Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
-
-const INSPECT_HELP: &str = "\
-Examples:
-  fastness inspect redis://127.0.0.1:6379
-  fastness inspect dump.rdb --html memory.html
-  fastness inspect /var/lib/fastness --json --delimiter . --top 100
-
-Exit code: 0 done, 1 something is not sound or cannot be written, 2 not found, or the page is there already.";
-
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  fastness completions bash > /etc/bash_completion.d/fastness
-  fastness completions zsh > \"${fpath[1]}/_fastness\"
-  fastness completions fish > ~/.config/fish/completions/fastness.fish
-
-Exit code: 0 printed, 1 standard output is gone, 2 no such shell.";
-
-const MAN_HELP: &str = "\
-Examples:
-  fastness man /usr/local/share/man/man1 && man fastness-convert
-
-Exit code: 0 written, 1 it cannot be written.";
-
 /// Runs the subcommand that the command line asks for.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Serve { args } if asks_for_help(&args) => serve_help(),
         Command::Serve { args } => serve::run(&args),
         Command::Check { path, json } => check::run(&path, json),
         Command::Convert(args) => convert::run(&args),
@@ -149,4 +112,18 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => manual::completions(Cli::command(), shell),
         Command::Man { dir } => manual::pages(Cli::command(), &dir),
     }
+}
+
+/// Options of `serve` are directives, so that this one is not clap's.
+fn asks_for_help(args: &[OsString]) -> bool {
+    matches!(args, [only] if only == "--help" || only == "-h")
+}
+
+fn serve_help() -> ExitCode {
+    let mut command = Cli::command();
+    command.build();
+    let Some(serve) = command.find_subcommand_mut("serve") else { return ExitCode::FAILURE };
+    // A closed pipe has nobody to tell.
+    let _ = serve.print_long_help();
+    ExitCode::SUCCESS
 }

@@ -6,9 +6,12 @@
 //! process with the reason and the next step; nothing on disk has been changed then.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::background;
 use crate::clock::{Clock, SystemClock};
@@ -20,6 +23,7 @@ use crate::disk::os::OsDisk;
 use crate::engine::Engine;
 pub use crate::engine::start::server_state;
 use crate::logger::Logger;
+use crate::number::human_bytes;
 use crate::recovery;
 use crate::rng::SeededRng;
 use crate::server::{self, Shared};
@@ -139,6 +143,13 @@ fn serve(
         logger.warning(format!("Failed listening on port {port} (tcp), aborting."));
         StartError::new(error.to_string(), "pass another address with --bind or --port")
     })?;
+    let metrics = server::listener::bind_metrics(&config.metrics_bind, config.metrics_port);
+    let metrics = metrics.map_err(|error| {
+        StartError::new(
+            format!("metrics: {error}"),
+            "pass another address with --metrics-bind or --metrics-port",
+        )
+    })?;
     let kinds = server::listener::kinds(&listeners);
     let keepalive_s = u64::from(config.tcp_keepalive);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
@@ -163,10 +174,11 @@ fn serve(
     engine.persist.threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
     let shared = Shared::new(engine, reactors);
-    let running = server::run::start(&shared, listeners, &clock, keepalive_s)
+    let running = server::run::start(&shared, listeners, metrics, &clock, keepalive_s)
         .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
     log_beginning(&logger, port);
-    if let Err(error) = recover(&shared, &logger) {
+    let recovered = watched(&shared, &clock, || recover(&shared, &logger));
+    if let Err(error) = recovered {
         shared.stop();
         return Err(error);
     }
@@ -191,6 +203,46 @@ fn log_beginning(logger: &Logger, port: u16) {
     ));
     logger.notice(format!("Running mode=standalone, port={port}."));
     logger.notice("Server initialized");
+}
+
+/// Does the loading, and shows somebody at a terminal how far it is.
+fn watched<R>(shared: &Arc<Shared>, clock: &Arc<dyn Clock>, load: impl FnOnce() -> R) -> R {
+    if !std::io::stderr().is_terminal() {
+        return load();
+    }
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut shown = false;
+            while !ended.load(Ordering::Acquire) {
+                clock.sleep(Duration::from_millis(100));
+                if let Some(line) = loading_line(shared) {
+                    eprint!("\r\x1b[K{line}");
+                    shown = true;
+                }
+            }
+            if shown {
+                eprint!("\r\x1b[K");
+            }
+        });
+        let loaded = load();
+        ended.store(true, Ordering::Release);
+        loaded
+    })
+}
+
+/// How far the loading is; `None` when it has hardly begun, is over, or busy with something else.
+fn loading_line(shared: &Shared) -> Option<String> {
+    let engine = shared.lock_unless_busy()?;
+    let loading = engine.server.loading.as_ref()?;
+    let (done, all) = (loading.loaded_bytes, loading.total_bytes);
+    let elapsed_ms = u64::try_from(engine.clock.wall() - loading.started_at).ok()?;
+    if all == 0 || elapsed_ms < 500 {
+        return None;
+    }
+    let percent = done.saturating_mul(100) / all;
+    let left_s = elapsed_ms.saturating_mul(all.saturating_sub(done)).checked_div(done)? / 1000;
+    Some(format!("Loading: {percent} % of {}, {left_s} s left", human_bytes(all)))
 }
 
 /// Loads the data set into the running, still refusing server.

@@ -220,5 +220,7 @@ pub struct Settings {
     /// Milliseconds; 0 is off.
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
+    pub metrics_port: u16,
+    pub metrics_bind: Vec<String>,
     pub latency_tracking_info_percentiles: Vec<f64>,
 }

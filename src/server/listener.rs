@@ -107,6 +107,22 @@ pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
+/// Binds the addresses for metrics; none without a port.
+pub fn bind_metrics(bind: &[String], port: u16) -> io::Result<Vec<std::net::TcpListener>> {
+    let options = ListenOptions {
+        bind: bind.to_vec(),
+        port,
+        backlog: 16,
+        unix_socket: None,
+        unix_socket_mode: 0,
+    };
+    let sockets = self::bind(&options)?.into_iter().filter_map(|listener| match listener {
+        Listener::Tcp(listener) => Some(listener),
+        Listener::Unix(_) => None,
+    });
+    Ok(sockets.collect())
+}
+
 /// What kinds of connections are accepted, each once, in Redis' words.
 pub fn kinds(listeners: &[Listener]) -> Vec<&'static str> {
     let mut kinds: Vec<&str> = listeners

@@ -10,6 +10,7 @@ pub mod connection;
 mod desk;
 pub mod listener;
 pub mod log_thread;
+mod metrics;
 pub mod outbox;
 pub mod persist_thread;
 

@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 
 use super::listener::{self, Listener};
 use super::reactor::Reactor;
-use super::{Shared, log_thread, persist_thread};
+use super::{Shared, log_thread, metrics, persist_thread};
 use crate::clock::Clock;
 use crate::engine::ShutdownState;
 use crate::resp::Reply;
@@ -28,23 +28,24 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts reactors, log thread and persistence worker.
+/// Starts reactors, log thread and persistence worker; `metrics` are the sockets for Prometheus.
 pub fn start(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
+    metrics: Vec<std::net::TcpListener>,
     clock: &Arc<dyn Clock>,
     keepalive_s: u64,
 ) -> io::Result<Running> {
     let mut threads = Vec::new();
     shared.keep_listeners(listeners.iter().filter_map(|own| own.try_clone().ok()).collect());
-    let mut listeners = Some(listeners);
+    let mut listeners = Some((listeners, metrics));
     for index in 0..shared.reactors.len() {
-        let listeners = listeners.take().unwrap_or_default();
+        let (listeners, metrics) = listeners.take().unwrap_or_default();
         let shared = Arc::clone(shared);
         let spawned = std::thread::Builder::new()
             .name(format!("reactor-{index}"))
             .stack_size(REACTOR_STACK_BYTES)
-            .spawn(move || run_reactor(index, &shared, listeners, keepalive_s))?;
+            .spawn(move || run_reactor(index, &shared, listeners, metrics, keepalive_s))?;
         threads.push(spawned);
     }
     let (log_shared, log_clock) = (Arc::clone(shared), Arc::clone(clock));
@@ -76,7 +77,13 @@ impl Running {
     }
 }
 
-fn run_reactor(index: usize, shared: &Arc<Shared>, listeners: Vec<Listener>, keepalive_s: u64) {
+fn run_reactor(
+    index: usize,
+    shared: &Arc<Shared>,
+    listeners: Vec<Listener>,
+    metrics_listeners: Vec<std::net::TcpListener>,
+    keepalive_s: u64,
+) {
     let resting = Arc::clone(shared);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,6 +102,9 @@ fn run_reactor(index: usize, shared: &Arc<Shared>, listeners: Vec<Listener>, kee
                 Arc::clone(shared),
                 keepalive_s,
             ));
+        }
+        for listener in metrics_listeners {
+            tokio::task::spawn_local(metrics::serve(listener, Arc::clone(shared)));
         }
         if index == 0 {
             tokio::task::spawn_local(cron(Arc::clone(shared)));

@@ -422,21 +422,25 @@ fn pages_and_completions_name_every_subcommand() {
     }
 }
 
-/// Every subcommand's help ends with what its exit codes mean.
+/// Every subcommand's help ends with what its exit codes mean, and shows examples.
 #[test]
-fn every_help_tells_exit_codes() {
+fn every_help_has_examples_and_exit_codes() {
     for name in [
+        "serve",
         "check",
         "convert",
         "export",
         "inspect",
+        "backup",
         "restore",
         "repair",
-        "crashtest",
-        "man",
         "completions",
+        "man",
     ] {
-        let help = String::from_utf8(fastness(&[name, "--help"]).stdout).unwrap();
-        assert!(help.contains("Exit code"), "{name}: {help}");
+        let output = fastness(&[name, "--help"]);
+        assert!(output.status.success(), "{name}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.contains("Exit code: 0"), "{name}: {help}");
+        assert!(help.contains("Examples:\n  fastness "), "{name}: {help}");
     }
 }

@@ -11,6 +11,7 @@ mod support;
 
 mod crashtest;
 mod exchange;
+mod metrics;
 mod repair;
 mod words;
 

@@ -1,6 +1,6 @@
 //! Rows: the log, the slow log and latency figures.
 
-use super::super::rules::PERCENTILES;
+use super::super::rules::{BIND, PERCENTILES};
 use super::super::settings::{LogLevel, SyslogFacility};
 use super::*;
 
@@ -82,6 +82,22 @@ pub(super) const ROWS: &[Directive] = &[
         "0",
         "Milliseconds from which LATENCY keeps an event; 0 is off.",
     ),
+    integer(
+        "metrics-port",
+        at!(metrics_port),
+        PORT,
+        "0",
+        "TCP port on which `GET /metrics` answers Prometheus; 0 is none.",
+    )
+    .immutable(),
+    Directive::new(
+        "metrics-bind",
+        Kind::Words(&BIND),
+        at!(metrics_bind),
+        "127.0.0.1 -::1",
+        "Addresses for `metrics-port`, as `bind` takes them. Whoever reaches them can read the metrics.",
+    )
+    .immutable(),
     yes_no(
         "latency-tracking",
         at!(latency_tracking),
