@@ -11,7 +11,6 @@
 pub mod crash_point;
 pub mod durable;
 pub mod os;
-#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
 use std::fmt;

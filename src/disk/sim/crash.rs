@@ -10,7 +10,7 @@ use super::world::{Change, Entry, Node, SECTOR, World};
 use crate::rng::Rng;
 
 /// The disk that is found after power loss.
-pub(super) fn after_power_loss(world: &World, mode: CrashMode, rng: &mut dyn Rng) -> World {
+pub(crate) fn after_power_loss(world: &World, mode: CrashMode, rng: &mut dyn Rng) -> World {
     let cut = cut(world, mode, rng);
     let names = surviving_names(world, mode, cut, rng);
     let images = world.nodes.iter().map(|node| match mode {

@@ -15,9 +15,11 @@
 //! assumptions of `format-spec/README.md`, "Assumptions about the medium": synced sectors stay, and a torn
 //! rewrite of a sector damages only the bytes that the write changes.
 
+#[cfg(any(test, feature = "sim"))]
 pub mod canary;
-mod crash;
-mod world;
+pub(crate) mod crash;
+mod mounted;
+pub(crate) mod world;
 
 #[cfg(test)]
 mod tests;

@@ -12,28 +12,38 @@ use super::super::durable::parent;
 use super::Fault;
 
 /// The unit that a medium writes whole.
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 
 /// An index into `World::nodes`; nodes are never reused, so a handle outlives its name.
-pub(super) type NodeId = usize;
+pub(crate) type NodeId = usize;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     File(NodeId),
     Dir,
 }
 
+impl Entry {
+    /// The file, if it is one.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::File(id) => Some(*id),
+            Self::Dir => None,
+        }
+    }
+}
+
 /// A change of one file's bytes.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Write { offset: usize, bytes: Vec<u8> },
     SetLen(usize),
 }
 
 impl Change {
     /// Does it to an image; writing behind the end leaves zeros in between.
-    pub(super) fn apply(&self, image: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, image: &mut Vec<u8>) {
         match self {
             Self::SetLen(len) => image.resize(*len, 0),
             Self::Write { offset, bytes } => {
@@ -49,14 +59,14 @@ impl Change {
 
 /// An atomic change of one directory's entries.
 #[derive(Clone, Debug)]
-pub(super) struct NameChange {
-    pub(super) dir: String,
+pub(crate) struct NameChange {
+    pub(crate) dir: String,
     /// Path and its new meaning; `None` removes it.
-    pub(super) sets: Vec<(String, Option<Entry>)>,
+    pub(crate) sets: Vec<(String, Option<Entry>)>,
 }
 
 impl NameChange {
-    pub(super) fn apply(&self, names: &mut BTreeMap<String, Entry>) {
+    pub(crate) fn apply(&self, names: &mut BTreeMap<String, Entry>) {
         for (path, entry) in &self.sets {
             match entry {
                 Some(entry) => names.insert(path.clone(), *entry),
@@ -68,58 +78,60 @@ impl NameChange {
 
 /// One file's bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// What reads see.
-    pub(super) live: Vec<u8>,
+    pub(crate) live: Vec<u8>,
     /// What survives, before `pending` is looked at.
-    pub(super) durable: Vec<u8>,
+    pub(crate) durable: Vec<u8>,
     /// Changes since the last sync, oldest first, with their sequence numbers.
-    pub(super) pending: Vec<(u64, Change)>,
+    pub(crate) pending: Vec<(u64, Change)>,
     /// Sectors (by number) that cannot be read.
-    pub(super) damaged: BTreeSet<usize>,
+    pub(crate) damaged: BTreeSet<usize>,
 }
 
 /// Everything that a disk knows.
 #[derive(Debug, Default)]
-pub(super) struct World {
-    pub(super) nodes: Vec<Node>,
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Node>,
     /// Live entries by full path; the root is implied.
-    pub(super) names: BTreeMap<String, Entry>,
-    pub(super) durable_names: BTreeMap<String, Entry>,
-    pub(super) pending_names: Vec<(u64, NameChange)>,
-    pub(super) locks: BTreeMap<String, String>,
-    pub(super) operation_count: u64,
-    pub(super) faults: BTreeMap<u64, Fault>,
-    pub(super) off: bool,
-    pub(super) capacity: Option<u64>,
-    pub(super) story: Vec<String>,
-    pub(super) sequence: u64,
+    pub(crate) names: BTreeMap<String, Entry>,
+    pub(crate) durable_names: BTreeMap<String, Entry>,
+    pub(crate) pending_names: Vec<(u64, NameChange)>,
+    pub(crate) locks: BTreeMap<String, String>,
+    pub(crate) operation_count: u64,
+    pub(crate) faults: BTreeMap<u64, Fault>,
+    pub(crate) off: bool,
+    pub(crate) capacity: Option<u64>,
+    pub(crate) story: Vec<String>,
+    /// Nobody will ask for the story.
+    pub(crate) untold: bool,
+    pub(crate) sequence: u64,
 }
 
 type Result<T> = io::Result<T>;
 
 impl World {
-    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
+    pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id)
     }
 
-    fn node_mut(&mut self, id: NodeId) -> Result<&mut Node> {
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> Result<&mut Node> {
         self.nodes.get_mut(id).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    pub(super) fn file(&self, path: &str) -> Option<NodeId> {
+    pub(crate) fn file(&self, path: &str) -> Option<NodeId> {
         match self.names.get(path) {
             Some(Entry::File(id)) => Some(*id),
             _ => None,
         }
     }
 
-    pub(super) fn file_paths(&self) -> Vec<String> {
+    pub(crate) fn file_paths(&self) -> Vec<String> {
         let files = self.names.iter().filter(|(_, entry)| matches!(entry, Entry::File(_)));
         files.map(|(path, _)| path.clone()).collect()
     }
 
-    pub(super) fn used_bytes(&self) -> u64 {
+    pub(crate) fn used_bytes(&self) -> u64 {
         let lens = self.names.values().filter_map(|entry| match entry {
             Entry::File(id) => self.node(*id).map(|node| node.live.len() as u64),
             Entry::Dir => None,
@@ -128,17 +140,19 @@ impl World {
     }
 
     /// Numbers an operation and returns the fault that was planned for it, if it is not plain failure.
-    fn begin(&mut self, what: String) -> Result<Option<Fault>> {
+    fn begin(&mut self, what: impl FnOnce() -> String) -> Result<Option<Fault>> {
         if self.off {
             return Err(io::Error::other("power is off"));
         }
         let number = self.operation_count;
         self.operation_count += 1;
         let fault = self.faults.remove(&number);
-        self.story.push(match fault {
-            None => format!("{number} {what}"),
-            Some(fault) => format!("{number} {what}: {fault:?}"),
-        });
+        if !self.untold {
+            self.story.push(match fault {
+                None => format!("{number} {}", what()),
+                Some(fault) => format!("{number} {}: {fault:?}", what()),
+            });
+        }
         match fault {
             Some(Fault::Eio) => Err(eio()),
             Some(Fault::PowerCut) => {
@@ -150,7 +164,7 @@ impl World {
     }
 
     /// The same for operations that are not syncs and not writes.
-    fn begin_plain(&mut self, what: String) -> Result<()> {
+    pub(crate) fn begin_plain(&mut self, what: impl FnOnce() -> String) -> Result<()> {
         match self.begin(what)? {
             Some(Fault::SyncDropsPages | Fault::SyncKeepsPages) => Err(eio()),
             _ => Ok(()),
@@ -158,16 +172,16 @@ impl World {
     }
 
     /// The end of an operation that was done: a power cut still fails it, after its effect became pending.
-    fn end<T>(&self, value: T) -> Result<T> {
+    pub(crate) fn end<T>(&self, value: T) -> Result<T> {
         if self.off { Err(io::Error::other("power cut")) } else { Ok(value) }
     }
 
-    fn next_sequence(&mut self) -> u64 {
+    pub(crate) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
     }
 
-    fn change(&mut self, id: NodeId, change: Change) -> Result<()> {
+    pub(crate) fn change(&mut self, id: NodeId, change: Change) -> Result<()> {
         let sequence = self.next_sequence();
         let node = self.node_mut(id)?;
         change.apply(&mut node.live);
@@ -175,14 +189,14 @@ impl World {
         Ok(())
     }
 
-    fn change_names(&mut self, dir: &str, sets: Vec<(String, Option<Entry>)>) {
+    pub(crate) fn change_names(&mut self, dir: &str, sets: Vec<(String, Option<Entry>)>) {
         let sequence = self.next_sequence();
         let change = NameChange { dir: dir.to_owned(), sets };
         change.apply(&mut self.names);
         self.pending_names.push((sequence, change));
     }
 
-    fn must_be_dir(&self, dir: &str) -> Result<()> {
+    pub(crate) fn must_be_dir(&self, dir: &str) -> Result<()> {
         match self.names.get(dir) {
             _ if dir.is_empty() => Ok(()),
             Some(Entry::Dir) => Ok(()),
@@ -191,12 +205,12 @@ impl World {
         }
     }
 
-    pub(super) fn open(&mut self, path: &str, mode: OpenMode) -> Result<NodeId> {
+    pub(crate) fn open(&mut self, path: &str, mode: OpenMode) -> Result<NodeId> {
         self.must_be_dir(parent(path))?;
         match (self.names.get(path).copied(), mode) {
             (Some(Entry::Dir), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Some(Entry::File(id)), OpenMode::CreateOrTruncate) => {
-                self.begin_plain(format!("open {path}, emptied"))?;
+                self.begin_plain(|| format!("open {path}, emptied"))?;
                 self.change(id, Change::SetLen(0))?;
                 self.end(id)
             }
@@ -205,7 +219,7 @@ impl World {
                 None,
                 OpenMode::CreateOrOpen | OpenMode::CreateOrTruncate | OpenMode::CreatePrivate,
             ) => {
-                self.begin_plain(format!("create {path}"))?;
+                self.begin_plain(|| format!("create {path}"))?;
                 let id = self.nodes.len();
                 self.nodes.push(Node::default());
                 self.change_names(parent(path), vec![(path.to_owned(), Some(Entry::File(id)))]);
@@ -216,8 +230,8 @@ impl World {
         }
     }
 
-    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<()> {
-        self.begin_plain(format!("rename {from} to {to}"))?;
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        self.begin_plain(|| format!("rename {from} to {to}"))?;
         self.must_be_dir(parent(to))?;
         let entry = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         let (gone, here) = ((from.to_owned(), None), (to.to_owned(), Some(entry)));
@@ -230,14 +244,14 @@ impl World {
         self.end(())
     }
 
-    pub(super) fn remove(&mut self, path: &str) -> Result<()> {
-        self.begin_plain(format!("remove {path}"))?;
+    pub(crate) fn remove(&mut self, path: &str) -> Result<()> {
+        self.begin_plain(|| format!("remove {path}"))?;
         self.file(path).ok_or(io::ErrorKind::NotFound)?;
         self.change_names(parent(path), vec![(path.to_owned(), None)]);
         self.end(())
     }
 
-    pub(super) fn list(&self, dir: &str) -> Result<Vec<String>> {
+    pub(crate) fn list(&self, dir: &str) -> Result<Vec<String>> {
         self.must_be_dir(dir)?;
         let inside = self.names.iter().filter(|(path, _)| parent(path) == dir);
         let names = inside.map(|(path, entry)| {
@@ -249,19 +263,19 @@ impl World {
         Ok(names)
     }
 
-    pub(super) fn create_dir(&mut self, dir: &str) -> Result<()> {
+    pub(crate) fn create_dir(&mut self, dir: &str) -> Result<()> {
         match self.names.get(dir) {
             Some(Entry::Dir) => return Ok(()),
             Some(Entry::File(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             None => self.must_be_dir(parent(dir))?,
         }
-        self.begin_plain(format!("mkdir {dir}"))?;
+        self.begin_plain(|| format!("mkdir {dir}"))?;
         self.change_names(parent(dir), vec![(dir.to_owned(), Some(Entry::Dir))]);
         self.end(())
     }
 
-    pub(super) fn sync_dir(&mut self, dir: &str) -> Result<()> {
-        let fault = self.begin(format!("fsync directory '{dir}'"))?;
+    pub(crate) fn sync_dir(&mut self, dir: &str) -> Result<()> {
+        let fault = self.begin(|| format!("fsync directory '{dir}'"))?;
         self.must_be_dir(dir)?;
         if matches!(fault, Some(Fault::PowerCut | Fault::SyncKeepsPages)) {
             return Err(eio());
@@ -279,7 +293,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn file_len(&self, path: &str) -> Result<Option<u64>> {
+    pub(crate) fn file_len(&self, path: &str) -> Result<Option<u64>> {
         match self.names.get(path) {
             Some(Entry::Dir) => Err(io::ErrorKind::IsADirectory.into()),
             Some(Entry::File(id)) => self.len(*id).map(Some),
@@ -287,11 +301,11 @@ impl World {
         }
     }
 
-    pub(super) fn len(&self, id: NodeId) -> Result<u64> {
+    pub(crate) fn len(&self, id: NodeId) -> Result<u64> {
         self.node(id).map(|node| node.live.len() as u64).ok_or_else(eio)
     }
 
-    pub(super) fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id).ok_or_else(eio)?;
         let from = usize::try_from(offset).map_or(node.live.len(), |at| at.min(node.live.len()));
         let bytes = node.live.get(from..).unwrap_or_default();
@@ -306,14 +320,14 @@ impl World {
         Ok(len)
     }
 
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         id: NodeId,
         path: &str,
         offset: u64,
         bytes: &[u8],
     ) -> Result<usize> {
-        let fault = self.begin(format!("write {path} {offset}+{}", bytes.len()))?;
+        let fault = self.begin(|| format!("write {path} {offset}+{}", bytes.len()))?;
         let mut len = match fault {
             Some(Fault::SyncDropsPages | Fault::SyncKeepsPages) => return Err(eio()),
             Some(Fault::ShortWrite(most)) => bytes.len().min(most),
@@ -335,15 +349,15 @@ impl World {
         self.end(len)
     }
 
-    pub(super) fn truncate(&mut self, id: NodeId, path: &str, len: u64) -> Result<()> {
-        self.begin_plain(format!("truncate {path} to {len}"))?;
+    pub(crate) fn truncate(&mut self, id: NodeId, path: &str, len: u64) -> Result<()> {
+        self.begin_plain(|| format!("truncate {path} to {len}"))?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         self.change(id, Change::SetLen(len))?;
         self.end(())
     }
 
-    pub(super) fn sync(&mut self, id: NodeId, path: &str) -> Result<()> {
-        let fault = self.begin(format!("sync {path}"))?;
+    pub(crate) fn sync(&mut self, id: NodeId, path: &str) -> Result<()> {
+        let fault = self.begin(|| format!("sync {path}"))?;
         let node = self.node_mut(id)?;
         match fault {
             Some(Fault::PowerCut | Fault::SyncKeepsPages) => return Err(eio()),
@@ -359,7 +373,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn rot(&mut self, path: &str, offset: u64, mask: u8) -> bool {
+    pub(crate) fn rot(&mut self, path: &str, offset: u64, mask: u8) -> bool {
         let Some(node) = self.file(path).and_then(|id| self.nodes.get_mut(id)) else {
             return false;
         };
@@ -370,14 +384,14 @@ impl World {
         node.live.get_mut(offset).map(|byte| *byte ^= mask).is_some()
     }
 
-    pub(super) fn damage_sector(&mut self, path: &str, offset: u64) -> bool {
+    pub(crate) fn damage_sector(&mut self, path: &str, offset: u64) -> bool {
         let Some(node) = self.file(path).and_then(|id| self.nodes.get_mut(id)) else {
             return false;
         };
         node.damaged.insert(usize::try_from(offset).unwrap_or(usize::MAX) / SECTOR)
     }
 
-    pub(super) fn put(&mut self, path: &str, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) {
         let mut dir = parent(path);
         while !dir.is_empty() {
             self.names.insert(dir.to_owned(), Entry::Dir);
