@@ -44,11 +44,59 @@ fn a_server_that_keeps_no_log_fails() {
     assert_eq!((code, &report["lost"]), (0, &0.into()), "{report}");
 }
 
+/// Whether power cuts can be made here.
+fn has_fuse() -> bool {
+    let has = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    if !has {
+        eprintln!("NOT RUN: power cuts need /dev/fuse");
+    }
+    has
+}
+
+#[test]
+fn a_power_cut_takes_what_a_policy_allows() {
+    if !has_fuse() {
+        return;
+    }
+    let policies: [&[&str]; 4] = [
+        &["--policy", "always"],
+        &["--policy", "always", "--strict-names"],
+        &["--policy", "everysec", "--sync-ms", "30"],
+        &["--policy", "no"],
+    ];
+    for policy in policies {
+        let options = [&["--power", "--rounds", "6"][..], policy].concat();
+        let (code, report) = crashtest(&options);
+        assert_eq!((code, &report["passed"]), (0, &true.into()), "{policy:?}: {report}");
+        assert_eq!(report["mode"], "power");
+        assert!(report["acknowledged"].as_u64() > Some(0), "{report}");
+    }
+}
+
+#[test]
+fn power_cuts_under_a_server_that_loses_are_seen() {
+    let Some(redis) = peers::redis8().filter(|_| has_fuse()) else { return };
+    let redis = format!("{} --port {{port}} --dir {{dir}} --save ''", redis.path.display());
+    let without = format!("{redis} --appendonly no");
+    let (code, report) = crashtest(&["--power", "--rounds", "2", "--command", &without]);
+    assert_eq!((code, &report["lost"]), (1, &report["acknowledged"]), "{report}");
+    let with = format!("{redis} --appendonly yes --appendfsync {{policy}}");
+    let options = ["--power", "--rounds", "6", "--policy", "everysec", "--command", &with];
+    let (_, report) = crashtest(&options);
+    assert!(report["lost"].as_u64() > Some(0) || !report["refused"].is_null(), "{report}");
+    // A second is lost where nothing may be.
+    let everysec = with.replace("{policy}", "everysec");
+    let (code, report) = crashtest(&["--power", "--rounds", "6", "--command", &everysec]);
+    assert_eq!((code, &report["passed"]), (1, &false.into()), "{report}");
+}
+
 #[test]
 fn what_cannot_be_run_is_neither_passed_nor_failed() {
-    for options in
-        [&["--command", "/nowhere/server {port}"][..], &["--command", "true"], &["--power"]]
-    {
+    for options in [
+        &["--command", "/nowhere/server {port}"][..],
+        &["--command", "true"],
+        &["--power", "--filesystem", "none"],
+    ] {
         let (code, report) = crashtest(options);
         assert_eq!(code, 2, "{options:?}: {report}");
         assert!(report["error"].is_string(), "{report}");

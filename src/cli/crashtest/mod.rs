@@ -1,13 +1,19 @@
-//! `fastness crashtest`: does a server keep what it acknowledged, when it is killed?
+//! `fastness crashtest`: does a server keep what it acknowledged, when it is killed or loses power?
 //!
 //! A server (this one, or any Redis-compatible one given by a command) runs on a directory of its own while
 //! several clients write what can be checked; it is killed at a random moment and started again, and every
-//! client compares. `ledger` is what the clients write and how they judge, `server` the process.
+//! client compares. `ledger` is what the clients write and how they judge, `server` the process, `power` the
+//! directory that forgets what was not synced, `report` what is printed.
 //!
-//! Exit codes: 0 nothing that was acknowledged is lost, 1 something is, or a transaction is there in part, or
-//! the server does not start again, 2 the test could not be run.
+//! A server that refuses what the kill or the cut left gets an empty directory, and the test goes on.
 
 mod ledger;
+#[cfg(target_os = "linux")]
+mod power;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_power.rs"]
+mod power;
+mod report;
 mod server;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -15,15 +21,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::clock::{Clock, SystemClock};
+use crate::disk::sim::CrashMode;
 use crate::rng::{Rng as _, SeededRng};
 use ledger::{Finding, Ledger};
+use power::{Drive, PowerDisk};
+use report::{Report, Round};
 use server::{Folder, Server};
 
-/// The longest time until a kill.
-const KILL_WITHIN_US: u64 = 700_000;
+/// The least time until a kill.
+const KILL_AFTER_US: u64 = 2_000;
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
@@ -34,15 +41,30 @@ pub(super) struct CrashTestArgs {
     /// How often it is killed.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
-    /// What {policy} stands for.
+    /// What {policy} stands for, and what is expected.
     #[arg(long, default_value = "always", value_parser = ["always", "everysec", "no"])]
     policy: String,
     /// Kill the process (kill -9); the kernel keeps what it was given.
     #[arg(long, conflicts_with = "power")]
     kill: bool,
-    /// Lose what was not synced as well.
+    /// Lose what was not synced as well: the server runs on a file system (FUSE) that can. Linux, as root.
     #[arg(long)]
     power: bool,
+    /// Milliseconds that a sync of the drive takes.
+    #[arg(long, default_value_t = 1, requires = "power")]
+    sync_ms: u64,
+    /// Names last only when their directory was synced, which POSIX allows and Linux' file systems do not do.
+    #[arg(long, requires = "power")]
+    strict_names: bool,
+    /// Put this file system on the drive (ext4, xfs, btrfs), and the server on that.
+    #[arg(long, requires = "power")]
+    filesystem: Option<String>,
+    /// Milliseconds of acknowledged writes that a power cut may take under everysec.
+    #[arg(long, default_value_t = 2000)]
+    bound_ms: u64,
+    /// Milliseconds within which each kill comes.
+    #[arg(long, default_value_t = 700)]
+    within_ms: u64,
     /// Clients that write at the same time.
     #[arg(long, default_value_t = 6)]
     clients: u32,
@@ -54,107 +76,173 @@ pub(super) struct CrashTestArgs {
     json: bool,
 }
 
-/// What one round came to.
-#[derive(Debug, Default)]
-struct Round {
-    killed_after: Duration,
-    started_in: Duration,
-    finding: Finding,
+impl CrashTestArgs {
+    /// How much of what was acknowledged may be lost; `None`: nothing is promised.
+    fn may_lose(&self) -> Option<Duration> {
+        match self.policy.as_str() {
+            "everysec" if self.power => Some(Duration::from_millis(self.bound_ms)),
+            "no" if self.power => None,
+            _ => Some(Duration::ZERO),
+        }
+    }
 }
 
 /// Runs the test and prints its report.
 pub(super) fn run(args: &CrashTestArgs) -> ExitCode {
-    if args.power {
-        return fail(
-            args,
-            "--power is not there: it needs a file system of its own (FUSE) between the server and the disk, and \
-             this build has none. `make crash` runs this server on a simulated disk that loses power; --kill \
-             runs here",
-        );
-    }
     let seed = args.seed.unwrap_or_else(|| SeededRng::from_os().next_u64() >> 16);
     match test(args, seed) {
         Ok(report) => {
             let text = match args.json {
-                true => format!("{:#}\n", report_json(args, seed, &report)),
-                false => report_text(args, seed, &report),
+                true => format!("{:#}\n", report.json(args, seed)),
+                false => report.text(args, seed),
             };
             // A closed pipe has nobody to tell.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::from(u8::from(!report.is_clean()))
         }
-        Err(why) => fail(args, &why),
+        Err(why) => {
+            if args.json {
+                let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": why }));
+            } else {
+                eprintln!("fastness: {why}");
+            }
+            ExitCode::from(2)
+        }
     }
 }
 
-fn fail(args: &CrashTestArgs, why: &str) -> ExitCode {
-    if args.json {
-        let _ = writeln!(std::io::stdout(), "{}", json!({ "error": why }));
-    } else {
-        eprintln!("fastness: {why}");
-    }
-    ExitCode::from(2)
-}
-
-/// The rounds, and why there are no more of them.
-#[derive(Debug, Default)]
-struct Report {
-    rounds: Vec<Round>,
-    refused: Option<String>,
-}
-
-impl Report {
-    fn total(&self, of: fn(&Finding) -> u64) -> u64 {
-        self.rounds.iter().map(|round| of(&round.finding)).sum()
-    }
-
-    fn is_clean(&self) -> bool {
-        self.refused.is_none() && self.total(Finding::wrong) == 0
-    }
+/// What goes on from round to round.
+struct Bench<'a> {
+    args: &'a CrashTestArgs,
+    clock: Arc<dyn Clock>,
+    rng: SeededRng,
+    // Before the folder that it is mounted in: they are dropped in this order.
+    power: Option<PowerDisk>,
+    folder: Folder,
+    ledgers: Vec<Ledger>,
 }
 
 fn test(args: &CrashTestArgs, seed: u64) -> Result<Report, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut rng = SeededRng::new(seed);
     let folder = Folder::new()?;
-    let mut ledgers: Vec<Ledger> = (0..args.clients.max(1)).map(Ledger::new).collect();
-    let command = args.command.as_deref();
-    let mut server = Server::start(command, &args.policy, &folder, &clock)?;
-    let mut report = Report::default();
+    let power = match args.power {
+        true => {
+            let drive = Drive {
+                sync_takes: Duration::from_millis(args.sync_ms),
+                strict_names: args.strict_names,
+                filesystem: args.filesystem.clone(),
+            };
+            Some(PowerDisk::new(folder.path("data"), folder.path("drive"), &drive, &clock)?)
+        }
+        false => None,
+    };
+    let rng = SeededRng::new(seed);
+    let mut bench = Bench { args, clock, rng, power, folder, ledgers: Vec::new() };
+    bench.new_ledgers();
+    let mut server = bench.start()?;
+    let mut report = Report::new(args.may_lose());
     for number in 0..args.rounds {
         progress(number, args.rounds);
-        let moment = Duration::from_micros(2_000 + rng.below(KILL_WITHIN_US));
-        let port = server.port;
-        std::thread::scope(|scope| {
-            for ledger in &mut ledgers {
-                let mut rng = SeededRng::new(rng.next_u64());
-                scope.spawn(move || ledger.write_until_killed(port, &mut rng));
-            }
-            clock.sleep(moment);
-            server.kill();
-        });
-        let acknowledged = ledgers.iter_mut().map(Ledger::take_acknowledged).sum();
-        let before = clock.monotonic();
-        server = match Server::start(command, &args.policy, &folder, &clock) {
+        let (mut round, cut) = bench.live_and_die(&mut server)?;
+        let before = bench.clock.monotonic();
+        server = match bench.start() {
             Ok(server) => server,
             Err(why) => {
-                report.refused = Some(why);
-                break;
+                round.refused = Some(why);
+                report.rounds.push(round);
+                bench.begin_anew()?;
+                server = bench.start()?;
+                continue;
             }
         };
-        let started_in = clock.monotonic().saturating_sub(before);
-        let mut finding = Finding { acknowledged, ..Finding::default() };
-        for ledger in &mut ledgers {
-            ledger.verify(server.port, &mut finding)?;
-        }
-        report.rounds.push(Round { killed_after: moment, started_in, finding });
+        round.started_in = bench.clock.monotonic().saturating_sub(before);
+        bench.verify(&server, cut, &mut round)?;
+        report.rounds.push(round);
     }
     progress(args.rounds, args.rounds);
-    server.kill();
-    if report.refused.is_none() && report.total(|finding| finding.acknowledged) == 0 {
+    drop(server);
+    if report.total(|finding| finding.acknowledged) == 0 {
         return Err("no write was ever acknowledged: there is nothing to check".to_owned());
     }
     Ok(report)
+}
+
+impl Bench<'_> {
+    fn start(&self) -> Result<Server, String> {
+        let (command, policy) = (self.args.command.as_deref(), &self.args.policy);
+        Server::start(command, policy, &self.folder, &self.clock)
+    }
+
+    fn new_ledgers(&mut self) {
+        let count = self.args.clients.max(1);
+        self.ledgers = (0..count).map(|id| Ledger::new(id, count)).collect();
+    }
+
+    /// An empty directory and clients that know nothing.
+    fn begin_anew(&mut self) -> Result<(), String> {
+        self.new_ledgers();
+        match &mut self.power {
+            Some(power) => power.wipe(),
+            None => self.folder.wipe(),
+        }
+    }
+
+    /// Clients write until the server is killed, or the power is cut. Returns when that was.
+    fn live_and_die(&mut self, server: &mut Server) -> Result<(Round, Duration), String> {
+        let span = (self.args.within_ms * 1000).saturating_sub(KILL_AFTER_US);
+        let moment = Duration::from_micros(KILL_AFTER_US + self.rng.below(span));
+        let (port, clock, rng, power) = (server.port, &self.clock, &mut self.rng, &self.power);
+        let ledgers = &mut self.ledgers;
+        let cut = std::thread::scope(|scope| {
+            for ledger in ledgers {
+                let mut rng = SeededRng::new(rng.next_u64());
+                scope.spawn(move || ledger.write_until_killed(port, &mut rng, &**clock));
+            }
+            clock.sleep(moment);
+            match power {
+                Some(power) => {
+                    power.freeze();
+                    server.strike_all();
+                    power.power_off();
+                }
+                None => server.strike(),
+            }
+            let cut = clock.monotonic();
+            server.wait();
+            cut
+        });
+        let mut round = Round { killed_after: moment, ..Round::default() };
+        round.finding.acknowledged = self.ledgers.iter().map(Ledger::acknowledged).sum();
+        if let Some(power) = &mut self.power {
+            let modes = power.modes();
+            let mode = modes.get(self.rng.index(modes.len())).copied();
+            let mode = mode.unwrap_or(CrashMode::NothingUnsynced);
+            power.lose(mode, &mut self.rng)?;
+            round.loss = Some(mode);
+        }
+        Ok((round, cut))
+    }
+
+    /// Every client compares with what the server has.
+    fn verify(&mut self, server: &Server, cut: Duration, round: &mut Round) -> Result<(), String> {
+        let last = self.ledgers.iter().filter_map(Ledger::last_acknowledged).max();
+        let finding: &mut Finding = &mut round.finding;
+        for ledger in &mut self.ledgers {
+            ledger.verify(server.port, finding)?;
+        }
+        let counters: Vec<u64> = self.ledgers.iter().map(Ledger::counter).collect();
+        let mut shown = Finding::default();
+        for ledger in &mut self.ledgers {
+            ledger.verify_shown(&counters, &mut shown);
+        }
+        if self.args.may_lose() == Some(Duration::ZERO) {
+            finding.shown = shown.shown;
+            finding.example = finding.example.take().or(shown.example);
+        }
+        let end = last.map_or(cut, |last| last.min(cut));
+        round.lost_span = finding.oldest_lost.map(|oldest| end.saturating_sub(oldest));
+        Ok(())
+    }
 }
 
 fn progress(done: u32, all: u32) {
@@ -163,64 +251,4 @@ fn progress(done: u32, all: u32) {
         // It is only for looking at.
         let _ = write!(out, "\rround {done} of {all}{}", if done == all { "\n" } else { "" });
     }
-}
-
-fn report_text(args: &CrashTestArgs, seed: u64, report: &Report) -> String {
-    let mut out = format!(
-        "{}, policy {}, seed {seed}\n\n round  killed after  acknowledged   lost  in part  from nowhere  started in\n",
-        args.command.as_deref().unwrap_or("fastness serve"),
-        args.policy
-    );
-    for (number, round) in report.rounds.iter().enumerate() {
-        let Finding { acknowledged, lost, torn, strange, .. } = &round.finding;
-        out += &format!(
-            "{:>6}{:>11} ms{acknowledged:>14}{lost:>7}{torn:>9}{strange:>14}{:>9} ms\n",
-            number + 1,
-            round.killed_after.as_millis(),
-            round.started_in.as_millis()
-        );
-    }
-    for example in report.rounds.iter().filter_map(|round| round.finding.example.as_ref()).take(5) {
-        out += &format!("  {example}\n");
-    }
-    let (written, lost) = (report.total(|f| f.acknowledged), report.total(|f| f.lost));
-    out += &match &report.refused {
-        Some(why) => format!("\nFAILED: it does not start again: {why}\n"),
-        None if report.is_clean() => {
-            format!("\nPASSED: none of {written} acknowledged writes is lost\n")
-        }
-        None => format!("\nFAILED: {lost} of {written} acknowledged writes are lost\n"),
-    };
-    out
-}
-
-fn report_json(args: &CrashTestArgs, seed: u64, report: &Report) -> Value {
-    let rounds: Vec<Value> = report
-        .rounds
-        .iter()
-        .map(|round| {
-            json!({
-                "killed_after_ms": round.killed_after.as_millis(),
-                "started_in_ms": round.started_in.as_millis(),
-                "acknowledged": round.finding.acknowledged,
-                "lost": round.finding.lost,
-                "torn": round.finding.torn,
-                "strange": round.finding.strange,
-                "example": round.finding.example,
-            })
-        })
-        .collect();
-    json!({
-        "command": args.command.as_deref().unwrap_or("fastness serve"),
-        "policy": args.policy,
-        "mode": "kill",
-        "seed": seed,
-        "rounds": rounds,
-        "acknowledged": report.total(|f| f.acknowledged),
-        "lost": report.total(|f| f.lost),
-        "torn": report.total(|f| f.torn),
-        "strange": report.total(|f| f.strange),
-        "refused": report.refused,
-        "passed": report.is_clean(),
-    })
 }

@@ -1,8 +1,11 @@
 //! The process under test, and the folder it works in. Both are gone when their values are.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 use super::ledger::Connection;
 use crate::clock::Clock;
@@ -25,8 +28,21 @@ impl Folder {
         let disk = OsDisk::new(&path);
         disk.create_dir("")
             .and_then(|()| disk.create_dir("data"))
+            .and_then(|()| disk.create_dir("drive"))
             .map_err(|error| error.to_string())?;
         Ok(Self(path))
+    }
+
+    /// A folder in it: `data` for the server, `drive` for what may be below that.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.0)
+    }
+
+    /// Empties the server's folder.
+    pub(super) fn wipe(&self) -> Result<(), String> {
+        let data = self.path("data");
+        std::fs::remove_dir_all(&data).map_err(|error| format!("cannot empty {data}: {error}"))?;
+        OsDisk::new(&self.0).create_dir("data").map_err(|error| error.to_string())
     }
 
     fn printed(&self) -> String {
@@ -61,7 +77,7 @@ impl Server {
     ) -> Result<Self, String> {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
         let port = free.map_err(|error| format!("no port: {error}"))?.port();
-        let dir = format!("{}/data", folder.0);
+        let dir = folder.path("data");
         // exec: what is killed is the server, not a shell before it.
         let line = match command {
             Some(command) => format!("exec {command}"),
@@ -77,6 +93,8 @@ impl Server {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &format!("{line} >'{}/printed' 2>&1", folder.0)]).arg(own);
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Children that write snapshots lose their power with it.
+        shell.process_group(0);
         let child = shell.spawn().map_err(|error| format!("cannot start it: {error}"))?;
         let mut server = Self { port, child };
         let deadline = clock.monotonic() + READY_WITHIN;
@@ -97,16 +115,29 @@ impl Server {
         }
     }
 
-    /// kill -9.
-    pub(super) fn kill(&mut self) {
+    /// kill -9, without waiting for the end.
+    pub(super) fn strike(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
+    }
+
+    /// kill -9 of it and all its children, without waiting.
+    pub(super) fn strike_all(&mut self) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        self.strike();
+    }
+
+    /// Waits for the end of what was struck.
+    pub(super) fn wait(&mut self) {
         let _ = self.child.wait();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.kill();
+        self.strike_all();
+        self.wait();
     }
 }
