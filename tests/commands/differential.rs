@@ -2,23 +2,26 @@
 //! encodings and digests must be equal.
 //!
 //! A round is up to 1000 commands on empty servers and depends on one number only. When a round
-//! finds a difference it is shortened to the commands that are needed, and printed with that
-//! number: `SEED=... COMMANDS=1000 make differential` repeats it, and a line in `seeds.txt` keeps
-//! it for ever. `SEED` and `COMMANDS` also set where and how long to look, `SHOW` how many
-//! differences end the run. Some rounds end with a snapshot that is loaded by both servers, some
-//! with a replay of our log.
+//! finds a difference it is shortened to the commands that are needed (`shorten.rs`), and printed
+//! with that number: `SEED=... COMMANDS=1000 make differential` repeats it, and a line in
+//! `seeds.txt` keeps it for ever. `SEED` and `COMMANDS` also set where and how long to look,
+//! `SHOW` how many differences of different shapes end the run, `PAIRS` how many pairs of servers
+//! play rounds at once. Some rounds end with a snapshot that is loaded by both servers, some with
+//! a replay of our log.
 //! `DIFFERENTIAL=redis7` compares the two real servers with each other.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::generate::{Command, Form, commands, forms};
 use super::sessions::Sessions;
+use super::shorten::{Shortened, shorten};
 use super::transcript;
 use crate::support::peers::{self, Kind, Program};
-use crate::support::reply::escape;
 use crate::support::rng::{Rng, fresh_seed};
 use crate::support::server::Server;
 use crate::support::{number_from_env, parse_number};
@@ -26,16 +29,16 @@ use crate::support::{number_from_env, parse_number};
 const COMMANDS_PER_ROUND: usize = 1000;
 const COMMANDS_PER_LOOK: usize = 250;
 
-struct Pair {
+pub(crate) struct Pair {
     servers: RefCell<[Server; 2]>,
     /// Connections for the next round, unless the last one broke them.
     sessions: RefCell<Option<Sessions>>,
 }
 
-struct Difference {
+pub(crate) struct Difference {
     /// How many commands had been answered.
-    sent: usize,
-    text: String,
+    pub(crate) sent: usize,
+    pub(crate) text: String,
 }
 
 impl Pair {
@@ -55,8 +58,12 @@ impl Pair {
         Self { servers: RefCell::new(servers), sessions: RefCell::new(None) }
     }
 
+    fn names(&self) -> [&'static str; 2] {
+        self.servers.borrow().each_ref().map(|server| server.program.name)
+    }
+
     /// Sends the commands to both servers, up to the first difference.
-    fn run(&self, seed: u64, commands: &[Command]) -> Option<Difference> {
+    pub(crate) fn run(&self, seed: u64, commands: &[Command]) -> Option<Difference> {
         let mut sent = 0;
         match self.play(seed, commands, &mut sent) {
             Ok(None) => None,
@@ -78,7 +85,7 @@ impl Pair {
                     // One that does not answer any more is ended.
                     server.crash();
                 }
-                if bug_of_redis {
+                if bug_of_redis && std::env::var_os("CRASHES").is_none() {
                     eprintln!("SEED={seed:#x} not compared to its end: {text}");
                     return None;
                 }
@@ -124,43 +131,6 @@ impl Pair {
         self.sessions.replace(Some(sessions));
         Ok(found)
     }
-
-    /// Leaves out commands for as long as a difference remains, at most a minute.
-    fn minimise(
-        &self,
-        seed: u64,
-        mut commands: Vec<Command>,
-        first: &str,
-    ) -> (Vec<Command>, Difference) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let mut last = self.run(seed, &commands).unwrap_or(Difference {
-            sent: commands.len(),
-            text: format!("{first}\n    did not happen a second time"),
-        });
-        let mut chunk = commands.len().div_ceil(2);
-        while Instant::now() < deadline {
-            let mut at = 0;
-            let mut shorter = false;
-            while at < commands.len() && Instant::now() < deadline {
-                let mut fewer = commands.clone();
-                fewer.drain(at..(at + chunk).min(commands.len()));
-                match self.run(seed, &fewer) {
-                    Some(difference) => {
-                        fewer.truncate(difference.sent);
-                        commands = fewer;
-                        last = difference;
-                        shorter = true;
-                    }
-                    None => at += chunk,
-                }
-            }
-            if chunk == 1 && !shorter {
-                break;
-            }
-            chunk = (chunk / 2).max(1);
-        }
-        (commands, last)
-    }
 }
 
 pub(crate) fn round(forms: &[Form], seed: u64, count: usize) -> Vec<Command> {
@@ -168,55 +138,79 @@ pub(crate) fn round(forms: &[Form], seed: u64, count: usize) -> Vec<Command> {
     commands(forms, &mut rng, count)
 }
 
-fn report(pair: &Pair, seed: u64, commands: Vec<Command>, first: &str) -> String {
-    let (commands, difference) = pair.minimise(seed, commands, first);
-    let names = pair.servers.borrow().each_ref().map(|server| server.program.name);
-    let mut text = format!("{} (left) and {} (right) differ\n", names[0], names[1]);
-    let _ = writeln!(text, "SEED={seed:#x} COMMANDS={COMMANDS_PER_ROUND} make differential");
-    for command in &commands {
-        let mark = if command.connection == 1 { "b" } else { "" };
-        let args: Vec<String> = command.args.iter().map(|arg| quoted(arg)).collect();
-        let _ = writeln!(text, "{mark}> {}", args.join(" "));
-    }
-    let _ = writeln!(text, "    {}", difference.text);
-    text
+/// What several pairs of servers find between them.
+struct Search {
+    seeds: Rng,
+    next_seed: u64,
+    commands: usize,
+    left: usize,
+    limit: usize,
+    start: Instant,
+    /// The shapes of the differences that were found, and how often.
+    shapes: BTreeMap<String, usize>,
+    reports: Vec<String>,
 }
 
-/// An argument as a transcript has it.
-pub(crate) fn quoted(arg: &[u8]) -> String {
-    let plain = !arg.is_empty() && arg.iter().all(|byte| (0x21..0x7f).contains(byte));
-    if plain && !arg.contains(&b'"') && !arg.contains(&b'\\') && !arg.contains(&b'{') {
-        return escape(arg);
+impl Search {
+    /// Rounds from `first` on, until `commands` have been sent or `limit` differences are found.
+    fn new(first: u64, commands: usize, limit: usize) -> Self {
+        Self {
+            seeds: Rng::new(first),
+            next_seed: first,
+            commands,
+            left: commands,
+            limit,
+            start: Instant::now(),
+            shapes: BTreeMap::new(),
+            reports: Vec::new(),
+        }
     }
-    format!("\"{}\"", crate::support::reply::escape_quoted(arg))
+
+    /// The seed of the next round and its number of commands.
+    fn next(&mut self) -> Option<(u64, usize)> {
+        let count = self.left.min(COMMANDS_PER_ROUND);
+        if count == 0 || self.reports.len() >= self.limit {
+            return None;
+        }
+        self.left -= count;
+        let seed = std::mem::replace(&mut self.next_seed, self.seeds.next());
+        let done = self.commands - self.left;
+        if done.is_multiple_of(100_000) {
+            let rate = done as f64 / self.start.elapsed().as_secs_f64();
+            let found: usize = self.shapes.values().sum();
+            eprintln!("{done} commands, {rate:.0} a second, {found} differences");
+        }
+        Some((seed, count))
+    }
+
+    fn add(&mut self, found: Shortened, names: [&str; 2]) {
+        let times = self.shapes.entry(found.shape()).or_default();
+        *times += 1;
+        if *times > 1 {
+            eprintln!("SEED={:#x} differs like one before: {}", found.seed, found.shape());
+            return;
+        }
+        let mut text = format!("{} (left) and {} (right) differ\n", names[0], names[1]);
+        let seed = found.seed;
+        let _ = writeln!(text, "SEED={seed:#x} COMMANDS={COMMANDS_PER_ROUND} make differential");
+        let _ = writeln!(text, "{found}");
+        eprintln!("{text}");
+        self.reports.push(text);
+    }
 }
 
-/// Rounds from `first` on, until `commands` have been sent or `limit` differences are found.
-fn search(pair: &Pair, first: u64, commands_in_all: usize, limit: usize) -> Vec<String> {
-    let forms = forms();
-    let mut seeds = Rng::new(first);
-    let mut seed = first;
-    let mut left = commands_in_all;
-    let mut reports = Vec::new();
-    let start = Instant::now();
-    while left > 0 && reports.len() < limit {
-        let count = left.min(COMMANDS_PER_ROUND);
-        left -= count;
-        let mut commands = round(&forms, seed, count);
+/// Plays rounds until the search has no more of them.
+fn play(pair: &Pair, search: &Mutex<Search>, forms: &[Form]) {
+    loop {
+        let next = search.lock().unwrap().next();
+        let Some((seed, count)) = next else { return };
+        let mut commands = round(forms, seed, count);
         if let Some(difference) = pair.run(seed, &commands) {
             commands.truncate(difference.sent);
-            let report = report(pair, seed, commands, &difference.text);
-            eprintln!("{report}");
-            reports.push(report);
-        }
-        seed = seeds.next();
-        let done = commands_in_all - left;
-        if done.is_multiple_of(100_000) {
-            let rate = done as f64 / start.elapsed().as_secs_f64();
-            eprintln!("{done} commands, {rate:.0} a second, {} differences", reports.len());
+            let found = shorten(pair, seed, commands, difference);
+            search.lock().unwrap().add(found, pair.names());
         }
     }
-    reports
 }
 
 fn kept_seeds() -> Vec<u64> {
@@ -243,20 +237,30 @@ fn compared() -> Option<[Program; 2]> {
 #[test]
 fn random_commands_are_answered_as_redis_answers_them() {
     let Some([left, right]) = compared() else { return };
-    let pair = Pair::start([&left, &right]);
     let seed = number_from_env("SEED").unwrap_or_else(fresh_seed);
     let commands = number_from_env("COMMANDS").unwrap_or(10_000) as usize;
     let limit = number_from_env("SHOW").unwrap_or(3) as usize;
     eprintln!("differential: SEED={seed:#x} COMMANDS={commands}");
-    let reports = search(&pair, seed, commands, limit);
-    assert!(reports.is_empty(), "{}", reports.join("\n"));
+    let search = Mutex::new(Search::new(seed, commands, limit));
+    let pairs = number_from_env("PAIRS").unwrap_or(2);
+    std::thread::scope(|scope| {
+        for _ in 0..pairs {
+            scope.spawn(|| play(&Pair::start([&left, &right]), &search, &forms()));
+        }
+    });
+    let reports = search.into_inner().unwrap().reports;
+    assert!(reports.is_empty(), "{} differences\n{}", reports.len(), reports.join("\n"));
 }
 
 #[test]
 fn seeds_that_once_found_a_difference_find_none() {
     let Some([left, right]) = compared() else { return };
     let pair = Pair::start([&left, &right]);
-    let reports: Vec<String> =
-        kept_seeds().iter().flat_map(|&seed| search(&pair, seed, COMMANDS_PER_ROUND, 1)).collect();
+    let mut reports = Vec::new();
+    for seed in kept_seeds() {
+        let search = Mutex::new(Search::new(seed, COMMANDS_PER_ROUND, 1));
+        play(&pair, &search, &forms());
+        reports.append(&mut search.into_inner().unwrap().reports);
+    }
     assert!(reports.is_empty(), "{}", reports.join("\n"));
 }

@@ -25,6 +25,7 @@ mod notify;
 mod pattern;
 mod runner;
 mod sessions;
+mod shorten;
 mod table;
 mod transcript;
 

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::differential::{quoted, round};
+use super::differential::round;
 use super::generate::{Check, data_forms};
 use super::runner::{Protocol, play_watched};
+use super::shorten::quoted;
 use super::start;
 use super::transcript::Transcript;
 use crate::support::client::Client;

@@ -225,9 +225,6 @@ impl Sessions {
 
     /// A snapshot on both servers.
     pub(crate) fn reload(&mut self) -> Found {
-        // Redis 8.0.6 may crash when it reloads functions.
-        self.clients[0][2].line("FUNCTION FLUSH")?;
-        self.clients[1][2].line("FUNCTION FLUSH")?;
         let replies =
             [self.clients[0][2].line("DEBUG RELOAD")?, self.clients[1][2].line("DEBUG RELOAD")?];
         match replies.iter().find(|reply| reply.is_error()) {

@@ -28,7 +28,7 @@ pub(super) fn script(forms: &[Form], rng: &mut Rng) -> Vec<u8> {
         4 => "#!x\n",
         _ => "",
     };
-    format!("{head}{}", body(forms, rng, "KEYS", "ARGV")).into_bytes()
+    format!("{head}{}", body(forms, rng, "KEYS", "ARGV[1]")).into_bytes()
 }
 
 /// The digest of a known script, or of none.
@@ -55,7 +55,8 @@ pub(super) fn library(forms: &[Form], rng: &mut Rng) -> Vec<u8> {
         3 => String::new(),
         _ => format!("#!lua name=lib{name}\n"),
     };
-    let body = body(forms, rng, "keys", "args");
+    // Redis 8.0.6 ends at the next FUNCTION FLUSH when a function calls a command with nil or a table.
+    let body = body(forms, rng, "keys", "(args[1] or '')");
     let callback = format!("function(keys, args) {body} end");
     let registered = match rng.below(10) {
         0..6 => format!("redis.register_function('{function}', {callback})"),
@@ -88,7 +89,8 @@ pub(super) fn library(forms: &[Form], rng: &mut Rng) -> Vec<u8> {
     format!("{head}{registered}").into_bytes()
 }
 
-fn body(forms: &[Form], rng: &mut Rng, keys: &str, args: &str) -> String {
+/// What follows the head of a script or is the body of a function. `arg` is its first argument.
+fn body(forms: &[Form], rng: &mut Rng, keys: &str, arg: &str) -> String {
     let call = |rng: &mut Rng| call(forms, rng);
     match rng.below(20) {
         0..3 => format!("return {}", call(rng)),
@@ -101,9 +103,9 @@ fn body(forms: &[Form], rng: &mut Rng, keys: &str, args: &str) -> String {
         ),
         7 => format!("local r = {} return {{type(r), tostring(r) == 'nil', r}}", call(rng)),
         8 => format!("{} {} return redis.status_reply('done')", call(rng), call(rng)),
-        9 => format!("local a = {} return {{a == false, a == nil, {keys}[1], #{args}}}", call(rng)),
+        9 => format!("local a = {} return {{a == false, a == nil, {keys}[1], {arg}}}", call(rng)),
         10 => format!(
-            "return redis.call('{}', {keys}[1], {args}[1])",
+            "return redis.call('{}', {keys}[1] or '', {arg})",
             pick(rng, &["GET", "APPEND", "SADD", "LPUSH"])
         ),
         11 => format!("return cjson.encode({})", literal(rng, 2)),
@@ -118,7 +120,8 @@ fn body(forms: &[Form], rng: &mut Rng, keys: &str, args: &str) -> String {
         16 => packed(rng),
         17 => bits(rng),
         18 => shaped(rng),
-        _ => library_call(rng, args),
+        19 if keys == "KEYS" && rng.chance(20) => pick(rng, &UNFIT_ARGUMENTS),
+        _ => library_call(rng, arg),
     }
 }
 
@@ -295,7 +298,14 @@ fn shaped(rng: &mut Rng) -> String {
     format!("{start}return {reply}")
 }
 
-fn library_call(rng: &mut Rng, args: &str) -> String {
+const UNFIT_ARGUMENTS: [&str; 4] = [
+    "return redis.call('PING', {})",
+    "return redis.call('SET', 's0', true)",
+    "return redis.call('GET', nil)",
+    "return redis.pcall({}, 'x')",
+];
+
+fn library_call(rng: &mut Rng, arg: &str) -> String {
     match rng.below(8) {
         0 => format!("return redis.sha1hex({})", literal(rng, 0)),
         1 => format!("return tostring({})", float(rng)),
@@ -305,7 +315,7 @@ fn library_call(rng: &mut Rng, args: &str) -> String {
             pick(rng, &["d", "5.2f", "g", ".17g", "s", "q", "x", "c"]),
             literal(rng, 0)
         ),
-        4 => format!("return {args}"),
+        4 => format!("return {arg}"),
         5 => format!("error({})", literal(rng, 0)),
         6 => format!(
             "return {{math.floor({}), math.max({}, 1), string.rep('x', 3)}}",
@@ -327,10 +337,8 @@ fn library_call(rng: &mut Rng, args: &str) -> String {
                 "assert(nil)",
                 "return redis.nosuch()",
                 "return redis.call()",
-                "return redis.call('PING', {})",
                 "return redis.call(1)",
                 "return redis.call('SET', 's0', 1.5)",
-                "return redis.call('SET', 's0', true)",
                 "return redis.pcall('nosuch')",
                 "return redis.pcall('SET', 's0')",
                 "return {redis.REDIS_VERSION_NUM > 0, redis.LOG_WARNING}",

@@ -42,6 +42,10 @@ impl Command {
         !matches!(self.check, Check::CopyEffect | Check::Dump | Check::Functions)
             && !self.args[0].eq_ignore_ascii_case(b"EXEC")
     }
+
+    pub(crate) fn waits_for_ever(&self) -> bool {
+        waits_for_ever(&self.args)
+    }
 }
 
 #[derive(Debug)]
@@ -174,19 +178,46 @@ pub(crate) fn command(forms: &[Form], rng: &mut Rng) -> Command {
     let form = rng.pick(forms);
     let args = request(form, forms, rng);
     let connection = usize::from(rng.chance(15));
-    Command { connection, args, check: form.check }
+    let check = if has_made_up_cursor(&args) { Check::Failure } else { form.check };
+    Command { connection, args, check }
+}
+
+/// Whether it goes on where no SCAN has ended. What comes then depends on the seed of the server's
+/// hash function.
+fn has_made_up_cursor(args: &[Vec<u8>]) -> bool {
+    let at = match args[0].to_ascii_uppercase().as_slice() {
+        b"SCAN" => 1,
+        b"HSCAN" | b"SSCAN" | b"ZSCAN" => 2,
+        _ => return false,
+    };
+    args.get(at).is_some_and(|cursor| cursor != b"0")
 }
 
 /// Commands, with some of the same connection in a row.
 pub(crate) fn commands(forms: &[Form], rng: &mut Rng, count: usize) -> Vec<Command> {
     let mut connection = 0;
+    let mut in_transaction = [false; 2];
     let mut one = || {
         if rng.chance(4) {
             connection = usize::from(rng.chance(40));
         }
-        Command { connection, ..command(forms, rng) }
+        let mut one = Command { connection, ..command(forms, rng) };
+        match one.args[0].to_ascii_uppercase().as_slice() {
+            b"MULTI" => in_transaction[connection] = true,
+            b"EXEC" | b"DISCARD" | b"RESET" => in_transaction[connection] = false,
+            // What is chosen can be made equal after EXEC only, and commands before that would see it.
+            b"SPOP" if in_transaction[connection] => one = pops_all(one),
+            _ => {}
+        }
+        one
     };
     (0..count).map(|_| one()).collect()
+}
+
+fn pops_all(mut command: Command) -> Command {
+    command.args.truncate(2);
+    command.args.push(b"99999".to_vec());
+    Command { check: Check::Unordered, ..command }
 }
 
 fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
