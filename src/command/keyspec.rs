@@ -112,6 +112,11 @@ impl KeySpec {
     /// Indices of the keys of a request, in order. `None` where the request does not follow the
     /// specification: it will be refused, and has no keys at all.
     pub fn positions(&self, args: &Args) -> Option<Vec<usize>> {
+        self.positions_by(args, crate::number::parse_i64)
+    }
+
+    /// The same, with another way to read a number of keys.
+    fn positions_by(&self, args: &Args, number: fn(&[u8]) -> Option<i64>) -> Option<Vec<usize>> {
         let begin = self.begin_at(args)?;
         let (begin, end, step) = match self.find {
             Find::Unknown => return None,
@@ -127,7 +132,7 @@ impl KeySpec {
                 (begin, end?, step)
             }
             Find::Count { count_at, first, step } => {
-                let count = crate::number::parse_i64(args.get(begin + count_at)?)?;
+                let count = number(args.get(begin + count_at)?)?;
                 let others = usize::try_from(count).ok()?.checked_sub(1)?;
                 let begin = begin + first;
                 (begin, others.checked_mul(step)?.checked_add(begin)?, step)
@@ -156,6 +161,24 @@ impl KeySpec {
     }
 }
 
+/// The number that a text begins with, in 32 bits, as C's `atoi` reads it.
+fn leading_integer(text: &[u8]) -> Option<i64> {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let value = digits.fold(0i64, |value, digit| {
+        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
+    });
+    let value = if negative { value.saturating_neg() } else { value };
+    // The conversion of C: the low half.
+    let [low @ .., _, _, _, _] = value.to_le_bytes();
+    Some(i64::from(i32::from_le_bytes(low)))
+}
+
 /// Where the keys of a request are: indices into its arguments. None if they cannot be told.
 pub fn key_indices(command: &Command, args: &Args) -> Vec<usize> {
     match by_specs(command, args) {
@@ -172,8 +195,23 @@ fn by_specs(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
         if spec.notes.contains(&"incomplete") {
             return None;
         }
-        let key = |at| KeyUse { at, access: spec.access, notes: spec.notes };
-        found.extend(spec.positions(args)?.into_iter().map(key));
+        let Some(positions) = spec.positions(args) else { return by_leading_count(command, args) };
+        found.extend(positions.into_iter().map(|at| KeyUse::of(spec, at)));
+    }
+    Some(found)
+}
+
+/// The keys of a request whose number of keys is written in another way than the command takes. It
+/// will be refused; but Redis looks for its keys first, to check permissions, and reads the number
+/// like `atoi`. Those keys come first then.
+fn by_leading_count(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
+    let is_counted = |spec: &&KeySpec| matches!(spec.find, Find::Count { .. });
+    let counted = command.keys.iter().find(is_counted)?;
+    let mut found = Vec::new();
+    let others = command.keys.iter().filter(|spec| !is_counted(spec));
+    for spec in std::iter::once(counted).chain(others) {
+        let positions = spec.positions_by(args, leading_integer)?;
+        found.extend(positions.into_iter().map(|at| KeyUse::of(spec, at)));
     }
     Some(found)
 }
@@ -189,6 +227,10 @@ pub struct KeyUse {
 }
 
 impl KeyUse {
+    fn of(spec: &KeySpec, at: usize) -> Self {
+        Self { at, access: spec.access, notes: spec.notes }
+    }
+
     /// Whether its value is told (or depended on), and whether it is changed: the permissions that it takes.
     pub fn needs(&self) -> (bool, bool) {
         let writes = |note: &&str| matches!(*note, "insert" | "update" | "delete");

@@ -124,6 +124,27 @@ impl std::fmt::Display for DoubleText {
     }
 }
 
+/// A value with 17 significant digits, without zeros behind them: C's `%.17g`. More digits than it
+/// takes to read the value back, but ZSCAN of a large sorted set shows them.
+pub fn seventeen_digits(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
+    }
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    let scientific = format!("{value:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..17).contains(&exponent) {
+        let decimals = usize::try_from(16 - exponent).unwrap_or(0);
+        return trimmed(&format!("{value:.decimals$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
+}
+
 /// A value with a fixed number of decimals, at most 17 (GEODIST has four).
 pub fn fixed_point(value: f64, decimals: u32) -> String {
     format!("{value:.*}", decimals.min(17) as usize)

@@ -13,7 +13,7 @@ pub mod extended;
 #[cfg(test)]
 mod tests;
 
-pub use double::{DoubleText, fixed_point, parse_double, parse_range_bound};
+pub use double::{DoubleText, fixed_point, parse_double, parse_range_bound, seventeen_digits};
 pub use extended::Extended;
 
 /// Longest text of an `i64`: "-9223372036854775808".

@@ -190,11 +190,7 @@ impl Interpreter {
         self.set_loading.call::<()>(false).map_err(text_of)?;
         match ended? {
             Ended { ok: true, .. } => Ok(()),
-            Ended { value: Value::Table(table), .. } => match table.raw_get("err") {
-                Ok(Value::String(text)) => Err(text.to_string_lossy()),
-                _ => Err("ERR unknown error".to_owned()),
-            },
-            Ended { value, .. } => Err(format!("ERR {}", value.to_string().unwrap_or_default())),
+            Ended { value, .. } => Err(raise::failure_text(&value)),
         }
     }
 

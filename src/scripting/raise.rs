@@ -74,6 +74,32 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// A text of a script as an error or a status shows it: up to the first NUL, as in C.
+pub(super) fn shown(text: &mlua::String) -> String {
+    let bytes = text.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// What a script raised, as text; the text in a table is its field `err`, with its code.
+pub(super) fn failure_text(failure: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(shown(text)),
+        Value::Integer(_) | Value::Number(_) => value.to_string().ok(),
+        _ => None,
+    };
+    match failure {
+        Value::Table(table) => {
+            let found = table.raw_get("err").ok().and_then(|value| text(&value));
+            found.unwrap_or_else(|| "ERR unknown error".to_owned())
+        }
+        other => {
+            let text = text(other).or_else(|| other.to_string().ok());
+            format!("ERR {}", text.unwrap_or_default())
+        }
+    }
+}
+
 /// The raise behind an error of mlua.
 pub(super) fn raise_of(error: &Error) -> Raise {
     match error {
@@ -134,6 +160,10 @@ pub(super) fn handle(lua: &Lua, failure: Value) -> mlua::Result<Table> {
             let mut text = b"ERR ".to_vec();
             match &other {
                 Value::String(found) => text.extend_from_slice(&found.as_bytes()),
+                // What C prints for a null pointer: `cjson.null`.
+                Value::LightUserData(data) if data.0.is_null() => {
+                    text.extend_from_slice(b"userdata: (nil)");
+                }
                 other => text.extend_from_slice(other.to_string()?.as_bytes()),
             }
             table.raw_set("err", lua.create_string(text)?)?;

@@ -175,11 +175,11 @@ fn write_table(
     // Most tables are arrays: only one with something beside can be anything else.
     let first: Value = table.raw_get(1)?;
     if let Value::String(text) = table.raw_get("err")? {
-        reply.error(&text.to_string_lossy());
+        reply.error(&raise::shown(&text));
         return Ok(());
     }
     if let Value::String(text) = table.raw_get("ok")? {
-        reply.simple(&text.to_string_lossy());
+        reply.simple(&raise::shown(&text));
         return Ok(());
     }
     let double = match table.raw_get("double")? {

@@ -12,7 +12,7 @@ use super::commands::Commands;
 use super::flags::{ScriptFlags, shebang};
 use super::interpreter::{Calling, Interpreter, Kind};
 use super::random::ScriptRandom;
-use super::{api, reply};
+use super::{api, raise, reply};
 use crate::resp::Reply;
 
 /// Scripts of EVAL that are kept.
@@ -250,23 +250,15 @@ impl Prepared {
             if let Value::Table(table) = &ended.value
                 && let Value::String(text) = table.raw_get("err").map_err(failed)?
             {
-                return Err(self.error_of(table, text.to_string_lossy()));
+                return Err(self.error_of(table, raise::shown(&text)));
             }
             return reply::from_lua(&ended.value, commands.resp3(), reply).map_err(failed);
         }
-        match &ended.value {
-            Value::Table(table) => {
-                let text = match table.raw_get("err") {
-                    Ok(Value::String(text)) => text.to_string_lossy(),
-                    _ => "ERR unknown error".to_owned(),
-                };
-                Err(self.error_of(table, text))
-            }
-            other => {
-                let text = other.to_string().unwrap_or_default();
-                Err(ScriptError::new(format!("ERR {text}")))
-            }
-        }
+        let text = raise::failure_text(&ended.value);
+        Err(match &ended.value {
+            Value::Table(table) => self.error_of(table, text),
+            _ => ScriptError::new(text),
+        })
     }
 
     /// The error in a table with `err` and perhaps the place where it was raised.

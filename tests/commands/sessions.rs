@@ -64,6 +64,8 @@ impl Sessions {
         ];
         let mut setup: Vec<Vec<Vec<u8>>> = [
             "FLUSHALL",
+            // When it finds what has expired is chance.
+            "DEBUG SET-ACTIVE-EXPIRE 0",
             "FUNCTION FLUSH",
             "SCRIPT FLUSH",
             "ACL DELUSER u0 u1 u2",

@@ -74,9 +74,9 @@ fn sort_keys(args: &Args) -> Vec<usize> {
         } else if args.is(at, "GET") || args.is(at, "BY") {
             at += 1;
         } else if args.is(at, "STORE") && at + 1 < args.len() {
-            at += 1;
+            // What follows may be another STORE.
             keys.truncate(1);
-            keys.push(at);
+            keys.push(at + 1);
         }
         at += 1;
     }

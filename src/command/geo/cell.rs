@@ -105,11 +105,17 @@ impl Cell {
         }
     }
 
-    /// The cell so many columns east and rows north, around the edges of the map.
+    /// The cell so many columns east and rows north, around the edges of the map. A place on the
+    /// eastern or northern edge is in a column or row behind the last one, and stays there when
+    /// it is not moved: as in Redis, whose searches around such a place find little.
     pub(super) fn moved(self, east: i64, north: i64) -> Self {
         let mask = (1u64 << self.steps) - 1;
-        let longitude = gather(self.bits >> 1).wrapping_add_signed(east) & mask;
-        let latitude = gather(self.bits).wrapping_add_signed(north) & mask;
+        let along = |place: u64, by: i64| match by {
+            0 => place,
+            _ => place.wrapping_add_signed(by) & mask,
+        };
+        let longitude = along(gather(self.bits >> 1), east);
+        let latitude = along(gather(self.bits), north);
         Self { bits: spread(latitude) | (spread(longitude) << 1), steps: self.steps }
     }
 
@@ -155,9 +161,10 @@ pub(super) fn steps_for(radius: f64, latitude: f64) -> u32 {
 
 /// The box around a place that reaches so many metres to each side.
 pub(super) fn bounding_box(center: Position, half_width: f64, half_height: f64) -> Area {
-    let up = (half_height / EARTH_RADIUS).to_degrees();
-    let across =
-        |latitude: f64| (half_width / EARTH_RADIUS / latitude.to_radians().cos()).to_degrees();
+    // Not `to_degrees`, which multiplies and rounds another way than Redis.
+    let degrees = |radians: f64| radians / 1f64.to_radians();
+    let up = degrees(half_height / EARTH_RADIUS);
+    let across = |latitude: f64| degrees(half_width / EARTH_RADIUS / latitude.to_radians().cos());
     // The side nearer to the pole is the longer one in degrees.
     let side = if center.latitude < 0.0 { center.latitude - up } else { center.latitude + up };
     Area {

@@ -361,7 +361,10 @@ impl<'a> Search<'a> {
         while at < args.len() {
             let left = args.len() - at - 1;
             let word = args.at(at).to_ascii_uppercase();
-            let centered = self.from_member || self.center.is_some();
+            // Of options that say the same twice the last one counts.
+            let at_place = !self.from_member && self.center.is_some();
+            let in_circle = matches!(self.shape, Some(Shape::Circle { .. }));
+            let in_box = matches!(self.shape, Some(Shape::Box { .. }));
             at += 1;
             match word.as_slice() {
                 b"WITHDIST" => self.with_distance = true,
@@ -384,19 +387,19 @@ impl<'a> Search<'a> {
                     self.store_distance = word == b"STOREDIST";
                     at += 1;
                 }
-                b"FROMMEMBER" if left >= 1 && searches && !centered => {
+                b"FROMMEMBER" if left >= 1 && searches && !at_place => {
                     self.center = self.around(set, args.at(at))?;
                     at += 1;
                 }
-                b"FROMLONLAT" if left >= 2 && searches && !centered => {
+                b"FROMLONLAT" if left >= 2 && searches && !self.from_member => {
                     self.center = Some(parse_position(args, at)?);
                     at += 2;
                 }
-                b"BYRADIUS" if left >= 2 && searches && self.shape.is_none() => {
+                b"BYRADIUS" if left >= 2 && searches && !in_box => {
                     self.circle(args, at)?;
                     at += 2;
                 }
-                b"BYBOX" if left >= 3 && searches && self.shape.is_none() => {
+                b"BYBOX" if left >= 3 && searches && !in_circle => {
                     let width = number(args.at(at), "ERR need numeric width")?;
                     let height = number(args.at(at + 1), "ERR need numeric height")?;
                     not_negative(width.min(height), "ERR height or width cannot be negative")?;
@@ -520,7 +523,9 @@ impl Shape {
     fn distance(self, center: Position, place: Position) -> Option<f64> {
         match self {
             Self::Circle { radius } => {
-                Some(center.distance(place)).filter(|distance| *distance <= radius)
+                let distance = center.distance(place);
+                // Rounding makes it no number on the other side of the earth: that is within.
+                if distance > radius { None } else { Some(distance) }
             }
             Self::Box { width, height } => {
                 if cell::latitude_distance(place.latitude, center.latitude) > height / 2.0 {

@@ -67,11 +67,15 @@ pub(super) const SINTERSTORE: Command = Command {
 fn sinterstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let limits = &ctx.server.limits;
     let sets = operands(ctx.ks, ctx.db, &args.tail(2))?;
-    let mut result = Set::new();
+    // The smallest set decides about the form to begin with.
+    let smallest = sets.iter().flatten().min_by_key(|set| set.len());
+    let from_ints = smallest.is_some_and(|set| set.as_intset().is_some());
+    let mut result = if from_ints { Set::new() } else { Set::new_packed() };
     intersection(&sets, &mut |member| {
         insert(&mut result, member, limits);
         true
     });
+    result.pack_ints(limits);
     finish(ctx, args.at(1), result, "sinterstore");
     Ok(())
 }

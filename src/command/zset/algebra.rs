@@ -3,6 +3,8 @@
 //! The inputs are combined from the smallest to the largest, as Redis does: sums of floating point
 //! numbers depend on the order, and a log must replay to the same scores.
 
+use std::cell::Cell;
+
 use super::algebra_args::{Combination, Operation, Target, zero_if_nan};
 use super::source::{Source, sources};
 use super::{
@@ -243,10 +245,20 @@ fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
     for &(source, weight) in inputs {
         for (member, score) in source.iter() {
             let score = zero_if_nan(score * weight);
+            let lost_sign = Cell::new(false);
             let combined = |old: Option<f64>| {
-                Some(old.map_or(score, |old| request.aggregate.apply(old, score)))
+                let new = old.map_or(score, |old| request.aggregate.apply(old, score));
+                let other_zero = |old: f64| new == 0.0 && old.to_bits() != new.to_bits();
+                lost_sign.set(old.is_some_and(other_zero));
+                Some(new)
             };
-            member.with_bytes(|member| result.upsert(member, limits, combined));
+            member.with_bytes(|member| {
+                result.upsert(member, limits, combined);
+                // To a set zero is zero, and it keeps the one it has. Here the sign counts.
+                if lost_sign.get() && result.remove(member).is_some() {
+                    result.insert(member, 0.0, limits);
+                }
+            });
         }
     }
     result

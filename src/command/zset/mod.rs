@@ -19,7 +19,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
-use crate::number::DoubleText;
+use crate::number::{DoubleText, seventeen_digits};
 use crate::resp::Reply;
 use crate::types::ZSet;
 use crate::types::listpack::Element;
@@ -223,11 +223,16 @@ fn zscan(ctx: &mut Ctx, args: &Args) -> CommandResult {
     };
     let options = ScanOptions::parse(args, 3, Scanned::Members)?;
     let mut scan = ScanReply::begin(ctx.reply);
+    let packed = set.as_listpack().is_some();
     let next = set.scan(cursor, options.count, |member, score| {
         member.with_bytes(|member| {
             if options.matches(member) {
                 scan.push(ctx.reply, member);
-                scan.push(ctx.reply, DoubleText::new(score).as_bytes());
+                if packed {
+                    scan.push(ctx.reply, DoubleText::new(score).as_bytes());
+                } else {
+                    scan.push(ctx.reply, seventeen_digits(score).as_bytes());
+                }
             }
         });
     });

@@ -39,9 +39,12 @@ pub(super) struct Slot {
 }
 
 /// A list in nodes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Chunked {
     nodes: NodeTable,
+    /// The bound of its nodes, which stays what it was when the list became chunked: as in Redis,
+    /// where a later CONFIG SET only decides about going over to one form or the other.
+    limit: NodeLimit,
 }
 
 impl Node {
@@ -192,8 +195,9 @@ impl Slot {
 
 impl Chunked {
     /// Takes nodes as they are; empty ones are left out.
-    pub(super) fn from_nodes(nodes: impl IntoIterator<Item = Node>) -> Self {
-        Self { nodes: nodes.into_iter().map(Slot::new).filter(|slot| slot.count > 0).collect() }
+    pub(super) fn from_nodes(nodes: impl IntoIterator<Item = Node>, limit: NodeLimit) -> Self {
+        let nodes = nodes.into_iter().map(Slot::new).filter(|slot| slot.count > 0).collect();
+        Self { nodes, limit }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -230,7 +234,8 @@ impl Chunked {
         self.nodes.get(index)?.get(offset)
     }
 
-    pub(super) fn push_back(&mut self, element: Element<'_>, limit: NodeLimit) {
+    pub(super) fn push_back(&mut self, element: Element<'_>) {
+        let limit = self.limit;
         let count = self.nodes.len();
         let last = count.checked_sub(1);
         let added = last.and_then(|last| {
@@ -241,7 +246,8 @@ impl Chunked {
         }
     }
 
-    pub(super) fn push_front(&mut self, element: Element<'_>, limit: NodeLimit) {
+    pub(super) fn push_front(&mut self, element: Element<'_>) {
+        let limit = self.limit;
         if self.nodes.update(0, |slot| slot.insert(0, element, limit)) != Some(true) {
             self.nodes.insert(0, Slot::new(Node::new(element, limit)));
         }
@@ -260,17 +266,12 @@ impl Chunked {
     }
 
     /// Inserts at a position within the list or at its end.
-    pub(super) fn insert(
-        &mut self,
-        position: usize,
-        element: Element<'_>,
-        limit: NodeLimit,
-    ) -> bool {
+    pub(super) fn insert(&mut self, position: usize, element: Element<'_>) -> bool {
         if position == self.len() {
-            self.push_back(element, limit);
+            self.push_back(element);
             return true;
         }
-        self.insert_beside(position, false, element, limit)
+        self.insert_beside(position, false, element)
     }
 
     /// Inserts before or after the element at `pivot`. Which node takes the element decides when
@@ -280,40 +281,34 @@ impl Chunked {
         pivot: usize,
         after: bool,
         element: Element<'_>,
-        limit: NodeLimit,
     ) -> bool {
         let Some((index, offset)) = self.locate(pivot) else { return false };
         let Some(count) = self.nodes.get(index).map(Slot::count) else { return false };
         let at = offset + usize::from(after);
-        let large = limit.is_large(element.len());
-        if !large && self.insert_within(index, at, element, limit) {
+        let large = self.limit.is_large(element.len());
+        if !large && self.insert_within(index, at, element) {
             return true;
         }
         if at > 0 && at < count {
-            self.insert_by_splitting(index, at, after, element, limit);
+            self.insert_by_splitting(index, at, after, element);
             return true;
         }
         // At the seam of two nodes the end of the neighbour is as good.
         let neighbour = if after { Some(index + 1) } else { index.checked_sub(1) };
         if !large && let Some(neighbour) = neighbour {
             let end = if after { 0 } else { self.nodes.get(neighbour).map_or(0, Slot::count) };
-            if self.insert_within(neighbour, end, element, limit) {
+            if self.insert_within(neighbour, end, element) {
                 return true;
             }
         }
         let index = index + usize::from(after);
-        self.nodes.insert(index, Slot::new(Node::new(element, limit)));
+        self.nodes.insert(index, Slot::new(Node::new(element, self.limit)));
         true
     }
 
     /// Inserts into the node if it has room.
-    fn insert_within(
-        &mut self,
-        index: usize,
-        offset: usize,
-        element: Element<'_>,
-        limit: NodeLimit,
-    ) -> bool {
+    fn insert_within(&mut self, index: usize, offset: usize, element: Element<'_>) -> bool {
+        let limit = self.limit;
         self.nodes.update(index, |slot| slot.insert(offset, element, limit)) == Some(true)
     }
 
@@ -325,40 +320,39 @@ impl Chunked {
         offset: usize,
         after: bool,
         element: Element<'_>,
-        limit: NodeLimit,
     ) {
         if let Some(tail) = self.nodes.update(index, |slot| slot.split_off(offset)).flatten() {
             self.nodes.insert(index + 1, tail);
         }
         let mut center = if after { index } else { index + 1 };
         let (half, end) = if after { (index + 1, 0) } else { (index, offset) };
-        if limit.is_large(element.len()) || !self.insert_within(half, end, element, limit) {
-            self.nodes.insert(index + 1, Slot::new(Node::new(element, limit)));
+        if self.limit.is_large(element.len()) || !self.insert_within(half, end, element) {
+            self.nodes.insert(index + 1, Slot::new(Node::new(element, self.limit)));
             center += usize::from(!after);
         }
-        self.merge_around(center, limit);
+        self.merge_around(center);
     }
 
     /// Merges the neighbours of a node that was split, and it with them, where the bound allows.
-    fn merge_around(&mut self, mut center: usize, limit: NodeLimit) {
-        if center >= 2 && self.merge(center - 2, limit) {
+    fn merge_around(&mut self, mut center: usize) {
+        if center >= 2 && self.merge(center - 2) {
             center -= 1;
         }
-        self.merge(center + 1, limit);
-        if center >= 1 && self.merge(center - 1, limit) {
+        self.merge(center + 1);
+        if center >= 1 && self.merge(center - 1) {
             center -= 1;
         }
-        self.merge(center, limit);
+        self.merge(center);
     }
 
     /// Makes one node of this and the next, if that is within the bound.
-    fn merge(&mut self, index: usize, limit: NodeLimit) -> bool {
+    fn merge(&mut self, index: usize) -> bool {
         let (Some(left), Some(right)) = (self.nodes.get(index), self.nodes.get(index + 1)) else {
             return false;
         };
         let (Some(a), Some(b)) = (left.listpack(), right.listpack()) else { return false };
         let bytes = a.byte_len() + b.byte_len() - FRAME_BYTES;
-        if limit.is_exceeded(bytes, left.count + right.count) {
+        if self.limit.is_exceeded(bytes, left.count + right.count) {
             return false;
         }
         let Some(right) = self.nodes.remove(index + 1) else { return false };
@@ -372,13 +366,14 @@ impl Chunked {
     }
 
     /// Replaces the element at `position`, which is in the list.
-    pub(super) fn set(&mut self, position: usize, element: Element<'_>, limit: NodeLimit) {
+    pub(super) fn set(&mut self, position: usize, element: Element<'_>) {
+        let limit = self.limit;
         let Some((index, offset)) = self.locate(position) else { return };
         let Some(slot) = self.nodes.get(index) else { return };
         let large = limit.is_large(element.len());
         if slot.listpack().is_none() && !large {
             // The neighbour may have room for what is no longer oversized.
-            self.insert_beside(position, true, element, limit);
+            self.insert_beside(position, true, element);
             self.remove_range(position, 1);
             return;
         }
@@ -395,7 +390,7 @@ impl Chunked {
             return;
         }
         self.remove_range(position, 1);
-        self.insert(position, element, limit);
+        self.insert(position, element);
     }
 
     /// Removes up to `count` elements from `position` on; returns how many.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The bound is `list-max-listpack-size`, handed to every operation that adds or removes (the
-//! directive can change while the list lives). A list becomes chunked when an addition would pass
+//! directive can change while the list lives; nodes keep the bound that the list became chunked
+//! with). A list becomes chunked when an addition would pass
 //! the bound, and one listpack again when a removal leaves a single node of at most half of it:
 //! Redis' rules, because clients read the encoding.
 //!
@@ -69,8 +70,8 @@ impl List {
 
     /// A list of nodes that were loaded, as they are; empty ones are left out.
     pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_max_listpack_size: i64) -> Self {
-        let mut list = Self { form: Form::Chunked(Box::new(Chunked::from_nodes(nodes))) };
         let limit = NodeLimit::new(list_max_listpack_size);
+        let mut list = Self { form: Form::Chunked(Box::new(Chunked::from_nodes(nodes, limit))) };
         list.pack_if(|bytes, count| limit.allows_packing(bytes, count));
         list
     }
@@ -171,14 +172,14 @@ impl List {
     pub fn push_back<'e>(&mut self, element: impl Into<Element<'e>>, max_listpack_size: i64) {
         let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
         self.chunk_for(element.len(), 1, limit);
-        self.append(element, limit);
+        self.append(element);
     }
 
     /// Inserts an element before all others.
     pub fn push_front<'e>(&mut self, element: impl Into<Element<'e>>, max_listpack_size: i64) {
         let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
         self.chunk_for(element.len(), 1, limit);
-        self.prepend(element, limit);
+        self.prepend(element);
     }
 
     /// Appends elements one after the other. The encoding is chosen for all of them together, as
@@ -187,7 +188,7 @@ impl List {
         let limit = NodeLimit::new(max_listpack_size);
         self.chunk_for(text_bytes(texts), texts.len(), limit);
         for text in texts {
-            self.append(Element::from(text.as_ref()), limit);
+            self.append(Element::from(text.as_ref()));
         }
     }
 
@@ -196,7 +197,7 @@ impl List {
         let limit = NodeLimit::new(max_listpack_size);
         self.chunk_for(text_bytes(texts), texts.len(), limit);
         for text in texts {
-            self.prepend(Element::from(text.as_ref()), limit);
+            self.prepend(Element::from(text.as_ref()));
         }
     }
 
@@ -221,9 +222,9 @@ impl List {
         self.chunk_for(text.len(), 1, limit);
         let element = Element::from(text.as_slice());
         if to_back {
-            self.append(element, limit)
+            self.append(element)
         } else {
-            self.prepend(element, limit)
+            self.prepend(element)
         }
         self.shrink(limit);
         Some(text)
@@ -243,7 +244,7 @@ impl List {
         self.chunk_for(element.len(), 1, limit);
         match &mut self.form {
             Form::Packed(listpack) => listpack.insert_at(position, element),
-            Form::Chunked(chunked) => chunked.insert(position, element, limit),
+            Form::Chunked(chunked) => chunked.insert(position, element),
         }
     }
 
@@ -261,7 +262,7 @@ impl List {
         let Some(position) = self.find(pivot) else { return false };
         match &mut self.form {
             Form::Packed(listpack) => listpack.insert_at(position + usize::from(after), element),
-            Form::Chunked(chunked) => chunked.insert_beside(position, after, element, limit),
+            Form::Chunked(chunked) => chunked.insert_beside(position, after, element),
         }
     }
 
@@ -282,7 +283,7 @@ impl List {
                     listpack.replace(cursor, element);
                 }
             }
-            Form::Chunked(chunked) => chunked.set(position, element, limit),
+            Form::Chunked(chunked) => chunked.set(position, element),
         }
         self.shrink(limit);
         true
@@ -389,17 +390,17 @@ impl List {
         }
     }
 
-    fn append(&mut self, element: Element<'_>, limit: NodeLimit) {
+    fn append(&mut self, element: Element<'_>) {
         match &mut self.form {
             Form::Packed(listpack) => listpack.push_back(element),
-            Form::Chunked(chunked) => chunked.push_back(element, limit),
+            Form::Chunked(chunked) => chunked.push_back(element),
         }
     }
 
-    fn prepend(&mut self, element: Element<'_>, limit: NodeLimit) {
+    fn prepend(&mut self, element: Element<'_>) {
         match &mut self.form {
             Form::Packed(listpack) => listpack.push_front(element),
-            Form::Chunked(chunked) => chunked.push_front(element, limit),
+            Form::Chunked(chunked) => chunked.push_front(element),
         }
     }
 
@@ -412,7 +413,7 @@ impl List {
             )
         {
             let node = Node::Packed(mem::take(listpack));
-            self.form = Form::Chunked(Box::new(Chunked::from_nodes([node])));
+            self.form = Form::Chunked(Box::new(Chunked::from_nodes([node], limit)));
         }
     }
 

@@ -5,7 +5,7 @@
 //! - `listpack`: a few short members in order of insertion;
 //! - `hashtable`: the rest.
 //!
-//! A set only ever goes forward: an intset that gets a member that is no integer becomes a listpack
+//! A set that is changed only ever goes forward: an intset that gets a member that is no integer becomes a listpack
 //! if it is small enough, everything that outgrows its form a hash table. Members come out as
 //! `Element`, borrowed, so that a reply is written without a copy.
 //!
@@ -56,6 +56,29 @@ impl Set {
     /// An empty set; its form is settled by what comes.
     pub fn new() -> Self {
         Self { form: Form::Ints(IntSet::new()) }
+    }
+
+    /// An empty listpack.
+    pub fn new_packed() -> Self {
+        Self { form: Form::Packed(Listpack::new()) }
+    }
+
+    /// Becomes an intset if all members are integers and not too many: the one way back there is.
+    pub fn pack_ints(&mut self, limits: &Limits) {
+        if self.as_intset().is_some() || self.len() > limits.set_max_intset_entries {
+            return;
+        }
+        let number = |member: Element<'_>| match member {
+            Element::Int(value) => Some(value),
+            Element::Str(text) => parse_i64(text),
+        };
+        if let Some(values) = self.iter().map(number).collect::<Option<Vec<i64>>>() {
+            let mut ints = IntSet::new();
+            for value in values {
+                ints.insert(value);
+            }
+            self.form = Form::Ints(ints);
+        }
     }
 
     /// An empty set for about `expected` members, of which `first` is one: in the form that suits
