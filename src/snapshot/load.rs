@@ -17,7 +17,7 @@ use super::value::{Loaded, ValueError, ValueReader};
 use crate::types::limits::Limits;
 
 /// A receiver is told how far a load is after so many bytes.
-const PROGRESS_BYTES: u64 = 4 << 20;
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// What a load is asked for.
 #[derive(Debug, Clone)]

@@ -318,6 +318,8 @@ fn what_inspect_counts_is_what_is_there() {
     assert_eq!(tree["prefixes"][0]["part"], "user:");
     assert_eq!(tree["prefixes"][0]["keys"], 300);
     assert_eq!(tree["prefixes"][0]["more_prefixes"], 250);
+    let alike = &found["patterns"][0];
+    assert_eq!((&alike["pattern"], &alike["keys"]), (&"user:*:name".into(), &300.into()));
     let printed = fastness(&["inspect", text(&input), "--delimiter", "er:"]);
     let printed = String::from_utf8(printed.stdout).unwrap();
     for words in ["302 keys", "us\\xff", "user:", "listpackex", "biggest"] {

@@ -1,5 +1,6 @@
 //! From an opened input to an output: written beside its name, read back, compared, renamed.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -186,6 +187,13 @@ impl Place {
                 return Err(BackupError::refused(
                     "a directory does not go to standard output",
                     "name a directory",
+                ));
+            }
+            let is_text = format == Format::Ndjson;
+            if !is_text && std::io::stdout().is_terminal() {
+                return Err(BackupError::refused(
+                    "a terminal does not show such a file",
+                    "name a file, or pipe it somewhere",
                 ));
             }
             return Ok(Self { disk, path: None, temp: String::new(), is_directory });

@@ -1,12 +1,13 @@
 //! `fastness inspect`: what a data set consists of, as text, JSON or a page to look at.
 //!
 //! Any input that `convert` reads; a server is asked key by key, so that it neither forks nor blocks. Everything is
-//! counted in one pass (`statistics`, `prefix`), in room that does not grow with the number of keys. `memory` is
+//! counted in one pass (`statistics`, `prefix`, `pattern`), in room that does not grow with the number of keys. `memory` is
 //! what a key and its value take in this server with the default thresholds for compact encodings.
 //!
 //! Exit codes: 0 done, 1 something is not sound or the page cannot be written, 2 it cannot be looked at.
 
 mod html;
+mod pattern;
 mod prefix;
 mod report;
 mod statistics;

@@ -35,6 +35,9 @@ pub(super) fn report(input: &str, counted: &Statistics, prefixes: usize) -> Valu
             "biggest": largest.collect::<Vec<_>>(),
         }))
     });
+    let patterns = counted.patterns.largest(prefixes).into_iter().map(|(pattern, count)| {
+        json!({ "pattern": text(pattern), "keys": count.keys, "memory": count.memory })
+    });
     let expires: u64 = counted.databases.values().map(|of| of.expires).sum();
     let times = TIMES.iter().zip(counted.times);
     let sizes = SIZES.iter().zip(counted.sizes);
@@ -51,6 +54,7 @@ pub(super) fn report(input: &str, counted: &Statistics, prefixes: usize) -> Valu
         "types": types.collect::<Vec<_>>(),
         "ttl": times.map(|((name, _), of)| counts("up_to", name, of)).collect::<Vec<_>>(),
         "sizes": sizes.map(|((name, _), of)| counts("up_to", name, of)).collect::<Vec<_>>(),
+        "patterns": patterns.collect::<Vec<_>>(),
         "prefixes": {
             "tree": tree(&counted.prefixes.root, prefixes),
             "small_ones_missing": counted.prefixes.pruned,

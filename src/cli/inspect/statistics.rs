@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::pattern::Patterns;
 use super::prefix::PrefixTree;
 use crate::clock::UnixMillis;
 use crate::exchange::{Item, Sink};
@@ -16,7 +17,7 @@ pub(super) struct Count {
 }
 
 impl Count {
-    fn add(&mut self, memory: u64) {
+    pub(super) fn add(&mut self, memory: u64) {
         self.keys += 1;
         self.memory += memory;
     }
@@ -67,6 +68,7 @@ pub(super) struct Statistics {
     pub(super) key_bytes: u64,
     pub(super) fields_with_time: u64,
     pub(super) prefixes: PrefixTree,
+    pub(super) patterns: Patterns,
 }
 
 /// What is known of one database.
@@ -122,6 +124,7 @@ impl Statistics {
             key_bytes: 0,
             fields_with_time: 0,
             prefixes: PrefixTree::new(delimiter, depth),
+            patterns: Patterns::new(delimiter),
         }
     }
 }
@@ -153,6 +156,7 @@ impl Sink for Statistics {
         self.all.add(memory);
         self.key_bytes += entry.key().len() as u64;
         self.prefixes.add(entry.key(), memory);
+        self.patterns.add(entry.key(), memory);
         let database = self.databases.entry(item.db).or_default();
         database.count.add(memory);
         database.expires += u64::from(entry.expire_at().is_some());

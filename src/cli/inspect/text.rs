@@ -11,6 +11,8 @@ const BAR: u64 = 30;
 /// Prefixes shown on each level, and levels.
 const PREFIXES: usize = 10;
 const LEVELS: usize = 3;
+/// Patterns shown.
+const PATTERNS: usize = 15;
 
 /// Everything as text.
 pub(super) fn text(input: &str, counted: &Statistics) -> String {
@@ -42,9 +44,15 @@ pub(super) fn text(input: &str, counted: &Statistics) -> String {
         &counted.sizes,
     );
     biggest(&mut out, counted);
+    out.push_str("\nKEYS THAT ARE ALIKE                    keys        memory   average\n");
+    for (pattern, Count { keys, memory }) in counted.patterns.largest(PATTERNS) {
+        let average = bytes(memory.checked_div(keys).unwrap_or(0));
+        let name = pattern.escape_ascii().to_string();
+        let _ = writeln!(out, "  {name:<30} {keys:>10} {:>13} {average:>9}", bytes(memory));
+    }
     if !counted.prefixes.root.children.is_empty() {
         out.push_str("\nPREFIXES\n");
-        prefixes(&mut out, &counted.prefixes.root, 0);
+        prefixes(&mut out, &counted.prefixes.root, 0, memory / 200);
         if counted.prefixes.pruned {
             out.push_str("  (small prefixes were left out to save memory)\n");
         }
@@ -116,18 +124,22 @@ fn biggest(out: &mut String, counted: &Statistics) {
     }
 }
 
-fn prefixes(out: &mut String, node: &Node, level: usize) {
+/// Those that hold at least `least` bytes; there may be very many others.
+fn prefixes(out: &mut String, node: &Node, level: usize, least: u64) {
     let mut children: Vec<_> = node.children.iter().collect();
     children.sort_by_key(|(_, child)| std::cmp::Reverse(child.memory));
+    let all = children.len();
+    children.retain(|(_, child)| child.memory >= least);
+    children.truncate(PREFIXES);
     let indent = "  ".repeat(level + 1);
-    for (part, child) in children.iter().take(PREFIXES) {
+    for (part, child) in &children {
         let name = format!("{indent}{}", part.escape_ascii());
         let _ = writeln!(out, "{name:<32} {:>11} {:>13}", child.keys, bytes(child.memory));
         if level + 1 < LEVELS {
-            prefixes(out, child, level + 1);
+            prefixes(out, child, level + 1, least);
         }
     }
-    if children.len() > PREFIXES {
-        let _ = writeln!(out, "{indent}... {} more", children.len() - PREFIXES);
+    if all > children.len() {
+        let _ = writeln!(out, "{indent}... {} more", all - children.len());
     }
 }

@@ -98,15 +98,22 @@
   const heaviest = [...data.types].sort((one, other) => other.memory - one.memory)[0];
   if (heaviest) biggest(heaviest.type);
 
-  // Databases.
-  const table = at("databases");
-  const head = make("tr", {}, null, make("thead", {}, null, table));
-  for (const name of ["Database", "Keys", "Of them expire", "Memory"]) make("th", {}, name, head);
-  const body = make("tbody", {}, null, table);
-  for (const of of data.databases) {
-    const line = make("tr", {}, null, body);
-    for (const text of [of.db, whole(of.keys), whole(of.expires), bytes(of.memory)]) make("td", {}, text, line);
+  // Keys that are alike.
+  function table(id, columns, rows) {
+    const head = make("tr", {}, null, make("thead", {}, null, at(id)));
+    for (const name of columns) make("th", {}, name, head);
+    const body = make("tbody", {}, null, at(id));
+    for (const row of rows) {
+      const line = make("tr", {}, null, body);
+      row.forEach((text, index) => make("td", index || id === "databases" ? {} : { class: "key" }, text, line));
+    }
   }
+  table("patterns", ["Keys", "Number", "Memory", "Share", "Average"], data.patterns.slice(0, 15).map((of) => [
+    shown(of.pattern), whole(of.keys), bytes(of.memory), percent(of.memory, data.memory), bytes(of.memory / of.keys)]));
+
+  // Databases.
+  table("databases", ["Database", "Keys", "Of them expire", "Memory"], data.databases.map((of) => [
+    of.db, whole(of.keys), whole(of.expires), bytes(of.memory)]));
 
   // The map: a squarified treemap (Bruls, Huizing, van Wijk 2000) of one prefix at a time.
   const HUES = [216, 172, 36, 268, 352, 98, 200, 20, 300, 140, 48, 240];
