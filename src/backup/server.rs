@@ -79,7 +79,22 @@ impl Address {
         Ok(Some(Self { host: host.to_owned(), port, user, password: own_password.or(password) }))
     }
 
-    fn is_this_machine(&self) -> bool {
+    /// Host and port.
+    pub fn place(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// The command that logs in, if there is a password.
+    pub fn login(&self) -> Option<Vec<&str>> {
+        let password = self.password.as_deref()?;
+        let mut words = vec!["AUTH"];
+        words.extend(self.user.as_deref());
+        words.push(password);
+        Some(words)
+    }
+
+    /// Whether the host is a name or address of this machine's loopback.
+    pub fn is_this_machine(&self) -> bool {
         let found = (self.host.as_str(), self.port).to_socket_addrs();
         found.is_ok_and(|mut found| found.any(|address| address.ip().is_loopback()))
     }
@@ -182,10 +197,7 @@ impl Connection {
             .and_then(|()| stream.set_write_timeout(Some(SILENCE)));
         timeouts.map_err(|error| failed(error.to_string()))?;
         let mut connection = Self { address: address.clone(), stream: BufReader::new(stream) };
-        if let Some(password) = &address.password {
-            let mut words = vec!["AUTH"];
-            words.extend(address.user.as_deref());
-            words.push(password);
+        if let Some(words) = address.login() {
             connection.call(&words)?;
         }
         Ok(connection)

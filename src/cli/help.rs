@@ -90,3 +90,14 @@ Examples:
   fastness man /usr/local/share/man/man1 && man fastness-convert
 
 Exit code: 0 written, 1 it cannot be written.";
+
+pub(super) const BENCH_HELP: &str = "\
+Examples:
+  fastness bench --tests set,get -P 1,16 --rounds 5
+  fastness bench redis://127.0.0.1:6379 --against redis://127.0.0.1:6380 -P 1,16 --rounds 5 --flush
+  fastness bench --mix get=80,set=20 --distribution zipf:0.99 --rate 50000 --duration 30
+  fastness bench --command 'HSET user:__rand_int__ name __data__' -d 200 --json
+
+It writes to the servers: use ones that hold nothing of worth.
+
+Exit code: 0 done, 1 a server answered errors or went away, 2 the command line is wrong or one cannot be reached.";

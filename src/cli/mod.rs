@@ -5,6 +5,7 @@
 
 mod background;
 pub mod backup;
+mod bench;
 pub mod check;
 pub mod convert;
 mod crashtest;
@@ -81,6 +82,11 @@ enum Command {
     /// Exit code: 0 nothing is lost, 1 something is or it does not start again, 2 the test could not be run.
     #[command(name = "crashtest")]
     CrashTest(crashtest::CrashTestArgs),
+    /// Measure a server, or several side by side: rate, latency and the server's CPU time per request.
+    ///
+    /// Any server that speaks Redis' protocol will do.
+    #[command(after_help = help::BENCH_HELP)]
+    Bench(bench::BenchArgs),
     /// Print what a shell needs to complete commands and options.
     #[command(after_help = help::COMPLETIONS_HELP)]
     Completions {
@@ -109,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::CrashTest(args) => crashtest::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => manual::completions(Cli::command(), shell),
         Command::Man { dir } => manual::pages(Cli::command(), &dir),
     }

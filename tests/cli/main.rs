@@ -9,6 +9,7 @@ mod convert;
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod support;
 
+mod bench;
 mod crashtest;
 mod exchange;
 mod metrics;
