@@ -48,9 +48,18 @@ pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
             continue;
         }
         let Some((after_star, started)) = retry else { return false };
-        retry = Some((after_star, started + 1));
-        p = after_star;
         t = started + 1;
+        if let Some(literal) = pattern.get(after_star)
+            && !nocase
+            && !matches!(literal, b'?' | b'[' | b'\\')
+        {
+            // Only where this byte is can the part begin.
+            let rest = text.get(t..).unwrap_or_default();
+            let Some(skipped) = rest.iter().position(|byte| byte == literal) else { return false };
+            t += skipped;
+        }
+        retry = Some((after_star, t));
+        p = after_star;
     }
 }
 

@@ -66,6 +66,17 @@ impl Config {
     /// it is shown as it was asked for, and finds hidden directives too.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        if let [name] = patterns
+            && !is_pattern(name)
+        {
+            // One name, which is what clients ask: no walk through all of them.
+            let found = directive::find(name).map(|(directive, _)| directive);
+            return found
+                .filter(|one| !matches!(one.kind, super::kind::Kind::Line))
+                .map(|one| (name.to_vec(), one.kind.print(&self.value(one))))
+                .into_iter()
+                .collect();
+        }
         let shown = directive::all().filter(|one| !matches!(one.kind, super::kind::Kind::Line));
         for directive in shown {
             for name in directive.names() {

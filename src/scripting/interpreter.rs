@@ -23,7 +23,7 @@ pub(super) const PRELUDE: &str = "=sandbox";
 /// Most memory that the scripts of one interpreter may hold.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Uses between two steps of the collector, and how far a step goes.
-const USES_PER_STEP: u32 = 50;
+const USES_PER_STEP: u32 = 100;
 const STEP_KBYTES: i32 = 50;
 /// Instructions between two looks at the clock.
 const PULSE_INSTRUCTIONS: u32 = 100_000;

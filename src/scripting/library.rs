@@ -194,7 +194,9 @@ impl Libraries {
 
     /// Whether there is a function of this name.
     pub fn has_function(&self, name: &[u8]) -> bool {
-        std::str::from_utf8(name).is_ok_and(|name| self.functions.contains_key(&folded(name)))
+        std::str::from_utf8(name).is_ok_and(|name| {
+            self.functions.contains_key(name) || self.functions.contains_key(&folded(name))
+        })
     }
 
     /// Bytes that the interpreter has allocated.

@@ -172,7 +172,9 @@ fn write_table(
     reply: &mut Reply,
     depth: usize,
 ) -> mlua::Result<()> {
-    // Most tables are arrays: only one with something beside can be anything else.
+    if write_sequence(table, script_resp3, reply, depth)? {
+        return Ok(());
+    }
     let first: Value = table.raw_get(1)?;
     if let Value::String(text) = table.raw_get("err")? {
         reply.error(&raise::shown(&text));
@@ -228,6 +230,32 @@ fn write_table(
         return Ok(());
     }
     write_array(table, first, script_resp3, reply, depth)
+}
+
+/// Writes a table that is a sequence and nothing else, as most results are: one walk over its keys instead of a look for
+/// each of the names that would make it something else. False, and nothing is written: it is not, or it is empty.
+///
+/// Two walks: were values written before it is known what the table is, nested ones would be written twice at every depth.
+pub(super) fn write_sequence(
+    table: &Table,
+    script_resp3: bool,
+    reply: &mut Reply,
+    depth: usize,
+) -> mlua::Result<bool> {
+    let (mut len, mut is_sequence) = (0, true);
+    // Lua walks the places of a sequence in their order, before everything else. No value is taken out: `bool` is only
+    // whether it is true.
+    table.for_each(|key: Value, _: bool| {
+        len += 1;
+        is_sequence &= matches!(key, Value::Integer(at) if at == len);
+        Ok(())
+    })?;
+    if !is_sequence || len == 0 {
+        return Ok(false);
+    }
+    reply.array(usize::try_from(len).unwrap_or(0));
+    table.for_each(|_: Value, value: Value| write(&value, script_resp3, reply, depth + 1))?;
+    Ok(true)
 }
 
 fn write_array(

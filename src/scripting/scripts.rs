@@ -248,6 +248,11 @@ impl Prepared {
         if ended.ok {
             let failed = |error: mlua::Error| ScriptError::new(format!("ERR {error}"));
             if let Value::Table(table) = &ended.value
+                && reply::write_sequence(table, commands.resp3(), reply, 0).map_err(failed)?
+            {
+                return Ok(());
+            }
+            if let Value::Table(table) = &ended.value
                 && let Value::String(text) = table.raw_get("err").map_err(failed)?
             {
                 return Err(self.error_of(table, raise::shown(&text)));

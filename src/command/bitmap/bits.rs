@@ -1,4 +1,9 @@
-//! Counting and finding bits, eight bytes at a time.
+//! Counting and finding bits, eight bytes at a time, or 32 where the processor can.
+//!
+//! # Why the unsafe code is sound
+//!
+//! `count_avx2` is safe code compiled for processors with AVX2; calling it is unsafe only because it must not run on
+//! others, and it is called only after asking the processor.
 
 use super::BitRange;
 
@@ -33,12 +38,34 @@ fn pieces(bytes: &[u8], range: BitRange, fill: bool) -> Pieces<'_> {
 /// How many bits of the range are set.
 pub(super) fn count(bytes: &[u8], range: BitRange) -> u64 {
     let Pieces { head, middle, tail, .. } = pieces(bytes, range, false);
-    let (words, rest) = middle.as_chunks::<8>();
+    let ends = head.count_ones() + tail.map_or(0, u8::count_ones);
+    count_all(middle) + u64::from(ends)
+}
+
+fn count_all(bytes: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt")
+    {
+        #[allow(unsafe_code, reason = "the processor was asked: see the module's head")]
+        // SAFETY: the features that it is compiled for are there.
+        return unsafe { count_avx2(bytes) };
+    }
+    count_portable(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+fn count_avx2(bytes: &[u8]) -> u64 {
+    count_portable(bytes)
+}
+
+#[inline]
+fn count_portable(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
     let in_words: u64 =
         words.iter().map(|word| u64::from(u64::from_le_bytes(*word).count_ones())).sum();
     let in_rest: u64 = rest.iter().map(|byte| u64::from(byte.count_ones())).sum();
-    let ends = head.count_ones() + tail.map_or(0, u8::count_ones);
-    in_words + in_rest + u64::from(ends)
+    in_words + in_rest
 }
 
 /// The first bit of the range that is set (or clear, if that is wanted).

@@ -179,15 +179,8 @@ struct Item {
 }
 
 fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
-    let (elements, is_set) = load(ctx, key, &options)?;
+    let (elements, is_set) = load(ctx, key, &mut options)?;
     unpack(ctx, key)?;
-    let fixed = options.store.is_some() || ctx.origin == Origin::Script;
-    if is_set && options.unsorted && fixed {
-        // A set has no order of its own: what is stored, or a script sees, must not depend on chance.
-        options.unsorted = false;
-        options.alpha = true;
-        options.by = None;
-    }
     let mut items = weigh(ctx, elements, &options)?;
     if !options.unsorted {
         let by = options.by.is_some();
@@ -198,7 +191,8 @@ fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
             if options.descending { order.reverse() } else { order }
         });
     }
-    let range = options.range(items.len());
+    // Without an order `load` brought what is wanted, and no more.
+    let range = if options.unsorted { 0..items.len() } else { options.range(items.len()) };
     let items = items.get(range).unwrap_or_default();
     match options.store {
         Some(target) => store(ctx, target, items, &options.get),
@@ -207,26 +201,45 @@ fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
     Ok(())
 }
 
-/// The elements in the order in which they lie there; whether it is a set.
+/// The elements in the order in which they lie there, all of them or, where nothing is sorted, those that
+/// are wanted; whether it is a set.
 fn load(
     ctx: &mut Ctx,
     key: &[u8],
-    options: &Options,
+    options: &mut Options,
 ) -> Result<(Vec<Vec<u8>>, bool), CommandError> {
+    let fixed = options.store.is_some() || ctx.origin == Origin::Script;
     let Some(entry) = ctx.ks.lookup(ctx.db, key) else { return Ok((Vec::new(), false)) };
+    let wanted =
+        |len: usize, options: &Options| if options.unsorted { options.range(len) } else { 0..len };
+    let backwards = options.unsorted && options.descending;
     Ok(match entry.value() {
         ValueRef::List(list) => {
-            let mut elements: Vec<_> = list.iter().map(|element| element.to_vec()).collect();
-            if options.unsorted && options.descending {
-                elements.reverse();
-            }
-            (elements, false)
+            let range = wanted(list.len(), options);
+            let elements = match backwards {
+                false => list.iter_from(range.start),
+                true => list.iter_back_from(list.len().saturating_sub(1 + range.start)),
+            };
+            let elements = elements.take(range.len()).map(|element| element.to_vec());
+            (elements.collect(), false)
         }
-        ValueRef::Set(set) => (set.iter().map(|element| element.to_vec()).collect(), true),
+        ValueRef::Set(set) => {
+            if options.unsorted && fixed {
+                // A set has no order of its own: what is stored, or a script sees, must not depend on chance.
+                options.unsorted = false;
+                options.alpha = true;
+                options.by = None;
+            }
+            let range = wanted(set.len(), options);
+            let elements = set.iter().skip(range.start).take(range.len());
+            (elements.map(|element| element.to_vec()).collect(), true)
+        }
         ValueRef::ZSet(zset) => {
-            let backwards = options.unsorted && options.descending;
             let direction = if backwards { Direction::Reverse } else { Direction::Forward };
-            let members = zset.range(0..zset.len(), direction);
+            let (len, wanted) = (zset.len(), wanted(zset.len(), options));
+            // Ranks are counted from the lowest score, the limit from where the walk begins.
+            let ranks = if backwards { len - wanted.end..len - wanted.start } else { wanted };
+            let members = zset.range(ranks, direction);
             (members.map(|(member, _)| member.to_vec()).collect(), false)
         }
         _ => return Err(CommandError::WrongType),

@@ -135,9 +135,8 @@ pub(super) const HKEYS: Command = Command {
 fn hkeys(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(hash.map_or(0, Hash::len));
-    for (field, _) in hash.into_iter().flat_map(Hash::iter) {
-        write_element(ctx.reply, field);
-    }
+    let reply = &mut *ctx.reply;
+    hash.into_iter().flat_map(Hash::iter).for_each(|(field, _)| write_element(reply, field));
     Ok(())
 }
 
@@ -151,8 +150,7 @@ pub(super) const HVALS: Command = Command {
 fn hvals(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(hash.map_or(0, Hash::len));
-    for (_, value) in hash.into_iter().flat_map(Hash::iter) {
-        write_element(ctx.reply, value);
-    }
+    let reply = &mut *ctx.reply;
+    hash.into_iter().flat_map(Hash::iter).for_each(|(_, value)| write_element(reply, value));
     Ok(())
 }

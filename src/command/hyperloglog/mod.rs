@@ -122,8 +122,8 @@ pub const PFCOUNT: Command = Command {
 };
 
 fn pfcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let mut values: Values = [0; REGISTERS];
     if args.len() > 2 {
+        let mut values: Values = [0; REGISTERS];
         for key in args.iter().skip(1) {
             if let Some(entry) = ctx.ks.lookup(ctx.db, key) {
                 registers::merge_into(&mut values, checked(entry.value())?)?;
@@ -141,6 +141,7 @@ fn pfcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ctx.reply.int(as_reply(cached));
         return Ok(());
     }
+    let mut values: Values = [0; REGISTERS];
     registers::merge_into(&mut values, bytes)?;
     let cardinality = estimate::cardinality(&values);
     // It is a change that nobody asked for: left out where changes are refused.

@@ -290,6 +290,9 @@ fn intersection(
 fn difference(inputs: &[Input], limits: &Limits) -> ZSet {
     let mut result = ZSet::with_expected(1, 0, limits);
     let Some(((first, _), others)) = inputs.split_first() else { return result };
+    if others.iter().any(|(other, _)| first.is_same(*other)) {
+        return result;
+    }
     for (member, score) in first.iter() {
         member.with_bytes(|member| {
             if !others.iter().any(|(other, _)| other.score(member).is_some()) {

@@ -23,6 +23,15 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether both are the same value at the same key.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Set(one), Self::Set(other)) => std::ptr::eq(one, other),
+            (Self::ZSet(one), Self::ZSet(other)) => std::ptr::eq(one, other),
+            _ => false,
+        }
+    }
+
     /// The score of a member.
     pub(super) fn score(self, member: &[u8]) -> Option<f64> {
         match self {

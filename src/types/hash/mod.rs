@@ -312,7 +312,8 @@ impl Hash {
     ) {
         match &self.form {
             Form::Packed(packed) => {
-                sample::select(self.iter(), packed.len(), count, rng, |(field, value)| {
+                let entries = packed::entries(packed.list.view(), packed.shape);
+                sample::select(entries, packed.len(), count, rng, |(field, value, _)| {
                     f(field, value);
                 });
             }

@@ -29,7 +29,7 @@ mod tests;
 
 use std::mem;
 
-use super::listpack::{Element, Listpack};
+use super::listpack::{Element, Listpack, ListpackRef};
 use chunked::Chunked;
 pub use chunked::{Node, NodeRef};
 pub use iter::Iter;
@@ -333,7 +333,20 @@ impl List {
 
     /// Position of the first element with this text.
     pub fn find(&self, text: &[u8]) -> Option<usize> {
-        self.positions(text, 1, 1, 0).first().copied()
+        let number = crate::number::parse_i64(text);
+        let mut before = 0;
+        for node in self.nodes() {
+            let compared = match node {
+                NodeRef::Plain(data) if data == text => return Some(before),
+                NodeRef::Plain(_) => 1,
+                NodeRef::Packed(blob) => match ListpackRef::new(blob).index_of(text, number) {
+                    Ok(index) => return Some(before + index),
+                    Err(compared) => compared,
+                },
+            };
+            before += compared;
+        }
+        None
     }
 
     /// Positions of elements with this text (LPOS): from the `rank`th match on (negative: counted
@@ -346,6 +359,9 @@ impl List {
         count: usize,
         compared_max: usize,
     ) -> Vec<usize> {
+        if rank == 1 && count == 1 && compared_max == 0 {
+            return self.find(text).into_iter().collect();
+        }
         let len = self.len();
         let unlimited = |bound: usize| if bound == 0 { usize::MAX } else { bound };
         let mut to_skip = rank.unsigned_abs().saturating_sub(1);

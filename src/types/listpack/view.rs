@@ -108,6 +108,33 @@ impl<'a> ListpackRef<'a> {
         self.first().and_then(|start| self.find_from(start, text, skip))
     }
 
+    /// The index of the first element with this text, or how many elements were compared in vain. `number` is what
+    /// `text` is as an integer, if it is one.
+    pub fn index_of(&self, text: &[u8], number: Option<i64>) -> Result<usize, usize> {
+        let bytes = self.bytes;
+        let (mut at, mut index) = (HEADER_BYTES, 0);
+        while let Some(&first) = bytes.get(at) {
+            let (hit, next) = if first & 0xC0 == 0x80 {
+                let len = usize::from(first & 0x3F);
+                let hit = len == text.len() && bytes.get(at + 1..at + 1 + len) == Some(text);
+                (hit, at + len + 2)
+            } else {
+                let Some((element, body)) = decode(bytes, at) else { break };
+                let hit = match element {
+                    Element::Int(value) => number == Some(value),
+                    Element::Str(data) => data == text,
+                };
+                (hit, at + body + backlen_size(body))
+            };
+            if hit {
+                return Ok(index);
+            }
+            index += 1;
+            at = next;
+        }
+        Err(index)
+    }
+
     /// As [`ListpackRef::find`], starting with the element at `start`.
     pub fn find_from(&self, start: Cursor, text: &[u8], skip: usize) -> Option<Cursor> {
         let bytes = self.bytes;

@@ -19,7 +19,8 @@ impl Stream {
         // Depths of the places on the way to the last key where an earlier one parted from it.
         let mut places: Vec<usize> = Vec::new();
         for key in keys {
-            let shared = last.iter().zip(&key).take_while(|(a, b)| a == b).count();
+            let parted = u128::from_be_bytes(last) ^ u128::from_be_bytes(key);
+            let shared = parted.leading_zeros() as usize / 8;
             nodes += leave(&mut places, shared);
             last = key;
         }
