@@ -6,6 +6,7 @@
 use super::kind::{WordsRule, integer, memory};
 use super::value::{Setting, Value, mismatch, utf8};
 use super::words::{Word, join};
+use crate::session::Durability;
 
 /// `bind`: addresses; a `-` in front of one means that it may be missing on this machine.
 pub(super) static BIND: WordsRule = WordsRule {
@@ -36,6 +37,10 @@ pub(super) static BUFFER_LIMITS: WordsRule = WordsRule {
     parse: buffer_limits,
     lines: buffer_limit_lines,
 };
+
+/// `user-durability`: users and policies.
+pub(super) static USER_DURABILITY: WordsRule =
+    WordsRule { syntax: "user policy ...", parse: user_durability, lines: one_line };
 
 /// `latency-tracking-info-percentiles`.
 pub(super) static PERCENTILES: WordsRule =
@@ -283,6 +288,28 @@ fn percentiles(given: &[Word], _: &[Word], _: bool) -> Result<Vec<Word>, String>
     Ok(canonical)
 }
 
+fn user_durability(given: &[Word], _: &[Word], _: bool) -> Result<Vec<Word>, String> {
+    let given = none_if_empty(given);
+    let (pairs, rest) = given.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(super::kind::WRONG_COUNT.to_owned());
+    }
+    let mut canonical: Vec<Word> = Vec::new();
+    for [user, policy] in pairs {
+        let policy = match Durability::of_word(policy) {
+            None | Some(Durability::Default) => {
+                return Err("user-durability takes always, everysec or no for each user".to_owned());
+            }
+            Some(policy) => policy.name().as_bytes().to_vec(),
+        };
+        if canonical.chunks(2).any(|pair| pair.first() == Some(user)) {
+            return Err("user-durability names a user twice".to_owned());
+        }
+        canonical.extend([user.clone(), policy]);
+    }
+    Ok(canonical)
+}
+
 fn oom_values(given: &[Word], _: &[Word], _: bool) -> Result<Vec<Word>, String> {
     if given.len() != 3 {
         return Err(super::kind::WRONG_COUNT.to_owned());
@@ -375,6 +402,15 @@ mod tests {
         assert_eq!(apply(&PERCENTILES, "''", "1", false).unwrap(), "");
         assert!(apply(&PERCENTILES, "nan", "", false).unwrap_err().starts_with("Invalid"));
         assert!(apply(&PERCENTILES, "100.1", "", false).unwrap_err().contains("between"));
+    }
+
+    #[test]
+    fn each_user_has_one_policy() {
+        let good = apply(&USER_DURABILITY, "a ALWAYS b no", "", false);
+        assert_eq!(good.unwrap(), "a always b no");
+        for bad in ["a", "a sometimes", "a default", "a no a always"] {
+            assert!(apply(&USER_DURABILITY, bad, "", false).is_err(), "{bad}");
+        }
     }
 
     #[test]

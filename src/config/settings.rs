@@ -117,6 +117,8 @@ pub struct Settings {
     pub appendfsync: AppendFsync,
     /// Milliseconds; 0 is no bound.
     pub everysec_max_lag: i64,
+    /// Name and policy of each user that has one of its own, in turns.
+    pub user_durability: Vec<String>,
     pub aof_disk_reserve: u64,
     /// 0 is no bound.
     pub aof_max_size: u64,

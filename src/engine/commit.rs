@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::config::AppendFsync;
-use crate::session::{ClientId, Durability, KeyState};
+use crate::session::{Client, ClientId, Durability, KeyState};
 
 impl Engine {
     /// Hands the unit's records to the log and tells watchers, waiters and listeners.
@@ -65,11 +65,25 @@ impl Engine {
 
     /// Whether replies to this client wait for the sync or only for the write (P1, P2).
     pub fn reply_needs_sync(&self, id: ClientId) -> bool {
-        let own = self.sessions.client(id).map(|client| client.durability).unwrap_or_default();
-        match own {
+        self.waits_for_sync(self.sessions.client(id))
+    }
+
+    /// The same of a client: its own choice, its user's, the server's.
+    pub fn waits_for_sync(&self, client: Option<&Client>) -> bool {
+        let config = &self.server.config;
+        let mut policy = client.map(|client| client.durability).unwrap_or_default();
+        if policy == Durability::Default && !config.user_durability.is_empty() {
+            let user = client.and_then(|client| client.user.as_deref()).unwrap_or("default");
+            let (pairs, _) = config.user_durability.as_chunks::<2>();
+            let of_user = pairs.iter().find(|[name, _]| name == user);
+            policy = of_user
+                .and_then(|[_, word]| Durability::of_word(word.as_bytes()))
+                .unwrap_or_default();
+        }
+        match policy {
             Durability::Always => true,
             Durability::Everysec | Durability::No => false,
-            Durability::Default => self.server.config.appendfsync == AppendFsync::Always,
+            Durability::Default => config.appendfsync == AppendFsync::Always,
         }
     }
 }

@@ -127,6 +127,8 @@ fn clients(engine: &Engine, out: &mut String) {
     line(out, "tracking_clients", engine.sessions.tracked.clients);
     line(out, "pubsub_clients", engine.sessions.subscriptions.client_count());
     line(out, "watching_clients", clients().filter(|client| !client.watched.is_empty()).count());
+    let always = clients().filter(|client| engine.waits_for_sync(Some(client))).count();
+    line(out, "durability_always_clients", always);
     line(out, "clients_in_timeout_table", engine.sessions.waiters.deadline_count());
     line(out, "total_watched_keys", engine.sessions.watched_key_count());
     line(out, "total_blocking_keys", engine.sessions.waiters.key_count());

@@ -167,6 +167,27 @@ pub enum Durability {
     No,
 }
 
+impl Durability {
+    /// The words of `CLIENT DURABILITY` and `user-durability`.
+    pub const WORDS: [(&str, Self); 4] = [
+        ("always", Self::Always),
+        ("everysec", Self::Everysec),
+        ("no", Self::No),
+        ("default", Self::Default),
+    ];
+
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+
+    /// What a word means, in any case of letters.
+    pub fn of_word(word: &[u8]) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, value)| *value)
+    }
+}
+
 impl Client {
     /// A client that has just connected.
     pub fn new(address: String, local_address: String, now: UnixMillis) -> Self {

@@ -268,17 +268,10 @@ fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
 
 /// Sets what this connection's replies mean from the next one on, or says what they mean (P2).
 fn durability(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    const WORDS: [(&str, Durability); 4] = [
-        ("always", Durability::Always),
-        ("everysec", Durability::Everysec),
-        ("no", Durability::No),
-        ("default", Durability::Default),
-    ];
     match args.len() {
         2 => {
             let own = ctx.session()?.durability;
-            let word = WORDS.iter().find(|(_, value)| *value == own).map_or("", |(word, _)| word);
-            ctx.reply.bulk(word.as_bytes());
+            ctx.reply.bulk(own.name().as_bytes());
             Ok(())
         }
         3 if ctx.origin != Origin::Client => {
@@ -286,14 +279,12 @@ fn durability(ctx: &mut Ctx, args: &Args) -> CommandResult {
             Err(CommandError::text("ERR CLIENT DURABILITY is not allowed in transactions"))
         }
         3 => {
-            let wanted =
-                WORDS.iter().find(|(word, _)| args.at(2).eq_ignore_ascii_case(word.as_bytes()));
-            let Some((_, wanted)) = wanted else {
+            let Some(wanted) = Durability::of_word(args.at(2)) else {
                 return Err(CommandError::text(
                     "ERR CLIENT DURABILITY must be always, everysec, no or default",
                 ));
             };
-            ctx.session()?.durability = *wanted;
+            ctx.session()?.durability = wanted;
             ctx.reply.ok();
             Ok(())
         }

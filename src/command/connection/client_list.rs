@@ -4,7 +4,7 @@ use super::super::{Args, CommandError};
 use crate::acl::Acl;
 use crate::clock::UnixMillis;
 use crate::number;
-use crate::session::{Client, ClientId, UserId};
+use crate::session::{Client, ClientId, Durability, UserId};
 
 /// One client as CLIENT LIST shows it.
 pub fn describe(client: &Client, now: UnixMillis) -> String {
@@ -23,11 +23,16 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         .as_ref()
         .map_or(-1, |transaction| i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX));
     let output = Output::of(client);
+    // Only where a connection chose it: others have the line that every tool knows.
+    let durability = match client.durability {
+        Durability::Default => String::new(),
+        chosen => format!(" durability={}", chosen.name()),
+    };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
          ssub={} multi={queued} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={OUTPUT_BLOCK} rbp={} \
          obl={} oll={} omem={} tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
-         lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
+         lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}{durability}",
         client.id.0,
         client.address,
         client.local_address,

@@ -1,6 +1,6 @@
 //! Rows: the data directory, the append-only log and snapshots.
 
-use super::super::rules::SAVE;
+use super::super::rules::{SAVE, USER_DURABILITY};
 use super::super::settings::{AppendFsync, RdbCompression};
 use super::*;
 
@@ -24,6 +24,14 @@ pub(super) const ROWS: &[Directive] = &[
         "2000",
         "Under `appendfsync everysec`: milliseconds that the oldest unsynced write may be old; when the disk is \
          slower, writers wait for the sync, readers do not. 0 is no bound.",
+    ),
+    Directive::new(
+        "user-durability",
+        Kind::Words(&USER_DURABILITY),
+        at!(user_durability),
+        "",
+        "What a reply to these ACL users means, whatever `appendfsync` says: `user-durability payments always cache \
+         everysec`. `CLIENT DURABILITY` overrides it for a connection.",
     ),
     bytes(
         "aof-disk-reserve",
