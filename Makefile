@@ -79,6 +79,7 @@ ci: peers clients lint deny
 peers:
 	@scripts/peers.sh
 
-# The client libraries and applications of tests/interop/clients, once.
+# The client libraries and applications of tests/interop/clients, and the object stores, once.
 clients:
 	@scripts/clients.sh
+	@scripts/stores.sh

@@ -43,6 +43,7 @@ impl BackupError {
     /// What helps next; empty when nothing can be said.
     pub fn next_step(&self) -> String {
         match self {
+            Self::Store(error) if !error.next.is_empty() => error.next.clone(),
             Self::Store(error) if error.is_not_found() => {
                 "run fastness backup verify on the repository: an object is gone".to_owned()
             }

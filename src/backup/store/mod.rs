@@ -7,9 +7,13 @@
 //!
 //! Names are ASCII with `/` between components. Calls block; they are made by several threads at once.
 
+#[cfg(feature = "object-store")]
+mod account;
 pub mod local;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory;
+#[cfg(feature = "object-store")]
+pub mod remote;
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +65,8 @@ pub struct StoreError {
     pub why: String,
     /// There is no such object.
     pub not_found: bool,
+    /// What helps, where more is known than for any store; else empty.
+    pub next: String,
 }
 
 impl StoreError {
@@ -71,12 +77,19 @@ impl StoreError {
             name: name.to_owned(),
             why: "there is no such object".to_owned(),
             not_found: true,
+            next: String::new(),
         }
     }
 
     /// Any other failure.
     pub fn failed(op: &'static str, name: &str, why: impl fmt::Display) -> Self {
-        Self { op, name: name.to_owned(), why: why.to_string(), not_found: false }
+        let (name, why) = (name.to_owned(), why.to_string());
+        Self { op, name, why, not_found: false, next: String::new() }
+    }
+
+    /// The same with what helps.
+    pub fn with_next(self, next: impl Into<String>) -> Self {
+        Self { next: next.into(), ..self }
     }
 
     /// Whether there is no such object.
@@ -93,18 +106,25 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// Opens the store at a URL: a path, or `file://PATH`. `disk` is the machine's file system.
+/// Opens the store at a URL: a path, `file://PATH`, or `s3://`, `gs://` or `az://` with bucket and prefix.
+/// `disk` is the machine's file system.
 pub fn open(url: &str, disk: SharedDisk) -> Result<Arc<dyn Store>, StoreError> {
-    let failed = |why: String| StoreError::failed("open", url, why);
+    let failed = |why: &str| StoreError::failed("open", url, why);
     let Some((scheme, rest)) = url.split_once("://") else {
         if url.is_empty() {
-            return Err(failed("the address of the repository is empty".to_owned()));
+            return Err(failed("the address of the repository is empty"));
         }
         return Ok(Arc::new(local::LocalStore::new(disk, url)));
     };
     match scheme {
         "file" if rest.starts_with('/') => Ok(Arc::new(local::LocalStore::new(disk, rest))),
-        "file" => Err(failed("file:// needs an absolute path".to_owned())),
-        _ => Err(failed(format!("{scheme}:// is not known; a path is"))),
+        "file" => Err(failed("file:// needs an absolute path")),
+        #[cfg(feature = "object-store")]
+        "s3" | "gs" | "az" => Ok(Arc::new(remote::open(url, &disk)?)),
+        #[cfg(not(feature = "object-store"))]
+        "s3" | "gs" | "az" => Err(failed("this program was built without object stores")
+            .with_next("build it with the cargo feature object-store, or name a directory")),
+        _ => Err(StoreError::failed("open", url, format!("{scheme}:// is not known"))
+            .with_next("write a path, or s3://, gs:// or az:// with bucket and prefix")),
     }
 }

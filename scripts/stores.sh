@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Brings the object stores that the tests back up to onto a machine: moto (S3) in a
+# virtual environment, Azurite (Azure) in a folder, at the versions that
+# tests/interop/stores/{requirements.txt,package.json} pin. scripts/clients.sh brings Python and Node.
+# usage: scripts/stores.sh        prints nothing when everything is there already
+# FASTNESS_STORES names the cache folder (default: ~/.cache/fastness-stores).
+set -euo pipefail
+cd "$(dirname "$0")/../tests/interop/stores"
+
+home=${FASTNESS_STORES:-$HOME/.cache/fastness-stores}
+
+say() { echo "stores: $*" >&2; }
+
+# Whether a folder was completed from exactly the list of packages that is given now.
+is_current() { cmp -s "$1" "$2"; }
+
+install_python() {
+  is_current requirements.txt "$home/python/installed.txt" && return
+  say "installing the Python packages into $home/python"
+  rm -rf "$home/python"
+  python3 -m venv "$home/python"
+  "$home/python/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+    --requirement requirements.txt >&2
+  cp requirements.txt "$home/python/installed.txt"
+}
+
+install_node() {
+  is_current package.json "$home/node/installed.json" && return
+  say "installing the Node packages into $home/node"
+  rm -rf "$home/node"
+  mkdir -p "$home/node"
+  cp package.json "$home/node/"
+  # Neither scripts of packages nor optional ones: what they would build only makes some faster.
+  (cd "$home/node" && npm install --silent --no-package-lock --omit=optional --no-audit --no-fund \
+    --ignore-scripts >&2)
+  cp package.json "$home/node/installed.json"
+}
+
+mkdir -p "$home"
+# Two runs at once must not install into the same folder.
+exec 9>"$home/lock"
+flock 9
+install_python
+install_node
