@@ -49,3 +49,30 @@ manifest = {
 put("repository", b"FASTNESS-REPOSITORY 1\nid example\nsha256 %s\n" % sha(b"example").encode())
 text = b"FASTNESS-BACKUP 1\n" + json.dumps(manifest, indent=1).encode() + b"\n"
 put("backups/" + manifest["id"], text + b"sha256 %s\n" % sha(text).encode())
+
+# The same log as an archive: the base with the beginning of the segment, and pieces of it, two of which overlap.
+ROOT = os.path.join(HERE, "backup-archive")
+
+
+def piece(start, stop, end, first, last):
+    content = segment[start:stop]
+    line = b"FASTNESS-OBJECT 1 plain %d %d %s " % (len(content), len(content), sha(content).encode())
+    crc = zlib.crc32(line + content)
+    name = "archive/%016x-%s-%s-%016x/" % (2, "00112233445566ff", "0" * 16, 0)
+    name += "%016x-%016x-%016x-%016x-%016x-%s" % (start, len(content), end, first, last, sha(content))
+    put(name, line + b"%08x\n" % crc + content)
+
+
+# Frames are at 55 (to position 61), 160 (to 190) and, empty, at 343.
+piece(0, 160, 61, 1763827200123, 1763827200123)
+piece(0, 334, 190, 1763827200123, 1763827200456)
+piece(160, 386, 190, 1763827200456, 1763827201000)
+beginning = segment[:55]
+manifest["id"] = "20251122T160001Z-0a4c41e0"
+manifest["origin"]["kind"] = "archive"
+manifest["instant"], manifest["position"] = 1763827199000, 0
+manifest["base"] = entry("appendonly.aof.1.base.rdb", 1, base, [], position=0, first_time=1763827199000, last_time=1763827199000, records=0)
+manifest["segments"] = [entry("appendonly.aof.2.incr.aof", 2, beginning, [], salt="00112233445566ff", position=0, end=0, records=0)]
+put("repository", b"FASTNESS-REPOSITORY 1\nid example\nsha256 %s\n" % sha(b"example").encode())
+text = b"FASTNESS-BACKUP 1\n" + json.dumps(manifest, indent=1).encode() + b"\n"
+put("backups/" + manifest["id"], text + b"sha256 %s\n" % sha(text).encode())

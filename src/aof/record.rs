@@ -55,7 +55,7 @@ impl fmt::Display for Position {
 }
 
 /// The random number that belongs to one file and goes into each of its checksums; 0 is nobody's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Salt(pub u64);
 
 impl fmt::Display for Salt {

@@ -143,7 +143,7 @@ impl Sender<'_> {
             name: file.name.clone(),
             seq: file.seq,
             size: bytes.len() as u64,
-            sha: Sha::of(bytes),
+            sha: Some(Sha::of(bytes)),
             salt: file.salt,
             position: file.position,
             end: file.end,

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::archive::piece::{self, Range, SegmentId};
 use super::object::Sha;
 use crate::aof::record::Salt;
 use crate::clock::UnixMillis;
@@ -60,8 +61,8 @@ pub struct BackedFile {
     pub seq: u64,
     /// Bytes.
     pub size: u64,
-    /// Of all its bytes.
-    pub sha: Sha,
+    /// Of all its bytes; `None` for what was put together from the archive.
+    pub sha: Option<Sha>,
     /// The salt that the log's manifest lists.
     pub salt: Option<Salt>,
     /// The position that a base holds, or a segment starts at.
@@ -87,12 +88,17 @@ pub struct Part {
     pub size: u64,
     /// Bytes of the object.
     pub stored: u64,
+    /// Of a piece of the archive: what its name says besides the hash.
+    pub at: Option<(SegmentId, Range)>,
 }
 
 impl Part {
     /// The name of its object.
     pub fn object(&self) -> String {
-        object_name(self.sha)
+        match &self.at {
+            None => object_name(self.sha),
+            Some((segment, range)) => piece::name(segment, range, self.sha),
+        }
     }
 }
 
@@ -217,7 +223,7 @@ impl BackedFile {
         put("name", json!(self.name));
         put("seq", json!(self.seq));
         put("size", json!(self.size));
-        put("sha256", json!(self.sha.to_string()));
+        put("sha256", json!(self.sha.map(|sha| sha.to_string())));
         put("salt", json!(self.salt.map(|salt| salt.to_string())));
         put("position", json!(self.position));
         put("end", json!(self.end));
@@ -239,6 +245,7 @@ impl BackedFile {
                 sha: Sha::parse(part.get(0)?.as_str()?)?,
                 size: part.get(1)?.as_u64()?,
                 stored: part.get(2)?.as_u64()?,
+                at: None,
             })
         });
         let salt = match value.get("salt") {
@@ -249,7 +256,7 @@ impl BackedFile {
             name,
             seq: number("seq")?,
             size: number("size")?,
-            sha: Sha::parse(value.get("sha256")?.as_str()?)?,
+            sha: Some(Sha::parse(value.get("sha256")?.as_str()?)?),
             salt,
             position: number("position"),
             end: number("end"),
@@ -287,14 +294,14 @@ pub(super) mod tests {
             name: name.to_owned(),
             seq,
             size: 7,
-            sha,
+            sha: Some(sha),
             salt: (seq > 1).then_some(Salt(0xab)),
             position: Some(10),
             end: None,
             first_time: Some(1000),
             last_time: None,
             records: 3,
-            parts: vec![Part { sha, size: 7, stored: 90 }],
+            parts: vec![Part { sha, size: 7, stored: 90, at: None }],
         };
         Manifest {
             id: "20261122T100000Z-00000001".to_owned(),

@@ -12,6 +12,7 @@
 //! `format-spec/backup.md` and nowhere else. Whatever fails leaves the repository as it was, at most with
 //! objects that nothing names, which the next backup uses and `prune` sweeps.
 
+pub mod archive;
 pub mod create;
 pub mod cut;
 pub mod diff;
@@ -31,6 +32,8 @@ pub mod store;
 pub mod time;
 pub mod verify;
 
+#[cfg(test)]
+mod archive_tests;
 #[cfg(test)]
 mod tests;
 

@@ -4,12 +4,14 @@
 //! in the same second is not used when an older one is there. Of the backups that reach the
 //! target, the one with the newest base is taken: it has the least log to replay.
 
+use super::BackupError;
+use super::archive::chain::Archived;
 use super::cut::{Found, Target, find, shorten};
 use super::fetch::Fetcher;
 use super::manifest::{BackedFile, Manifest};
+use super::object::Sha;
 use super::repository::{ListedBackup, Repository};
 use super::time::Iso;
-use super::{BackupError, object};
 use crate::aof::chain::SegmentFile;
 use crate::aof::record::Position;
 use crate::clock::UnixMillis;
@@ -53,9 +55,22 @@ impl PlannedFile {
         self.content.as_ref().map_or(self.file.size, |content| content.len() as u64)
     }
 
-    /// The hash of its content.
-    pub fn sha(&self) -> object::Sha {
-        self.content.as_ref().map_or(self.file.sha, |content| object::Sha::of(content))
+    /// Whether these bytes are its content.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        if let Some(content) = &self.content {
+            return content == bytes;
+        }
+        if let Some(sha) = self.file.sha {
+            return Sha::of(bytes) == sha;
+        }
+        let mut rest = bytes;
+        let parts = self.file.parts.iter().all(|part| {
+            let len = usize::try_from(part.size).unwrap_or(usize::MAX);
+            let (own, behind) = rest.split_at_checked(len).unwrap_or_default();
+            rest = behind;
+            Sha::of(own) == part.sha
+        });
+        parts && rest.is_empty()
     }
 }
 
@@ -74,7 +89,10 @@ pub fn plan(
 ) -> Result<Plan, BackupError> {
     let candidates = match id {
         Some(id) => vec![named(repository, id)?],
-        None => candidates(repository.backups()?, target)?,
+        None => {
+            let found = repository.backups()?;
+            candidates(extended(found, &Archived::list(repository)?), target)?
+        }
     };
     let mut first_refusal = None;
     for manifest in candidates {
@@ -100,6 +118,13 @@ fn named(repository: &Repository, id: &str) -> Result<Manifest, BackupError> {
     }
 }
 
+/// Every backup with what is archived behind it.
+fn extended(found: Vec<ListedBackup>, archived: &Archived) -> Vec<ListedBackup> {
+    let extend = |manifest: Manifest| archived.extend(&manifest).unwrap_or(manifest);
+    let listed = found.into_iter();
+    listed.map(|own| ListedBackup { manifest: own.manifest.map(extend), ..own }).collect()
+}
+
 /// The backups to look into, the best first.
 fn candidates(found: Vec<ListedBackup>, target: &Target) -> Result<Vec<Manifest>, BackupError> {
     let newest_is_damaged = found.last().is_some_and(|backup| backup.manifest.is_err());
@@ -118,7 +143,13 @@ fn candidates(found: Vec<ListedBackup>, target: &Target) -> Result<Vec<Manifest>
         return Err(BackupError::refused("there is no backup", HOW_TO_LIST));
     }
     match target {
-        Target::Latest => sound.truncate(1),
+        Target::Latest => {
+            // A backup is newer than the archive, unless the archive went on after it.
+            let reach = |backup: &Manifest| backup.instant.max(Some(backup.created_at));
+            let newest = sound.iter().map(reach).max();
+            sound.retain(|backup| Some(reach(backup)) == newest);
+            sound.truncate(1);
+        }
         Target::Time(at) => return for_instant(sound, *at),
         Target::Position(at) => {
             let holds = |backup: &Manifest| {
@@ -186,7 +217,7 @@ fn of_backup(
         position: manifest.position,
         instant: manifest.instant,
         next_time: None,
-        whole: true,
+        whole: manifest.segments.iter().all(|file| file.sha.is_some()),
         notes: Vec::new(),
         manifest,
     };

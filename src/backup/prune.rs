@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::BackupError;
-use super::manifest::manifest_name;
+use super::archive::chain::{self, Archived};
+use super::archive::piece::{self, Piece};
+use super::manifest::{Manifest, manifest_name};
 use super::repository::{ListedBackup, Repository, Work};
 use crate::clock::UnixMillis;
 use crate::logger::civil;
@@ -131,7 +133,12 @@ pub fn prune(
         }
     }
     let complete = pruned.kept.is_empty();
-    let rules = decide(&sound, retention, now);
+    let mut rules = decide(&sound, retention, now);
+    let archived = Archived::list(repository)?;
+    let manifests: Vec<&Manifest> =
+        found.iter().filter_map(|own| own.manifest.as_ref().ok()).collect();
+    keep_for_archive(&mut rules, &manifests, &archived, retention, now);
+    let log_from = log_needed_from(&rules, &manifests);
     for ((id, _), rules) in sound.into_iter().zip(rules) {
         match rules.is_empty() {
             true => pruned.removed.push(id),
@@ -150,6 +157,11 @@ pub fn prune(
     if complete {
         let listed = repository.listed_parts()?;
         unnamed.extend(listed.into_iter().filter(|(name, _)| !named.contains(name)));
+        let pieces = repository.store().list(piece::PREFIX)?.into_iter().filter_map(|listed| {
+            let piece = Piece::parse(&listed.name, listed.size)?;
+            log_from.is_some_and(|from| piece.segment.seq < from).then_some(listed)
+        });
+        unnamed.extend(pieces.map(|listed| (listed.name, listed.size)));
     }
     pruned.objects = unnamed.len() as u64;
     pruned.bytes = unnamed.iter().map(|(_, size)| size).sum();
@@ -163,6 +175,40 @@ pub fn prune(
     }
     drop(under_way);
     Ok(pruned)
+}
+
+/// The newest backup that the archive goes on from stays, and the one from which the log leads into the window.
+fn keep_for_archive(
+    rules: &mut [Vec<&'static str>],
+    manifests: &[&Manifest],
+    archived: &Archived,
+    retention: &Retention,
+    now: UnixMillis,
+) {
+    let goes_on = |index: &usize| {
+        manifests.get(*index).is_some_and(|manifest| archived.extend(manifest).is_some())
+    };
+    if let Some(index) = (0..manifests.len()).rev().find(goes_on) {
+        note(rules, index, "archive");
+    }
+    let Some(within) = retention.within_ms else { return };
+    let before = |index: &usize| {
+        let manifest = manifests.get(*index);
+        manifest.is_some_and(|manifest| now.saturating_sub(manifest.created_at) > within)
+    };
+    if let Some(index) = (0..manifests.len()).rev().filter(before).find(goes_on) {
+        note(rules, index, "within");
+    }
+}
+
+/// The number of the first segment of which pieces are needed: by the newest backups and those within the window.
+/// What only the other rules keep stands for its own instant. `None`: nothing tells, all pieces stay.
+fn log_needed_from(rules: &[Vec<&'static str>], manifests: &[&Manifest]) -> Option<u64> {
+    let goes_on = |rules: &&Vec<&'static str>| {
+        rules.iter().any(|rule| matches!(*rule, "last" | "within" | "archive"))
+    };
+    let kept = rules.iter().zip(manifests).filter(|(rules, _)| goes_on(rules));
+    kept.filter_map(|(_, manifest)| chain::follows_from(manifest)).min()
 }
 
 #[cfg(test)]

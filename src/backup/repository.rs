@@ -122,16 +122,18 @@ impl Repository {
     /// Stores a backup's manifest, which makes it one. Everything that it names must be stored.
     pub fn put_manifest(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let name = manifest.object();
-        match self.store.put_new(&name, &manifest.encode())? {
-            Put::Stored => match self.manifest(&manifest.id) {
-                Ok(found) if found == *manifest => Ok(()),
-                // What was not stored as it was sent must not pass for a backup.
-                _ => {
-                    self.store.remove(&name)?;
-                    Err(BackupError::damaged(&name, "the store did not keep it as it was sent"))
-                }
-            },
-            Put::WasThere => Err(StoreError::failed("put", &name, "the name is taken").into()),
+        let put = self.store.put_new(&name, &manifest.encode())?;
+        match self.manifest(&manifest.id) {
+            // A retry after a lost answer finds what it stored itself.
+            Ok(found) if found == *manifest => Ok(()),
+            _ if put == Put::WasThere => {
+                Err(StoreError::failed("put", &name, "the name is taken").into())
+            }
+            // What was not stored as it was sent must not pass for a backup.
+            _ => {
+                self.store.remove(&name)?;
+                Err(BackupError::damaged(&name, "the store did not keep it as it was sent"))
+            }
         }
     }
 
@@ -181,7 +183,7 @@ impl Repository {
         let sha = Sha::of(content);
         let name = object_name(sha);
         let bytes = object::encode(content, sha, &[]);
-        let part = Part { sha, size: content.len() as u64, stored: bytes.len() as u64 };
+        let part = Part { sha, size: content.len() as u64, stored: bytes.len() as u64, at: None };
         if known.is_some_and(|known| known.get(&name) == Some(&part.stored)) {
             return Ok((part, 0));
         }
@@ -199,6 +201,22 @@ impl Repository {
             self.store.put_new(&name, &bytes)?;
         }
         Ok((part, part.stored))
+    }
+
+    /// Stores a content under a name that says what it is, and looks whether it is there whole.
+    pub fn put_object(&self, name: &str, content: &[u8], sha: Sha) -> Result<(), BackupError> {
+        let bytes = object::encode(content, sha, &[]);
+        self.store.put_new(name, &bytes)?;
+        match self.store.size(name)? {
+            Some(size) if size == bytes.len() as u64 => Ok(()),
+            Some(size) => {
+                // Whatever cut it: it must not stand in the way of the next try.
+                self.store.remove(name)?;
+                let what = format!("the store has {size} of its {} bytes", bytes.len());
+                Err(BackupError::damaged(name, what))
+            }
+            None => Err(BackupError::damaged(name, "the store has lost it")),
+        }
     }
 
     /// The content of a part, checked.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::create::Progress;
 use super::fetch::Fetcher;
 use super::load::{self, Filter, LoadedState};
-use super::object::Sha;
 use super::plan::{Plan, PlannedFile};
 use super::repository::Repository;
 use super::source::{self, Source, SourceFile};
@@ -162,7 +161,7 @@ fn list(log: &mut LogManifest, name: String, planned: &PlannedFile, plan: &Plan)
 /// Whether an interrupted restore has written the whole file.
 fn is_there(disk: &dyn Disk, path: &str, planned: &PlannedFile) -> bool {
     let right_size = disk.file_len(path).is_ok_and(|len| len == Some(planned.size()));
-    right_size && view(disk, path).is_ok_and(|bytes| Sha::of(&bytes) == planned.sha())
+    right_size && view(disk, path).is_ok_and(|bytes| planned.is(&bytes))
 }
 
 fn write_file(
@@ -181,7 +180,7 @@ fn write_file(
     file.sync_all()?;
     drop(file);
     // As it will be read by the start: from the disk, whole.
-    if Sha::of(&view(disk, path)?) != planned.sha() {
+    if !planned.is(&view(disk, path)?) {
         return Err(BackupError::Source {
             what: format!("{path} was not read back as it was written: is the disk sound?"),
         });

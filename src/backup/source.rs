@@ -231,6 +231,7 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
         source.producer = found.producer;
         source.instant = base.first_time;
         source.keys = Some(base.records);
+        source.position = base.position;
         records_at = found.end.and_then(|end| usize::try_from(end).ok()).unwrap_or(base.len);
         if base.seq == 0 && records_at < base.len {
             source.notes.push(format!("{} goes on behind its end; that is left out", base.name));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::archive::chain::Archived;
 use super::create::Progress;
 use super::manifest::{Manifest, Part};
 use super::object::Sha;
@@ -74,16 +75,27 @@ pub fn verify(
             "fastness backup list shows what there is",
         ));
     }
-    read_parts(repository, &sound, threads, progress, &mut verified);
+    let archived = Archived::list(repository)?;
+    // Pieces of the log count for the backups that they follow.
+    let whole: Vec<Manifest> = match only {
+        None => sound.iter().map(|own| archived.extend(own).unwrap_or(own.clone())).collect(),
+        Some(_) => sound.clone(),
+    };
+    // With what they are without them: the beginning of a segment is in pieces as well.
+    let looked_at: Vec<Manifest> = whole.iter().chain(&sound).cloned().collect();
+    read_parts(repository, &looked_at, threads, progress, &mut verified);
     let named: BTreeSet<String> =
-        sound.iter().flat_map(Manifest::parts).map(Part::object).collect();
+        looked_at.iter().flat_map(Manifest::parts).map(Part::object).collect();
     if only.is_none() && verified.damage.is_empty() {
         let listed = repository.listed_parts()?;
         verified.unnamed = listed.keys().filter(|name| !named.contains(*name)).count() as u64;
     }
     if full {
         for manifest in &sound {
-            load(repository, manifest, threads, &mut verified);
+            load(repository, Some(manifest), threads, &mut verified);
+        }
+        if only.is_none() && whole != sound {
+            load(repository, None, threads, &mut verified);
         }
     }
     Ok(verified)
@@ -132,16 +144,22 @@ fn read_parts(
     verified.damage.extend(damage);
 }
 
-/// Loads a backup as a restore would.
-fn load(repository: &Repository, manifest: &Manifest, threads: usize, verified: &mut Verified) {
-    let loaded = plan(repository, Some(&manifest.id), &Target::Latest)
+/// Loads a backup, or the newest state of all, as a restore would.
+fn load(
+    repository: &Repository,
+    manifest: Option<&Manifest>,
+    threads: usize,
+    verified: &mut Verified,
+) {
+    let id = manifest.map(|manifest| manifest.id.as_str());
+    let loaded = plan(repository, id, &Target::Latest)
         .and_then(|plan| restore::to_memory(repository, &plan, threads, &|_, _| {}));
     match loaded {
         Ok(_) => verified.loaded += 1,
         Err(error) => verified.damage.push(Damage {
-            object: manifest.object(),
+            object: manifest.map_or("archive".to_owned(), Manifest::object),
             what: format!("it cannot be loaded: {error}"),
-            backups: vec![manifest.id.clone()],
+            backups: id.map(str::to_owned).into_iter().collect(),
         }),
     }
 }

@@ -218,9 +218,58 @@ pub struct CommandStats {
     pub histogram: super::server::latency::Histogram,
 }
 
+/// Facts about the archive of the log, as its thread saw them last.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveFacts {
+    /// `off`, `starting`, `ok`, `failing`, or `waiting` (for a log, or for a base of it).
+    pub state: ArchiveState,
+    /// Everything before this position is archived.
+    pub position: u64,
+    /// On the monotonic clock: everything that had been appended by then is archived.
+    pub caught_up_at: Option<Duration>,
+    /// Why it fails; empty: it does not.
+    pub error: String,
+    /// Since the start: pieces and bytes of log stored, bases sent, parts of the log that were gone too early.
+    pub pieces: u64,
+    pub bytes: u64,
+    pub bases: u64,
+    pub gaps: u64,
+    pub failures: u64,
+}
+
+/// What the archive is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchiveState {
+    /// There is none.
+    #[default]
+    Off,
+    /// What is stored already is being looked at.
+    Starting,
+    /// It ships what becomes durable.
+    Ok,
+    /// The store does not do what it is asked; it is asked again and again.
+    Failing,
+    /// There is no log, or no base of it yet.
+    Waiting,
+}
+
+impl ArchiveState {
+    /// As INFO shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Starting => "starting",
+            Self::Ok => "ok",
+            Self::Failing => "failing",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
 /// Facts about saves and the log.
 #[derive(Clone, Debug)]
 pub struct Persistence {
+    pub archive: ArchiveFacts,
     /// Changes since the last save (`rdb_changes_since_last_save`).
     pub dirty: u64,
     /// FLUSHALL ran in this unit: with save points, the snapshot file is replaced at its end.
@@ -272,6 +321,7 @@ pub struct Persistence {
 impl Default for Persistence {
     fn default() -> Self {
         Self {
+            archive: ArchiveFacts::default(),
             dirty: 0,
             flushed: false,
             last_save_at: 0,

@@ -122,6 +122,13 @@ pub struct Settings {
     pub aof_disk_reserve: u64,
     /// 0 is no bound.
     pub aof_max_size: u64,
+    /// The repository that the log is archived in; empty: none.
+    pub archive: String,
+    /// Seconds.
+    pub archive_interval: u32,
+    pub archive_local_limit: u64,
+    /// Bytes a second; 0 is no bound.
+    pub archive_base_rate: u64,
     pub appendfilename: String,
     pub appenddirname: String,
     pub no_appendfsync_on_rewrite: bool,

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::keysizes;
 use crate::aof::log::LogState;
-use crate::command::state::ServerState;
+use crate::command::state::{ArchiveState, ServerState};
 use crate::command::table::table;
 use crate::engine::Engine;
 use crate::memory::kernel_file;
@@ -282,6 +282,7 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "aof_position_written", facts.written);
         line(out, "aof_position_synced", facts.synced);
     }
+    archive(engine, out);
     if let Some(loading) = &engine.server.loading {
         let elapsed_s = u64::try_from((engine.ks.now - loading.started_at) / 1000).unwrap_or(0);
         let done = percent(loading.loaded_bytes, loading.total_bytes);
@@ -293,6 +294,28 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "loading_loaded_perc", format!("{done:.2}"));
         line(out, "loading_eta_seconds", eta_s);
     }
+}
+
+/// The archive, and by how much it is behind: 0 when everything that was appended is in it.
+fn archive(engine: &Engine, out: &mut String) {
+    let facts = &engine.server.persistence.archive;
+    let enabled = !engine.server.config.archive.is_empty();
+    line(out, "archive_enabled", u8::from(enabled));
+    if !enabled {
+        return;
+    }
+    // Its thread may not have looked yet.
+    let off = facts.state == ArchiveState::Off;
+    line(out, "archive_state", if off { ArchiveState::Starting } else { facts.state }.name());
+    line(out, "archive_position", facts.position);
+    line(out, "archive_lag_bytes", engine.archive_lag().0);
+    line(out, "archive_lag_ms", engine.archive_lag().1.as_millis());
+    line(out, "archive_last_error", &facts.error);
+    line(out, "archive_failures", facts.failures);
+    line(out, "archive_pieces", facts.pieces);
+    line(out, "archive_bytes", facts.bytes);
+    line(out, "archive_bases", facts.bases);
+    line(out, "archive_gaps", facts.gaps);
 }
 
 /// What the log can do now: `off`, `ready`, `full` (waits for room), `failed` (waits for the next try to

@@ -222,6 +222,16 @@ impl Engine {
             && self.unsynced_age() > Duration::from_millis(lag_max.unsigned_abs())
     }
 
+    /// By how much the archive is behind the log: bytes, and the time since it had everything.
+    pub fn archive_lag(&self) -> (u64, Duration) {
+        let facts = &self.server.persistence.archive;
+        let Some(log) = &self.log else { return (0, Duration::ZERO) };
+        let bytes = log.appended().0.saturating_sub(facts.position);
+        let since = facts.caught_up_at.unwrap_or(self.server.started);
+        let age = self.monotonic().saturating_sub(since);
+        (bytes, if bytes == 0 { Duration::ZERO } else { age })
+    }
+
     /// The age of the oldest write that is handed to the kernel and not durable.
     pub fn unsynced_age(&self) -> Duration {
         let since = self.log.as_ref().and_then(|log| log.unsynced_since());

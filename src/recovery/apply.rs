@@ -12,7 +12,7 @@ use super::load::{SnapshotOptions, load_snapshot};
 use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
-use crate::aof::log::{Recovered, settle as aof_settle};
+use crate::aof::log::{Kept, Recovered, settle as aof_settle};
 use crate::aof::manifest::{Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
@@ -283,6 +283,9 @@ fn settle(
         // It goes once the new base has taken its place.
         recovered.manifest.history.extend(facts.lone_base.clone());
         recovered.gated = decision == Decision::LoadSnapshotThenStartLog;
+        // What is archived is asked later; until then nothing goes that the archive may need.
+        let bytes_max = if config.archive.is_empty() { 0 } else { config.archive_local_limit };
+        recovered.kept = Kept { from_seq: 0, bytes_max };
         engine.start_log(facts.names.clone(), recovered).map_err(refused)?;
         if decision == Decision::LoadSnapshotThenStartLog {
             engine.rewrite_now().map_err(refused)?;
@@ -314,7 +317,7 @@ fn recovered(disk: &dyn Disk, facts: &Facts, outcome: &Outcome) -> Result<Recove
         link: end.link,
         base_bytes,
         incr_bytes,
-        gated: false,
+        ..Recovered::default()
     })
 }
 

@@ -1,4 +1,4 @@
-//! The only room with Tokio: sockets in, sockets out.
+//! The room with Tokio: sockets in, sockets out. (`backup::store::remote` has a small one of its own.)
 //!
 //! N reactor threads, each with a current-thread runtime that owns its connections for life. A turn of a
 //! reactor: every readable connection is read once, decoded, and executed under the engine's lock; when
@@ -6,6 +6,7 @@
 //! send each. Replies whose log position is not reached yet stay in the connection's [`outbox`]; the log
 //! thread wakes the reactors when it has moved on.
 
+mod archive_thread;
 pub mod connection;
 mod desk;
 pub mod listener;

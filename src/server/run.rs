@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 
 use super::listener::{self, Listener};
 use super::reactor::Reactor;
-use super::{Shared, log_thread, metrics, persist_thread};
+use super::{Shared, archive_thread, log_thread, metrics, persist_thread};
 use crate::clock::Clock;
 use crate::engine::ShutdownState;
 use crate::resp::Reply;
@@ -26,6 +26,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 pub struct Running {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    archive: archive_thread::Ending,
 }
 
 /// Starts reactors, log thread and persistence worker; `metrics` are the sockets for Prometheus.
@@ -60,7 +61,8 @@ pub fn start(
             .name("persist".to_owned())
             .spawn(move || persist_thread::run(&persist_shared))?,
     );
-    Ok(Running { shared: Arc::clone(shared), threads })
+    let archive = archive_thread::start(shared)?;
+    Ok(Running { shared: Arc::clone(shared), threads, archive })
 }
 
 impl Running {
@@ -70,6 +72,7 @@ impl Running {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        self.archive.wait();
         match self.shared.lock().shutdown {
             ShutdownState::Done { exit_code } => exit_code,
             ShutdownState::Running => 1,
@@ -250,6 +253,7 @@ impl Shared {
         self.stop_listening();
         self.log_signal.raise();
         self.persist_signal.raise();
+        self.archive_signal.raise();
         self.wake_all();
     }
 

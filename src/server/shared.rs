@@ -33,6 +33,8 @@ pub struct Shared {
     pub write_wanted: AtomicBool,
     /// Wakes the snapshot worker.
     pub persist_signal: Signal,
+    /// Ends the pause of the archive's thread.
+    pub archive_signal: Signal,
     /// `appendfsync` as a number, for the threads that do not hold the lock.
     policy: AtomicU8,
     /// Set once everything is closed and the process may end.
@@ -165,6 +167,7 @@ impl Shared {
             sync_wanted: AtomicBool::new(false),
             write_wanted: AtomicBool::new(false),
             persist_signal: Signal::default(),
+            archive_signal: Signal::default(),
             policy: AtomicU8::new(config_policy),
             stopping: AtomicBool::new(false),
             bulk_bytes_max: bulk,

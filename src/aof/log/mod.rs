@@ -44,6 +44,7 @@ use crate::disk::{DiskError, DiskFile, SharedDisk};
 use crate::resp::unit::{UnitBuffer, put_select};
 use names::Names;
 
+pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
 pub use start::{Recovered, settle};
 pub use write::Written;
@@ -314,6 +315,20 @@ impl Log {
     /// What the manifest holds; waits for a change of it that is under way.
     pub fn manifest(&self) -> Manifest {
         self.names.lock().manifest.clone()
+    }
+
+    /// Which old segments stay from now on although no start needs them; the others go. Waits for a change
+    /// of the manifest that is under way.
+    pub fn keep(&self, kept: Kept) {
+        let mut names = self.names.lock();
+        if std::mem::replace(&mut names.kept, kept) != kept {
+            names.remove_history();
+        }
+    }
+
+    /// Whether there is no base yet for what is in memory: the files are no data set so far.
+    pub fn is_gated(&self) -> bool {
+        self.current.lock().gated
     }
 
     /// `Err` when latched.

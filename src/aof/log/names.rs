@@ -29,6 +29,17 @@ pub(super) struct Names {
     /// The salt of the newest segment, which the next one names as its predecessor.
     last_salt: Salt,
     salts: Box<dyn Rng>,
+    /// Which old segments stay for now.
+    pub(super) kept: Kept,
+}
+
+/// Segments that somebody besides the log needs: they stay although a base took their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Segments from this number on.
+    pub from_seq: u64,
+    /// But the newest ones only, up to so many bytes; 0: none.
+    pub bytes_max: u64,
 }
 
 impl Names {
@@ -58,7 +69,18 @@ impl Names {
         }
         let (next_incr_seq, next_base_seq) = (incr_seq + 1, base_seq + 1);
         let gated = false;
-        Ok(Self { disk, files, manifest, gated, next_incr_seq, next_base_seq, last_salt, salts })
+        let kept = Kept::default();
+        Ok(Self {
+            disk,
+            files,
+            manifest,
+            gated,
+            next_incr_seq,
+            next_base_seq,
+            last_salt,
+            salts,
+            kept,
+        })
     }
 
     /// Creates a segment with its header, durable, and lists it, durably.
@@ -182,14 +204,38 @@ impl Names {
         if self.manifest.history.is_empty() || self.gated {
             return self.manifest.history.len();
         }
+        let kept = self.kept_names();
         let mut manifest = self.manifest.clone();
         manifest.history.retain(|entry| {
-            durable::remove_if_there(&*self.disk, &self.files.path(&entry.name)).is_err()
+            kept.contains(&entry.name)
+                || durable::remove_if_there(&*self.disk, &self.files.path(&entry.name)).is_err()
         });
+        if manifest.history.len() == self.manifest.history.len() {
+            return manifest.history.len();
+        }
         let left = manifest.history.len();
         // The manifests with and without history mean the same; a failure here loses nothing.
         let _ = self.replace_manifest(manifest);
         left
+    }
+
+    /// Segments of the history that stay, as [`Kept`] says.
+    fn kept_names(&self) -> Vec<String> {
+        let is_kept = |entry: &&Entry| {
+            let segment = matches!(self.files.kind(&entry.name), FileKind::Incr(_));
+            segment && entry.seq >= self.kept.from_seq
+        };
+        let mut old: Vec<&Entry> = self.manifest.history.iter().filter(is_kept).collect();
+        old.sort_by_key(|entry| std::cmp::Reverse(entry.seq));
+        let mut room = self.kept.bytes_max;
+        let mut names = Vec::new();
+        for entry in old {
+            let len = self.disk.file_len(&self.files.path(&entry.name)).ok().flatten().unwrap_or(0);
+            let Some(rest) = room.checked_sub(len) else { break };
+            room = rest;
+            names.push(entry.name.clone());
+        }
+        names
     }
 
     /// Bytes of the listed segments.

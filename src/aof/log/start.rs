@@ -14,7 +14,7 @@ use super::super::manifest::Manifest;
 use super::super::reader::Link;
 use super::super::record::{Position, Salt};
 use super::names::Names;
-use super::{Current, CutPoint, HEADROOM, Io, Log, LogError, LogState, LogStats, Pending};
+use super::{Current, CutPoint, HEADROOM, Io, Kept, Log, LogError, LogState, LogStats, Pending};
 use crate::clock::Clock;
 use crate::disk::durable;
 use crate::disk::{Disk, DiskError, OpenMode, SharedDisk};
@@ -41,6 +41,8 @@ pub struct Recovered {
     /// The data set in memory is not on the disk as this manifest has it (it came from elsewhere, or the log was
     /// off): the manifest is not written and no position published before a base is installed.
     pub gated: bool,
+    /// Old segments that stay.
+    pub kept: Kept,
 }
 
 impl Log {
@@ -55,7 +57,7 @@ impl Log {
         recovered: Recovered,
     ) -> Result<Self, LogError> {
         let fail = |error| LogError::Disk(Arc::new(error));
-        let Recovered { mut manifest, position, link, gated, .. } = recovered;
+        let Recovered { mut manifest, position, link, gated, kept: old_kept, .. } = recovered;
         durable::create_dir(&*disk, &files.dir).map_err(fail)?;
         let kept = recovered.incrs_kept.min(manifest.incrs.len());
         let empty = manifest.incrs.split_off(kept);
@@ -64,6 +66,7 @@ impl Log {
         let mut names = Names::new(Arc::clone(&disk), files.clone(), manifest, link.salt, salts)
             .map_err(fail)?;
         names.gated = gated;
+        names.kept = old_kept;
         let mut segment = names.add_segment().map_err(|error| fail(error.into_inner()))?;
         names.remove_history();
         segment.crc = link.crc.unwrap_or(0);

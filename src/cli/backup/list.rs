@@ -122,7 +122,7 @@ fn find(args: &InfoArgs) -> Result<Manifest, BackupError> {
 fn info_json(manifest: &Manifest) -> Value {
     let file = |file: &BackedFile| {
         json!({
-            "name": file.name, "bytes": file.size, "sha256": file.sha.to_string(),
+            "name": file.name, "bytes": file.size, "sha256": file.sha.map(|sha| sha.to_string()),
             "parts": file.parts.len(), "records": file.records, "position": file.position,
             "end": file.end, "first_time": file.first_time, "last_time": file.last_time,
         })

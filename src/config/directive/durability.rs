@@ -50,6 +50,36 @@ pub(super) const ROWS: &[Directive] = &[
          not help, writes are refused. 0 is no bound.",
     ),
     text(
+        "archive",
+        at!(archive),
+        "",
+        "Archive the log in this repository, within a second or so: a path, or `s3://`, `gs://` or `az://` with \
+         bucket and prefix. Credentials are taken from the environment. Empty: no archive. See docs/backup.md.",
+    )
+    .protected(),
+    integer(
+        "archive-interval",
+        at!(archive_interval),
+        (1, 86_400),
+        "1",
+        "Seconds from one look at what is to be archived to the next.",
+    ),
+    bytes(
+        "archive-local-limit",
+        at!(archive_local_limit),
+        SIZE,
+        "1gb",
+        "Bytes of old log segments that are kept on the disk until they are archived. What is above is removed, oldest \
+         first, and is missing in the archive.",
+    ),
+    bytes(
+        "archive-base-rate",
+        at!(archive_base_rate),
+        SIZE,
+        "0",
+        "Bytes a second that are read at most to send a new base of the log to the archive. 0 is no bound.",
+    ),
+    text(
         "appendfilename",
         at!(appendfilename),
         "appendonly.aof",
