@@ -127,6 +127,11 @@ impl LoadedState {
         (0..ks.databases()).flat_map(move |db| ks.entries(db).map(move |entry| (db, entry)))
     }
 
+    /// The sources of all function libraries.
+    pub fn libraries(&self) -> impl Iterator<Item = &[u8]> {
+        self.engine.server.libraries.iter().map(|library| library.source.as_ref())
+    }
+
     /// Drops what is not wanted, function libraries too.
     pub fn keep(&mut self, filter: &Filter) {
         if filter.is_empty() {

@@ -6,6 +6,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::seal::Keys;
+
 /// The longest first line of an object.
 const LINE_LEN_MAX: usize = 512;
 /// What the line starts with.
@@ -68,15 +70,25 @@ impl ShaOfPieces {
     }
 }
 
-/// Makes an object. `words` are further fields of its line, each one word.
-pub fn encode(content: &[u8], sha: Sha, words: &[String]) -> Vec<u8> {
+/// What is added to the codec of a sealed content.
+const SEALED: &str = "+age";
+/// A seal is longer than what it holds by at most so much.
+const SEAL_LEN_MAX: u64 = 1 << 20;
+
+/// Makes an object, sealed if the keys have recipients. `words` are further fields of its line, each one word.
+pub fn encode(content: &[u8], sha: Sha, words: &[String], keys: &Keys) -> Result<Vec<u8>, String> {
     let packed = zstd::bulk::compress(content, LEVEL).ok();
     let packed = packed.filter(|packed| packed.len() < content.len());
     let (codec, stored) = match &packed {
         Some(packed) => ("zstd", packed.as_slice()),
         None => ("plain", content),
     };
-    let mut line = format!("{START}{codec} {} {} {sha} ", content.len(), stored.len());
+    let sealed = keys.seals().then(|| keys.seal(stored)).transpose()?;
+    let (stored, seal) = match &sealed {
+        Some(sealed) => (sealed.as_slice(), SEALED),
+        None => (stored, ""),
+    };
+    let mut line = format!("{START}{codec}{seal} {} {} {sha} ", content.len(), stored.len());
     for word in words {
         line.push_str(word);
         line.push(' ');
@@ -87,7 +99,7 @@ pub fn encode(content: &[u8], sha: Sha, words: &[String]) -> Vec<u8> {
     line.push_str(&format!("{:08x}\n", crc.finalize()));
     let mut out = line.into_bytes();
     out.extend_from_slice(stored);
-    out
+    Ok(out)
 }
 
 /// What an object holds.
@@ -101,8 +113,39 @@ pub struct Object {
     pub words: Vec<String>,
 }
 
+/// An object as far as it can be looked at without opening it: its checksum holds.
+#[derive(Debug)]
+pub struct Closed<'b> {
+    codec: &'b str,
+    stored: &'b [u8],
+    len: u64,
+    /// The hash that its content must have.
+    pub sha: Sha,
+    words: Vec<String>,
+}
+
+impl Closed<'_> {
+    /// Whether an identity is needed to open it.
+    pub fn is_sealed(&self) -> bool {
+        self.codec.ends_with(SEALED)
+    }
+}
+
 /// Takes an object apart; an error says what is wrong with it.
-pub fn decode(bytes: &[u8]) -> Result<Object, String> {
+pub fn decode(bytes: &[u8], keys: &Keys) -> Result<Object, String> {
+    let Closed { codec, stored, len, sha, words } = look(bytes)?;
+    let content = match codec.strip_suffix(SEALED) {
+        Some(codec) => unpack(codec, &keys.open(stored, len + SEAL_LEN_MAX)?, len)?,
+        None => unpack(codec, stored, len)?,
+    };
+    if Sha::of(&content) != sha {
+        return Err("its content has another hash".to_owned());
+    }
+    Ok(Object { content, sha, words })
+}
+
+/// Checks an object without opening it; an error says what is wrong with it.
+pub fn look(bytes: &[u8]) -> Result<Closed<'_>, String> {
     let window = bytes.get(..bytes.len().min(LINE_LEN_MAX)).unwrap_or_default();
     let end = window.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
     let line = window.get(..end).and_then(|line| str::from_utf8(line).ok());
@@ -134,11 +177,7 @@ pub fn decode(bytes: &[u8]) -> Result<Object, String> {
     }
     let mut words: Vec<String> = words.map(str::to_owned).collect();
     words.pop();
-    let content = unpack(codec, stored, len)?;
-    if Sha::of(&content) != sha {
-        return Err("its content has another hash".to_owned());
-    }
-    Ok(Object { content, sha, words })
+    Ok(Closed { codec, stored, len, sha, words })
 }
 
 fn unpack(codec: &str, stored: &[u8], len: u64) -> Result<Vec<u8>, String> {
@@ -154,7 +193,7 @@ fn unpack(codec: &str, stored: &[u8], len: u64) -> Result<Vec<u8>, String> {
 /// For the fuzzer: whatever an object's bytes are, they are refused or hold what they say.
 #[doc(hidden)]
 pub fn fuzz_backup_object(bytes: &[u8]) {
-    if let Ok(object) = decode(bytes) {
+    if let Ok(object) = decode(bytes, &Keys::default()) {
         assert_eq!(Sha::of(&object.content), object.sha);
     }
 }
@@ -162,6 +201,14 @@ pub fn fuzz_backup_object(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn encode(content: &[u8], sha: Sha, words: &[String]) -> Vec<u8> {
+        super::encode(content, sha, words, &Keys::default()).unwrap()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Object, String> {
+        super::decode(bytes, &Keys::default())
+    }
 
     #[test]
     fn objects_come_back_with_their_words() {

@@ -6,13 +6,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::BackupError;
 use super::manifest::{Manifest, Part, manifest_name, object_name};
 use super::object::{self, Sha};
+use super::seal::{Keys, RECIPIENTS};
 use super::store::{Listed, Put, Store, StoreError};
 use super::time;
-use crate::clock::UnixMillis;
+use crate::clock::{Clock as _, SystemClock, UnixMillis};
 
 /// The object that makes a place a repository.
 pub const MARKER: &str = "repository";
@@ -22,6 +25,26 @@ const MARKER_START: &str = "FASTNESS-REPOSITORY 1\n";
 #[derive(Clone, Debug)]
 pub struct Repository {
     store: Arc<dyn Store>,
+    keys: Keys,
+    /// Bounds what is read of parts; `None`: nothing does.
+    pace: Option<Arc<Pace>>,
+}
+
+/// So many bytes a second, however many threads read.
+#[derive(Debug)]
+struct Pace {
+    rate: u64,
+    clock: SystemClock,
+    began: Duration,
+    read: AtomicU64,
+}
+
+impl Pace {
+    fn wait_for(&self, bytes: u64) {
+        let read = self.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let due = Duration::from_micros(read.saturating_mul(1_000_000) / self.rate.max(1));
+        self.clock.sleep((self.began + due).saturating_sub(self.clock.monotonic()));
+    }
 }
 
 /// A backup, or why what has its name is none.
@@ -37,7 +60,17 @@ impl Repository {
     /// The repository in a store; refused when there is none.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, BackupError> {
         match store.get(MARKER) {
-            Ok(text) => check_marker(&text).map(|()| Self { store }),
+            Ok(text) => {
+                check_marker(&text)?;
+                let keys = match store.get(RECIPIENTS) {
+                    Ok(text) => Keys::default()
+                        .decode_recipients(&text)
+                        .map_err(|what| BackupError::damaged(RECIPIENTS, what))?,
+                    Err(error) if error.is_not_found() => Keys::default(),
+                    Err(error) => return Err(error.into()),
+                };
+                Ok(Self { store, keys, pace: None })
+            }
             Err(error) if error.is_not_found() => {
                 let place = store.place();
                 Err(BackupError::NoRepository { place, why: "it has no marker".to_owned() })
@@ -68,6 +101,67 @@ impl Repository {
             }
             other => other,
         }
+    }
+
+    /// The same for these recipients and no others. A repository that has nothing yet takes them; one that has
+    /// something must have been made for them.
+    pub fn sealed_for(self, recipients: &[String]) -> Result<Self, BackupError> {
+        if recipients.is_empty() {
+            return Ok(self);
+        }
+        let wanted = self.keys.clone().with_recipients(recipients).map_err(|why| {
+            BackupError::refused(why, "a recipient is the age1... that age-keygen prints")
+        })?;
+        if self.keys.seals() {
+            return match self.keys.recipients() == wanted.recipients() {
+                true => Ok(self),
+                false => Err(BackupError::refused(
+                    format!("{} is encrypted for other recipients", self.place()),
+                    "name the recipients that it was made for, or another place",
+                )),
+            };
+        }
+        for prefix in ["backups/", "objects/", super::archive::piece::PREFIX] {
+            if !self.store.list(prefix)?.is_empty() {
+                return Err(BackupError::refused(
+                    format!("{} is not encrypted, and has something already", self.place()),
+                    "name an empty place",
+                ));
+            }
+        }
+        self.store.put_new(RECIPIENTS, &wanted.encode_recipients())?;
+        // As it is stored, by whomever.
+        let found = Self::open(self.store)?;
+        match found.keys.recipients() == wanted.recipients() {
+            true => Ok(found),
+            false => Err(BackupError::damaged(RECIPIENTS, "the store did not keep it")),
+        }
+    }
+
+    /// The same, read with the identities of files as age-keygen writes them.
+    pub fn opened_with(mut self, identity_files: &[String]) -> Result<Self, BackupError> {
+        for text in identity_files {
+            self.keys = self.keys.with_identities(text).map_err(|why| {
+                BackupError::refused(
+                    format!("the identity file is of no use: {why}"),
+                    "an identity is the line AGE-SECRET-KEY-1... of the file that age-keygen made",
+                )
+            })?;
+        }
+        Ok(self)
+    }
+
+    /// The same, read at so many bytes a second; 0 is no bound.
+    pub fn slowed_to(mut self, rate: u64) -> Self {
+        let clock = SystemClock::new();
+        let (began, read) = (clock.monotonic(), AtomicU64::new(0));
+        self.pace = (rate > 0).then(|| Arc::new(Pace { rate, clock, began, read }));
+        self
+    }
+
+    /// For whom its contents are encrypted; nobody: they are not.
+    pub fn recipients(&self) -> Vec<String> {
+        self.keys.recipients()
     }
 
     /// The place in words, without secrets.
@@ -182,10 +276,17 @@ impl Repository {
     ) -> Result<(Part, u64), BackupError> {
         let sha = Sha::of(content);
         let name = object_name(sha);
-        let bytes = object::encode(content, sha, &[]);
+        let bytes = self.encode(content, sha)?;
         let part = Part { sha, size: content.len() as u64, stored: bytes.len() as u64, at: None };
         if known.is_some_and(|known| known.get(&name) == Some(&part.stored)) {
             return Ok((part, 0));
+        }
+        // The same content is never sealed to the same length; what is listed is looked at by verify.
+        if let Some(stored) = known.and_then(|known| known.get(&name)).copied()
+            && self.keys.seals()
+            && stored + SEAL_LEN_VARIES > part.stored
+        {
+            return Ok((Part { stored, ..part }, 0));
         }
         if self.store.put_new(&name, &bytes)? == Put::WasThere {
             if known.is_some() && self.store.size(&name)? == Some(part.stored) {
@@ -193,7 +294,7 @@ impl Repository {
             }
             // Of another length: by another version of the compressor, or damaged.
             if let Ok(found) = self.store.get(&name)
-                && object::decode(&found).is_ok_and(|object| object.sha == sha)
+                && self.is_sound(&found, sha)
             {
                 return Ok((Part { stored: found.len() as u64, ..part }, 0));
             }
@@ -205,10 +306,12 @@ impl Repository {
 
     /// Stores a content under a name that says what it is, and looks whether it is there whole.
     pub fn put_object(&self, name: &str, content: &[u8], sha: Sha) -> Result<(), BackupError> {
-        let bytes = object::encode(content, sha, &[]);
-        self.store.put_new(name, &bytes)?;
+        let bytes = self.encode(content, sha)?;
+        let put = self.store.put_new(name, &bytes)?;
         match self.store.size(name)? {
             Some(size) if size == bytes.len() as u64 => Ok(()),
+            // The same content, sealed another time.
+            Some(_) if put == Put::WasThere && self.is_sound(&self.store.get(name)?, sha) => Ok(()),
             Some(size) => {
                 // Whatever cut it: it must not stand in the way of the next try.
                 self.store.remove(name)?;
@@ -219,17 +322,60 @@ impl Repository {
         }
     }
 
+    fn encode(&self, content: &[u8], sha: Sha) -> Result<Vec<u8>, BackupError> {
+        object::encode(content, sha, &[], &self.keys)
+            .map_err(|what| BackupError::Source { what: format!("age: {what}") })
+    }
+
+    /// Whether an object is that of this content, as far as can be told without opening it.
+    fn is_sound(&self, bytes: &[u8], sha: Sha) -> bool {
+        match object::look(bytes) {
+            Ok(closed) if closed.is_sealed() != self.keys.seals() => false,
+            Ok(closed) if closed.is_sealed() && !self.keys.opens() => closed.sha == sha,
+            Ok(_) => object::decode(bytes, &self.keys).is_ok_and(|object| object.sha == sha),
+            Err(_) => false,
+        }
+    }
+
+    /// Checks a part: its content, or without an identity for it, all that is around it.
+    pub fn check_part(&self, part: &Part) -> Result<(), BackupError> {
+        if self.keys.opens() || !self.keys.seals() {
+            return self.part(part).map(drop);
+        }
+        let name = part.object();
+        let bytes = self.store.get(&name)?;
+        let closed = object::look(&bytes).map_err(|what| BackupError::damaged(&name, what))?;
+        match closed.sha == part.sha && bytes.len() as u64 == part.stored {
+            true => Ok(()),
+            false => Err(BackupError::damaged(&name, "it holds another part")),
+        }
+    }
+
     /// The content of a part, checked.
     pub fn part(&self, part: &Part) -> Result<Vec<u8>, BackupError> {
         let name = part.object();
-        let object = object::decode(&self.store.get(&name)?)
-            .map_err(|what| BackupError::damaged(&name, what))?;
+        if let Some(pace) = &self.pace {
+            pace.wait_for(part.stored);
+        }
+        let bytes = self.store.get(&name)?;
+        let closed = object::look(&bytes).map_err(|what| BackupError::damaged(&name, what))?;
+        if closed.is_sealed() && !self.keys.opens() {
+            return Err(BackupError::refused(
+                format!("{} is encrypted", self.place()),
+                "pass --identity FILE with the identity of one of its recipients",
+            ));
+        }
+        let object =
+            object::decode(&bytes, &self.keys).map_err(|what| BackupError::damaged(&name, what))?;
         if object.sha != part.sha || object.content.len() as u64 != part.size {
             return Err(BackupError::damaged(&name, "it holds another part"));
         }
         Ok(object.content)
     }
 }
+
+/// By how much two seals of one content may differ in length.
+const SEAL_LEN_VARIES: u64 = 1024;
 
 /// Where what is under way is noted.
 const UNDER_WAY: &str = "under-way/";

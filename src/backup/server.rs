@@ -284,6 +284,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends requests and reads their replies, none of which may be an error.
+    pub fn exchange(&mut self, requests: &[u8], count: usize) -> Result<(), BackupError> {
+        let sent = self.stream.get_mut().write_all(requests);
+        sent.map_err(|error| self.failed(error))?;
+        let mut replies = Vec::new();
+        (0..count).try_for_each(|_| {
+            replies.clear();
+            self.reply(&mut replies, 0)
+        })
+    }
+
     /// What the server says of itself.
     pub fn facts(&mut self) -> Result<Facts, BackupError> {
         let info = self.call(&["INFO", "everything"])?.into_iter().next().unwrap_or_default();

@@ -534,10 +534,75 @@ fn a_week_of_backups_and_pruning_never_breaks_what_is_kept() {
     assert!(repository.ids().unwrap().len() < 12);
 }
 
+/// An identity file and its recipient.
+fn key() -> (String, String) {
+    use age::secrecy::ExposeSecret as _;
+    let identity = age::x25519::Identity::generate();
+    (identity.to_string().expose_secret().to_owned(), identity.to_public().to_string())
+}
+
+#[test]
+fn an_encrypted_repository_is_made_and_looked_after_without_the_key_and_read_with_it_alone() {
+    let mut world = World::new(21);
+    let store = Arc::new(MemoryStore::new());
+    let (identity, recipient) = key();
+    let sealed = repository(&store).sealed_for(std::slice::from_ref(&recipient)).unwrap();
+    for n in 0..50 {
+        world.run(&["SET", &format!("k{n}"), "a value that nobody may see"]);
+    }
+    world.write();
+    world.engine.rewrite_now().unwrap();
+    world.run(&["SET", "last", "a value that nobody may see"]);
+    world.write();
+    let first = world.back_up(&sealed).unwrap();
+    // As another process finds it.
+    let found = repository(&store);
+    assert_eq!(found.recipients(), [recipient]);
+    let again = world.back_up(&found).unwrap();
+    assert!(first.objects_sent > 1 && again.objects_sent == 0, "what is there is not sent again");
+    for name in store.names() {
+        let bytes = store.get(&name).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"nobody"), "{name}");
+    }
+    assert_eq!(verify(&found, None, false, 1, &|_, _| {}).unwrap().damage, []);
+    let plan = plan(&found, None, &Target::Latest).unwrap();
+    let refused = to_memory(&found, &plan, 1, &|_, _| {}).map(drop);
+    assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
+    let wrong = found.clone().opened_with(&[key().0]).unwrap();
+    assert!(to_memory(&wrong, &plan, 1, &|_, _| {}).is_err());
+    let opened = found.clone().opened_with(&[identity]).unwrap();
+    let digest = to_memory(&opened, &plan, 1, &|_, _| {}).unwrap().digest();
+    assert_eq!(digest, digest_of(&world.engine));
+    assert_eq!(verify(&opened, None, true, 1, &|_, _| {}).unwrap().damage, []);
+    for name in store.names().into_iter().filter(|name| name.starts_with("objects/")) {
+        for at in (0..store.get(&name).unwrap().len()).step_by(7) {
+            store.damage(&name, |bytes| bytes[at] ^= 1);
+            for reader in [&found, &opened] {
+                let verified = verify(reader, None, false, 1, &|_, _| {}).unwrap();
+                assert_eq!(verified.damage.len(), 1, "{name} at {at}");
+            }
+            store.damage(&name, |bytes| bytes[at] ^= 1);
+        }
+    }
+    let other = repository(&store).sealed_for(&[key().1]);
+    assert!(matches!(other, Err(BackupError::Refused { .. })), "made for others");
+}
+
+#[test]
+fn a_repository_that_has_something_is_not_encrypted_afterwards() {
+    let mut world = World::new(22);
+    let store = Arc::new(MemoryStore::new());
+    world.run(&["SET", "a", "1"]);
+    world.write();
+    world.back_up(&repository(&store)).unwrap();
+    let sealed = repository(&store).sealed_for(&[key().1]);
+    assert!(matches!(sealed, Err(BackupError::Refused { .. })), "{sealed:?}");
+}
+
 #[test]
 fn the_vectors_are_read_as_they_are_described() {
     // Three parts; and a base, a beginning, two pieces that are needed.
-    for (name, objects) in [("backup", 3), ("backup-archive", 4)] {
+    for (name, objects) in [("backup", 3), ("backup-archive", 4), ("backup-sealed", 1)] {
         read_vector(name, objects);
     }
 }
@@ -546,7 +611,10 @@ fn read_vector(name: &str, objects: u64) {
     let vectors = format!("{}/format-spec/vectors", env!("CARGO_MANIFEST_DIR"));
     let disk = Arc::new(crate::disk::os::OsDisk::new(&vectors));
     let store = super::store::open(name, disk).unwrap();
-    let repository = Repository::open(store).unwrap();
+    let identity = std::path::Path::new(&vectors).join(format!("{name}.identity"));
+    #[allow(clippy::disallowed_methods, reason = "a test reads its vectors")]
+    let identities = std::fs::read_to_string(identity).into_iter().collect::<Vec<_>>();
+    let repository = Repository::open(store).unwrap().opened_with(&identities).unwrap();
     let verified = verify(&repository, None, true, 1, &|_, _| {}).unwrap();
     assert_eq!((verified.damage.len(), verified.objects, verified.unnamed), (0, objects, 0));
     let plan = plan(&repository, None, &Target::Latest).unwrap();
@@ -556,7 +624,10 @@ fn read_vector(name: &str, objects: u64) {
         text.push_str(&format!("file {} size={} parts={parts}\n", file.name, file.size));
     }
     let loaded = to_memory(&repository, &plan, 1, &|_, _| {}).unwrap();
-    text.push_str(&format!("position {}\nkeys {}\n", plan.position.unwrap(), loaded.keys()));
+    if let Some(position) = plan.position {
+        text.push_str(&format!("position {position}\n"));
+    }
+    text.push_str(&format!("keys {}\n", loaded.keys()));
     text.push_str(&format!("digest {}\n", loaded.digest()));
     let expected = std::path::Path::new(&vectors).join(format!("{name}.txt"));
     #[allow(clippy::disallowed_methods, reason = "a test reads its vectors")]

@@ -120,7 +120,7 @@ fn read_parts(
     let damage: Mutex<Vec<Damage>> = Mutex::default();
     let work = || {
         while let Some((part, users)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = repository.part(part) {
+            if let Err(error) = repository.check_part(part) {
                 damage.lock().push(Damage {
                     object: part.object(),
                     what: error.to_string(),

@@ -16,7 +16,7 @@ use crate::backup::plan::{Plan, plan};
 use crate::backup::repository::Repository;
 use crate::backup::restore::{self, Restored};
 use crate::backup::time::{self, Iso};
-use crate::backup::{BackupError, store};
+use crate::backup::{BackupError, into_server};
 use crate::clock::{Clock as _, SystemClock};
 use crate::disk::Disk;
 use crate::disk::os::OsDisk;
@@ -44,11 +44,23 @@ pub struct RestoreArgs {
     #[arg(long, requires = "before_command", value_name = "TIME")]
     after: Option<String>,
     /// The directory to restore into; it must be empty or not there.
-    #[arg(long, required_unless_present_any = ["output", "dry_run"], conflicts_with = "output")]
+    #[arg(long, required_unless_present_any = ["output", "to", "dry_run"], conflicts_with_all = ["output", "to"])]
     dir: Option<String>,
     /// Write one RDB file, for Redis and Valkey, instead.
     #[arg(long, value_name = "FILE.rdb")]
     output: Option<String>,
+    /// Restore into this running server, redis://[user:password@]host[:port], of Fastness, Redis or Valkey.
+    ///
+    /// It must be empty, unless --replace is given. A password is better given in the environment, as
+    /// FASTNESS_PASSWORD or REDISCLI_AUTH.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "output")]
+    to: Option<String>,
+    /// With --to: replace keys of the same names; others stay.
+    #[arg(long, requires = "to")]
+    replace: bool,
+    /// Read at most so many bytes a second from the repository; 0 is no bound.
+    #[arg(long, default_value_t = 0)]
+    rate: u64,
     /// Only keys that match this pattern (as KEYS takes it); may be given several times.
     #[arg(long = "match", value_name = "PATTERN")]
     patterns: Vec<String>,
@@ -61,6 +73,8 @@ pub struct RestoreArgs {
     /// Threads that fetch and unpack.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[command(flatten)]
+    identity: terms::IdentityArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -73,7 +87,8 @@ pub fn run(args: &RestoreArgs) -> ExitCode {
 
 fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     let target = target(args)?;
-    let repository = Repository::open(store::open(&args.from, terms::anywhere())?)?;
+    let repository = args.identity.open(&args.from)?;
+    let repository = repository.slowed_to(args.rate);
     let plan = plan(&repository, args.backup.as_deref(), &target)?;
     let mut value = plan_json(&plan);
     let mut text = plan_text(&plan);
@@ -85,7 +100,10 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     let started = clock.monotonic();
     let restored = carry_out(args, &repository, &plan)?;
     let took = clock.monotonic().saturating_sub(started);
-    let place = args.output.as_deref().or(args.dir.as_deref()).unwrap_or_default();
+    let place = match &args.to {
+        Some(text) => terms::address(text)?.map(|address| address.to_string()).unwrap_or_default(),
+        None => args.output.clone().or(args.dir.clone()).unwrap_or_default(),
+    };
     if let Value::Object(map) = &mut value {
         map.insert("restored_to".to_owned(), json!(place));
         map.insert("keys".to_owned(), json!(restored.keys));
@@ -107,7 +125,7 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
         text.push_str(", the digest is that of the backup");
     }
     text.push('\n');
-    if args.output.is_none() {
+    if args.dir.is_some() {
         text.push_str(&format!("  next: fastness serve --dir {place}\n"));
     }
     Ok((value, text, 0))
@@ -141,6 +159,9 @@ fn carry_out(
     let note = |done, all| progress.note(done, all);
     let patterns = args.patterns.iter().map(|pattern| pattern.clone().into_bytes()).collect();
     let filter = Filter { patterns, databases: args.databases.clone() };
+    if let Some(to) = &args.to {
+        return into_server(args, repository, plan, &filter, to);
+    }
     if let Some(path) = &args.output {
         let disk = terms::anywhere();
         if disk.file_len(path)?.is_some() {
@@ -159,6 +180,30 @@ fn carry_out(
     }
     let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
     restore::keys_to_directory(&mut loaded, &filter, &disk)
+}
+
+/// Into a server that runs.
+fn into_server(
+    args: &RestoreArgs,
+    repository: &Repository,
+    plan: &Plan,
+    filter: &Filter,
+    to: &str,
+) -> Result<Restored, BackupError> {
+    let address = terms::address(to)?.ok_or_else(|| {
+        BackupError::refused(format!("{to} is no server"), "write redis://host:port, or pass --dir")
+    })?;
+    let mut connection = terms::connect(&address)?;
+    let progress = ProgressLine::new("restore");
+    let fetched = |done, all| progress.note(done, all);
+    let mut loaded = restore::to_memory(repository, plan, args.threads, &fetched)?;
+    loaded.keep(filter);
+    drop(progress);
+    let progress = ProgressLine::of("keys", "keys");
+    let sent = into_server::send(&loaded, &mut connection, args.replace, &|done, all| {
+        progress.note(done, all);
+    })?;
+    Ok(Restored { keys: Some(sent.keys), bytes: sent.bytes, ..Restored::default() })
 }
 
 fn plan_json(plan: &Plan) -> Value {

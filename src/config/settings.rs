@@ -124,6 +124,8 @@ pub struct Settings {
     pub aof_max_size: u64,
     /// The repository that the log is archived in; empty: none.
     pub archive: String,
+    /// Words.
+    pub archive_recipients: String,
     /// Seconds.
     pub archive_interval: u32,
     pub archive_local_limit: u64,

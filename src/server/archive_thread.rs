@@ -93,6 +93,7 @@ struct Settings {
     interval: Duration,
     limit: u64,
     base_rate: u64,
+    recipients: Vec<String>,
     disk: SharedDisk,
     address: String,
     loading: bool,
@@ -122,6 +123,7 @@ impl Work {
             interval: Duration::from_secs(u64::from(config.archive_interval)),
             limit: config.archive_local_limit,
             base_rate: config.archive_base_rate,
+            recipients: config.archive_recipients.split_whitespace().map(str::to_owned).collect(),
             disk: Arc::clone(&engine.disk),
             address: format!("redis://:{} {}", config.port, config.dir),
             loading: engine.server.loading.is_some(),
@@ -169,7 +171,8 @@ impl Work {
             self.note(ArchiveState::Starting);
             let here = std::env::current_dir().unwrap_or_default();
             let store = store::open(&settings.url, Arc::new(OsDisk::new(here)))?;
-            let repository = Repository::open_or_make(store, &random_hex(32))?;
+            let repository = Repository::open_or_make(store, &random_hex(32))?
+                .sealed_for(&settings.recipients)?;
             let (disk, names) = (Arc::clone(&settings.disk), log.files().clone());
             self.archiver = Some(Archiver::new(repository, disk, names, &settings.address));
         }

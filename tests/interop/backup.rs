@@ -66,3 +66,59 @@ fn every_server_is_backed_up_while_it_runs_and_comes_back_in_every_other() {
         assert_same(&format!("{} restored", program.name), &expected, &found);
     }
 }
+
+#[test]
+fn a_backup_is_restored_into_running_servers() {
+    let server = Server::start(&peers::fastness(), &["enable-debug-command yes"]);
+    let mut client = Client::connect(server.port).unwrap();
+    fill(&mut client, Features { field_expiry: false, streams: true });
+    client.must("SELECT 3");
+    client.must("SET third database");
+    client.must("SELECT 0");
+    let expected = dump(&mut client, VALUES).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let repository = text(&root.path().join("repository"));
+    done(&["backup", "create", "--from", &text(&server.data()), "--to", &repository]);
+    for program in peers::all().into_iter().chain([peers::fastness()]) {
+        // Redis 7.0 takes no newer payload than its own.
+        if program.name == "redis on PATH" {
+            continue;
+        }
+        let other = Server::start(&program, &["save ", "enable-debug-command yes"]);
+        let to = format!("redis://127.0.0.1:{}", other.port);
+        let mut found = Client::connect(other.port).unwrap();
+        done(&["restore", "--from", &repository, "--to", &to]);
+        assert_same(program.name, &expected, &dump(&mut found, VALUES).unwrap());
+        // Not a second time by accident.
+        let (code, answer) = fastness(&["restore", "--from", &repository, "--to", &to]);
+        assert_eq!(code, 2, "{answer}");
+        found.must("SET string changed");
+        done(&["restore", "--from", &repository, "--to", &to, "--replace"]);
+        assert_same(program.name, &expected, &dump(&mut found, VALUES).unwrap());
+    }
+}
+
+#[test]
+fn an_encrypted_backup_needs_its_identity() {
+    let server = Server::start(&peers::fastness(), &["enable-debug-command yes"]);
+    Client::connect(server.port).unwrap().must("SET secret value");
+    let root = tempfile::tempdir().unwrap();
+    let (repository, identity) = (root.path().join("repository"), root.path().join("identity"));
+    let (repository, identity) = (text(&repository), text(&identity));
+    // Of format-spec/vectors/backup-sealed.identity.
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors");
+    let file = std::fs::read_to_string(vectors.join("backup-sealed.identity")).unwrap();
+    std::fs::write(&identity, &file).unwrap();
+    let recipient = file.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    let data = text(&server.data());
+    let create = ["backup", "create", "--from", &data, "--to", &repository];
+    done(&[&create[..], &["--recipient", recipient]].concat());
+    done(&create);
+    done(&["backup", "verify", &repository]);
+    let restored = text(&root.path().join("restored"));
+    let restore = ["restore", "--from", &repository, "--dir", &restored];
+    let (code, answer) = fastness(&restore);
+    assert_eq!(code, 2, "{answer}");
+    assert!(answer["next"].as_str().unwrap().contains("--identity"), "{answer}");
+    done(&[&restore[..], &["--identity", &identity]].concat());
+}

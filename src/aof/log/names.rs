@@ -33,7 +33,7 @@ pub(super) struct Names {
     pub(super) kept: Kept,
 }
 
-/// Segments that somebody besides the log needs: they stay although a base took their place.
+/// Segments that somebody besides the log needs: they stay although a base took their place, and are not used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Segments from this number on.

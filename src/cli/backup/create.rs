@@ -37,6 +37,10 @@ pub struct CreateArgs {
     /// Load the data set and note its keys and digest, which restore compares. Takes the memory of the data.
     #[arg(long)]
     digest: bool,
+    /// Encrypt for this age recipient (age1...); may be given several times. Later backups into the same place are
+    /// encrypted as the first one, and refused if other recipients are named.
+    #[arg(long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -57,7 +61,8 @@ fn make(args: &CreateArgs) -> Result<Created, BackupError> {
     let random = random_hex(8);
     let store = store::open(&args.to, terms::anywhere())?;
     let gathered = gather(&args.from, &clock)?;
-    let repository = Repository::open_or_make(store, &random_hex(32))?;
+    let repository =
+        Repository::open_or_make(store, &random_hex(32))?.sealed_for(&args.recipients)?;
     let progress = ProgressLine::new("backup");
     let options = CreateOptions {
         threads: args.threads,

@@ -36,6 +36,8 @@ pub struct DiffArgs {
     /// Show at most so many keys of each kind.
     #[arg(long, default_value_t = 20)]
     limit: usize,
+    #[command(flatten)]
+    identity: terms::IdentityArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -51,7 +53,7 @@ pub(super) fn run(args: &DiffArgs) -> ExitCode {
 
 /// The names of both states, and how the second differs from the first.
 fn compare(args: &DiffArgs) -> Result<([String; 2], Difference), BackupError> {
-    let repository = terms::repository(&args.url)?;
+    let repository = args.identity.open(&args.url)?;
     let mut ids = repository.ids()?;
     let none = || {
         BackupError::refused("there are no two states to compare", "name two backups, or --live")

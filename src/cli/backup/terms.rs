@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -10,8 +11,9 @@ use serde_json::Value;
 use crate::backup::repository::Repository;
 use crate::backup::server::{Address, Connection, PASSWORD_VARIABLES};
 use crate::backup::{BackupError, store};
-use crate::disk::SharedDisk;
+use crate::clock::{Clock as _, SystemClock};
 use crate::disk::os::OsDisk;
+use crate::disk::{SharedDisk, durable};
 
 /// The machine's file system, for paths as they are given.
 pub(crate) fn anywhere() -> SharedDisk {
@@ -27,6 +29,39 @@ pub(crate) fn temporary_folder() -> String {
 pub(crate) fn repository(url: &str) -> Result<Repository, BackupError> {
     Repository::open(store::open(url, anywhere())?)
 }
+
+/// What opens an encrypted repository.
+#[derive(Debug, clap::Args)]
+pub(crate) struct IdentityArgs {
+    /// A file with an identity (age-keygen makes one), for an encrypted repository; may be given several times.
+    ///
+    /// Without it the variable FASTNESS_IDENTITY names one.
+    #[arg(long = "identity", value_name = "FILE")]
+    files: Vec<String>,
+}
+
+impl IdentityArgs {
+    /// The repository at a URL, with the identities.
+    pub(crate) fn open(&self, url: &str) -> Result<Repository, BackupError> {
+        let mut files = self.files.clone();
+        if files.is_empty() {
+            files.extend(std::env::var("FASTNESS_IDENTITY").ok().filter(|name| !name.is_empty()));
+        }
+        let disk = anywhere();
+        let read = |path: &String| {
+            let text = durable::read_small(disk.as_ref(), path, IDENTITY_BYTES_MAX)?;
+            let text = text.ok_or_else(|| {
+                BackupError::refused(format!("there is no {path}"), "name an identity file")
+            })?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        let texts = files.iter().map(read).collect::<Result<Vec<_>, BackupError>>()?;
+        repository(url)?.opened_with(&texts)
+    }
+}
+
+/// Identity files are short.
+const IDENTITY_BYTES_MAX: usize = 1 << 20;
 
 /// The server that `text` names, with the password of the environment if it has none; `None`: a path.
 pub(crate) fn address(text: &str) -> Result<Option<Address>, BackupError> {
@@ -73,14 +108,29 @@ pub(crate) fn finish(json: bool, outcome: Result<(Value, String, u8), BackupErro
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     what: &'static str,
+    /// What is counted; empty: bytes.
+    unit: &'static str,
     shown: bool,
-    last: Mutex<u64>,
+    clock: SystemClock,
+    began: Duration,
+    /// The step and the time of what is shown.
+    last: Mutex<(u64, Duration)>,
 }
+
+/// A line that stands still looks dead: it is written anew at least so often.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 impl ProgressLine {
     /// A line about `what`.
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, shown: std::io::stderr().is_terminal(), last: Mutex::new(u64::MAX) }
+        Self::of(what, "")
+    }
+
+    /// A line about `what`, counted in `unit`.
+    pub(crate) fn of(what: &'static str, unit: &'static str) -> Self {
+        let clock = SystemClock::new();
+        let (began, shown) = (clock.monotonic(), std::io::stderr().is_terminal());
+        Self { what, unit, shown, clock, began, last: Mutex::new((u64::MAX, began)) }
     }
 
     /// So much of all is done; `all` is 0 when nobody knows.
@@ -88,24 +138,43 @@ impl ProgressLine {
         if !self.shown {
             return;
         }
+        let now = self.clock.monotonic();
         let step = (done * 200).checked_div(all).unwrap_or(done >> 22);
         let mut last = self.last.lock();
-        if *last == step {
+        if last.0 == step && now.saturating_sub(last.1) < SHOW_EVERY {
             return;
         }
-        *last = step;
-        let text = match (done * 100).checked_div(all) {
-            Some(percent) => format!("{percent:3} % of {}", bytes(all)),
-            None => bytes(done),
-        };
+        *last = (step, now);
+        let text = self.text(done, all, now.saturating_sub(self.began));
         let _ = write!(std::io::stderr(), "\r{}: {text}   ", self.what);
+    }
+
+    /// A bar, how much of how much, how fast, and how long it will take.
+    fn text(&self, done: u64, all: u64, took: Duration) -> String {
+        let shown = |count: u64| match self.unit {
+            "" => bytes(count),
+            unit => format!("{count} {unit}"),
+        };
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+        let speed = shown(done.saturating_mul(1000) / ms);
+        if all == 0 {
+            return format!("{}, {speed}/s", shown(done));
+        }
+        let full = usize::try_from(done.min(all) * 20 / all).unwrap_or(0);
+        let bar = format!("[{}{}]", "#".repeat(full), " ".repeat(20_usize.saturating_sub(full)));
+        let percent = done.min(all) * 100 / all;
+        let left = match ms.saturating_mul(all.saturating_sub(done)).checked_div(done) {
+            Some(ms) => format!(", {} s left", ms.div_ceil(1000)),
+            None => String::new(),
+        };
+        format!("{bar} {percent:3} % of {}, {speed}/s{left}", shown(all))
     }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
-        if self.shown && *self.last.lock() != u64::MAX {
-            let _ = write!(std::io::stderr(), "\r{:60}\r", "");
+        if self.shown && self.last.lock().0 != u64::MAX {
+            let _ = write!(std::io::stderr(), "\r{:90}\r", "");
         }
     }
 }
@@ -132,4 +201,22 @@ pub(crate) fn bytes(count: u64) -> String {
 /// Notes, one a line.
 pub(crate) fn notes(notes: &[String]) -> String {
     notes.iter().map(|note| format!("note: {note}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_progress_line_tells_how_far_how_fast_and_how_long() {
+        let line = ProgressLine::of("keys", "keys");
+        let text = line.text(250, 1000, Duration::from_secs(5));
+        assert_eq!(text, "[#####               ]  25 % of 1000 keys, 50 keys/s, 15 s left");
+        assert_eq!(
+            line.text(0, 10, Duration::ZERO),
+            "[                    ]   0 % of 10 keys, 0 keys/s"
+        );
+        let line = ProgressLine::new("snapshot");
+        assert_eq!(line.text(4096, 0, Duration::from_secs(2)), "4.0 KiB, 2.0 KiB/s");
+    }
 }

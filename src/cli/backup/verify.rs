@@ -22,6 +22,8 @@ pub struct VerifyArgs {
     /// Threads that fetch and unpack.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[command(flatten)]
+    identity: terms::IdentityArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -32,7 +34,7 @@ pub(super) fn run(args: &VerifyArgs) -> ExitCode {
     let progress = ProgressLine::new("verify");
     let note = |done, all| progress.note(done, all);
     let look = || -> Result<Verified, BackupError> {
-        let repository = terms::repository(&args.url)?;
+        let repository = args.identity.open(&args.url)?;
         verify(&repository, args.backup.as_deref(), args.full, args.threads, &note)
     };
     let outcome = look().map(|found| {

@@ -57,6 +57,14 @@ pub(super) const ROWS: &[Directive] = &[
          bucket and prefix. Credentials are taken from the environment. Empty: no archive. See docs/backup.md.",
     )
     .protected(),
+    text(
+        "archive-recipients",
+        at!(archive_recipients),
+        "",
+        "Encrypt the archive for these age recipients (`age1...`, several with spaces between them). A repository that \
+         exists must have been made for them. Empty: as the repository is.",
+    )
+    .protected(),
     integer(
         "archive-interval",
         at!(archive_interval),
