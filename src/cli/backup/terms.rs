@@ -31,7 +31,7 @@ pub(crate) fn repository(url: &str) -> Result<Repository, BackupError> {
 }
 
 /// What opens an encrypted repository.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct IdentityArgs {
     /// A file with an identity (age-keygen makes one), for an encrypted repository; may be given several times.
     ///

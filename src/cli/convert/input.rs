@@ -100,7 +100,7 @@ impl InputArgs {
     }
 
     fn of_repository(&self, url: &str, clock: &dyn Clock) -> Result<DataSet, BackupError> {
-        let repository = Repository::open(store::open(url, terms::anywhere())?)?;
+        let repository = terms::IdentityArgs::default().open(url)?;
         let target = match &self.to_time {
             Some(text) => Instant::Time(
                 time::parse(text, clock.wall())
