@@ -43,7 +43,7 @@ impl Archived {
         Some((last.until(), last.range.end))
     }
 
-    /// How many segments there are, and the time of the latest thing in them.
+    /// The time of the latest thing in it.
     pub fn newest(&self) -> Option<UnixMillis> {
         self.segments.values().flatten().map(|piece| piece.range.last_time).max()
     }
