@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: fastness::memory::Allocator = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: fastness::memory::Allocator = fastness::memory::Allocator;
 
 fn main() -> ExitCode {
     fastness::cli::main()

@@ -3,10 +3,10 @@
 //!     clock 4 | form 1 | key len 1 | value len 2 | [key len 8] | [expiry 8] | payload | key | value
 //!
 //! The payload is the integer of an integer string (8 bytes), the buffer of a string that is long or
-//! was changed in place, the box of a collection, or nothing for a string whose bytes stand behind
-//! the key. So a GET of a small string touches one block, and a key of 16 bytes with a value of 16
-//! takes 48 bytes. Block sizes are multiples of 16, which is what the allocator (jemalloc) hands out:
-//! a value that changes its length a little stays where it is.
+//! was changed in place, a collection (16 bytes, a pointer to its listpack or table) or the box of a
+//! stream, or nothing for a string whose bytes stand behind the key. So a GET of a small string touches
+//! one block, and a key of 16 bytes with a value of 16 takes 40 bytes. Blocks have the sizes that the
+//! allocator hands out (`memory::block_size`): a value that changes its length a little stays where it is.
 //!
 //! The clock (LRU or LFU, its owner decides) is atomic, so that readers can set it.
 //!
@@ -66,13 +66,13 @@ enum Form {
     Buffer,
     /// Bytes
     Shared,
-    /// Box<List>
+    /// List
     List,
-    /// Box<Hash>
+    /// Hash
     Hash,
-    /// Box<Set>
+    /// Set
     Set,
-    /// Box<ZSet>
+    /// ZSet
     ZSet,
     /// Box<Stream>
     Stream,
@@ -94,12 +94,18 @@ const HEADER: usize = 8;
 /// The key length that says: the real one follows the header.
 const KEY_LONG: u8 = 0xFF;
 const ALIGN: usize = 8;
+/// Size of the collections that are part of the block: a pointer and which form it is of.
+const COLLECTION: usize = 16;
 
 const _: () = {
     const fn send_and_sync<T: Send + Sync>() {}
     send_and_sync::<(Vec<u8>, Bytes, List, Hash, Set, ZSet, Stream)>();
     assert!(align_of::<Vec<u8>>() <= ALIGN && align_of::<Bytes>() <= ALIGN);
     assert!(size_of::<Vec<u8>>().is_multiple_of(8) && size_of::<Bytes>().is_multiple_of(8));
+    assert!(size_of::<List>() == COLLECTION && size_of::<Hash>() == COLLECTION);
+    assert!(size_of::<Set>() == COLLECTION && size_of::<ZSet>() == COLLECTION);
+    assert!(align_of::<List>() <= ALIGN && align_of::<Hash>() <= ALIGN);
+    assert!(align_of::<Set>() <= ALIGN && align_of::<ZSet>() <= ALIGN);
 };
 
 // SAFETY: points 1 and 5 of the module's head.
@@ -144,12 +150,13 @@ impl Shape {
             Form::Inline => 0,
             Form::Buffer => size_of::<Vec<u8>>(),
             Form::Shared => size_of::<Bytes>(),
-            _ => 8,
+            Form::List | Form::Hash | Form::Set | Form::ZSet => COLLECTION,
+            Form::Int | Form::Stream => 8,
         }
     }
 
     fn size(self) -> usize {
-        (self.value_at() + self.value_len).next_multiple_of(16)
+        crate::memory::block_size(self.value_at() + self.value_len)
     }
 
     fn layout(self) -> Layout {
@@ -195,10 +202,10 @@ impl Entry {
                 }
                 _ => Self::new_string(key, &bytes, expire),
             },
-            Value::List(list) => Self::with_payload(Form::List, key, list, expire),
-            Value::Hash(hash) => Self::with_payload(Form::Hash, key, hash, expire),
-            Value::Set(set) => Self::with_payload(Form::Set, key, set, expire),
-            Value::ZSet(zset) => Self::with_payload(Form::ZSet, key, zset, expire),
+            Value::List(list) => Self::with_payload(Form::List, key, *list, expire),
+            Value::Hash(hash) => Self::with_payload(Form::Hash, key, *hash, expire),
+            Value::Set(set) => Self::with_payload(Form::Set, key, *set, expire),
+            Value::ZSet(zset) => Self::with_payload(Form::ZSet, key, *zset, expire),
             Value::Stream(stream) => Self::with_payload(Form::Stream, key, stream, expire),
         }
     }
@@ -330,10 +337,10 @@ impl Entry {
                     ValueRef::Str(StrRef::Bytes(self.payload::<Vec<u8>>(shape).as_ref()))
                 }
                 Form::Shared => ValueRef::Str(StrRef::Bytes(self.payload::<Bytes>(shape).as_ref())),
-                Form::List => ValueRef::List(self.payload::<Box<List>>(shape).as_ref()),
-                Form::Hash => ValueRef::Hash(self.payload::<Box<Hash>>(shape).as_ref()),
-                Form::Set => ValueRef::Set(self.payload::<Box<Set>>(shape).as_ref()),
-                Form::ZSet => ValueRef::ZSet(self.payload::<Box<ZSet>>(shape).as_ref()),
+                Form::List => ValueRef::List(self.payload::<List>(shape).as_ref()),
+                Form::Hash => ValueRef::Hash(self.payload::<Hash>(shape).as_ref()),
+                Form::Set => ValueRef::Set(self.payload::<Set>(shape).as_ref()),
+                Form::ZSet => ValueRef::ZSet(self.payload::<ZSet>(shape).as_ref()),
                 Form::Stream => ValueRef::Stream(self.payload::<Box<Stream>>(shape).as_ref()),
             }
         }
@@ -346,10 +353,10 @@ impl Entry {
         // SAFETY: point 3; self is borrowed mutably for as long as the reference lives.
         unsafe {
             match shape.form {
-                Form::List => ValueMut::List(self.payload::<Box<List>>(shape).as_mut()),
-                Form::Hash => ValueMut::Hash(self.payload::<Box<Hash>>(shape).as_mut()),
-                Form::Set => ValueMut::Set(self.payload::<Box<Set>>(shape).as_mut()),
-                Form::ZSet => ValueMut::ZSet(self.payload::<Box<ZSet>>(shape).as_mut()),
+                Form::List => ValueMut::List(self.payload::<List>(shape).as_mut()),
+                Form::Hash => ValueMut::Hash(self.payload::<Hash>(shape).as_mut()),
+                Form::Set => ValueMut::Set(self.payload::<Set>(shape).as_mut()),
+                Form::ZSet => ValueMut::ZSet(self.payload::<ZSet>(shape).as_mut()),
                 Form::Stream => ValueMut::Stream(self.payload::<Box<Stream>>(shape).as_mut()),
                 _ => ValueMut::Str(self),
             }
@@ -486,10 +493,10 @@ impl Entry {
                 }
                 Form::Buffer => Value::Str(this.payload::<Vec<u8>>(shape).read()),
                 Form::Shared => Value::Str(Vec::from(this.payload::<Bytes>(shape).read())),
-                Form::List => Value::List(this.payload(shape).read()),
-                Form::Hash => Value::Hash(this.payload(shape).read()),
-                Form::Set => Value::Set(this.payload(shape).read()),
-                Form::ZSet => Value::ZSet(this.payload(shape).read()),
+                Form::List => Value::List(Box::new(this.payload(shape).read())),
+                Form::Hash => Value::Hash(Box::new(this.payload(shape).read())),
+                Form::Set => Value::Set(Box::new(this.payload(shape).read())),
+                Form::ZSet => Value::ZSet(Box::new(this.payload(shape).read())),
                 Form::Stream => Value::Stream(this.payload(shape).read()),
             };
             dealloc(this.0.as_ptr(), shape.layout());
@@ -530,10 +537,10 @@ impl Entry {
             },
             ValueRef::Str(StrRef::Bytes(bytes)) if shape.form == Form::Shared => bytes.len(),
             ValueRef::Str(_) => 0,
-            ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
-            ValueRef::Hash(hash) => size_of::<Hash>() + hash.memory_bytes(),
-            ValueRef::Set(set) => size_of::<Set>() + set.memory_bytes(),
-            ValueRef::ZSet(zset) => size_of::<ZSet>() + zset.memory_bytes(),
+            ValueRef::List(list) => list.memory_bytes(),
+            ValueRef::Hash(hash) => hash.memory_bytes(),
+            ValueRef::Set(set) => set.memory_bytes(),
+            ValueRef::ZSet(zset) => zset.memory_bytes(),
             ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_bytes(),
         };
         shape.size() + value
@@ -618,10 +625,10 @@ impl Drop for Entry {
                 Form::Int | Form::Inline => (),
                 Form::Buffer => self.payload::<Vec<u8>>(shape).drop_in_place(),
                 Form::Shared => self.payload::<Bytes>(shape).drop_in_place(),
-                Form::List => self.payload::<Box<List>>(shape).drop_in_place(),
-                Form::Hash => self.payload::<Box<Hash>>(shape).drop_in_place(),
-                Form::Set => self.payload::<Box<Set>>(shape).drop_in_place(),
-                Form::ZSet => self.payload::<Box<ZSet>>(shape).drop_in_place(),
+                Form::List => self.payload::<List>(shape).drop_in_place(),
+                Form::Hash => self.payload::<Hash>(shape).drop_in_place(),
+                Form::Set => self.payload::<Set>(shape).drop_in_place(),
+                Form::ZSet => self.payload::<ZSet>(shape).drop_in_place(),
                 Form::Stream => self.payload::<Box<Stream>>(shape).drop_in_place(),
             }
             dealloc(self.0.as_ptr(), shape.layout());

@@ -173,7 +173,7 @@ impl ValueReader {
         let blob = reader.string()?;
         IntSet::validate(&blob)
             .map_err(|_| Corruption::malformed(offset, "intset", "size or order is wrong"))?;
-        let ints = IntSet::from_validated(blob.into_vec());
+        let ints = IntSet::from_validated(&blob);
         Ok(Some(Set::from_intset(ints, &self.limits)))
     }
 
@@ -345,7 +345,7 @@ fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
         let reason = "entries, size or count are wrong";
         return Err(Corruption::malformed(offset, "listpack", reason));
     }
-    Ok(Listpack::from_validated(blob.into_vec()))
+    Ok(Listpack::from_validated(&blob))
 }
 
 /// A ziplist, checked entry by entry, as a listpack.
@@ -354,7 +354,7 @@ fn read_ziplist(reader: &mut Reader<'_>) -> Parsed<Listpack> {
     let blob = reader.string()?;
     let malformed = |reason| Corruption::malformed(offset, "ziplist", reason);
     let ziplist = Ziplist::new(&blob).map_err(|_| malformed("entries, size or count are wrong"))?;
-    let mut list = Listpack::with_capacity(blob.len().min(BYTES_MAX));
+    let mut list = Listpack::new();
     for element in ziplist.iter() {
         if !list.has_room(element.len()) {
             return Err(malformed("larger than any server writes"));

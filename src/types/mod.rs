@@ -1,8 +1,10 @@
 //! The data structures behind the value types: plain containers that know nothing of commands,
 //! replies, files or clocks.
 //!
+//! `blob` is the block of a listpack or intset.
 //! `hash64` is the one hash and `table` the one hash table, of the keyspace and of collections.
 
+pub mod blob;
 pub mod hash;
 pub mod hash64;
 pub mod intset;

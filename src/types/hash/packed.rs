@@ -147,7 +147,7 @@ impl Packed {
         if self.shape == Shape::Triples {
             return;
         }
-        let mut list = Listpack::with_capacity(self.list.byte_len() + 2 * self.len());
+        let mut list = Listpack::new();
         for (field, value) in self.list.view().pairs() {
             list.push_back(field);
             list.push_back(value);

@@ -14,15 +14,30 @@ mod tests;
 use std::fmt;
 
 use crate::rng::Rng;
+use crate::types::blob::{Blob, Head};
 
 /// Bytes before the first member: width and count.
 const HEADER_BYTES: usize = 8;
 
 /// A set of integers.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct IntSet {
-    /// The blob. Always whole: header, then `count` members.
-    bytes: Vec<u8>,
+    /// Always whole: header, then `count` members.
+    blob: Blob<Size>,
+}
+
+/// The header: width of the members and number of them.
+struct Size;
+
+// SAFETY: a function of the bytes, and at least the header's size.
+#[allow(unsafe_code, reason = "the promise of types::blob")]
+unsafe impl Head for Size {
+    const SIZE: usize = HEADER_BYTES;
+
+    #[inline]
+    fn len(head: &[u8]) -> usize {
+        HEADER_BYTES + header(head).map_or(0, |(width, count)| width * count)
+    }
 }
 
 /// Why bytes are no intset.
@@ -47,6 +62,14 @@ impl fmt::Display for InvalidIntSet {
 }
 
 impl std::error::Error for InvalidIntSet {}
+
+impl PartialEq for IntSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for IntSet {}
 
 impl fmt::Debug for IntSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,10 +96,7 @@ impl FromIterator<i64> for IntSet {
 impl IntSet {
     /// An empty set.
     pub fn new() -> Self {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + 8);
-        bytes.extend_from_slice(&2u32.to_le_bytes());
-        bytes.extend_from_slice(&0u32.to_le_bytes());
-        Self { bytes }
+        Self { blob: Blob::new(&head(2, 0)) }
     }
 
     /// Checks a blob and returns its number of members.
@@ -96,26 +116,26 @@ impl IntSet {
         }
     }
 
-    /// Takes bytes that passed [`IntSet::validate`].
-    pub fn from_validated(bytes: Vec<u8>) -> Self {
-        debug_assert!(Self::validate(&bytes).is_ok());
-        Self { bytes }
+    /// A copy of bytes that passed [`IntSet::validate`].
+    pub fn from_validated(bytes: &[u8]) -> Self {
+        debug_assert!(Self::validate(bytes).is_ok());
+        Self { blob: Blob::from(bytes) }
     }
 
     /// The blob.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.blob.bytes()
     }
 
     /// Heap bytes held.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.blob.memory_bytes()
     }
 
     /// Number of members.
     #[inline]
     pub fn len(&self) -> usize {
-        header(&self.bytes).map_or(0, |(_, count)| count)
+        header(self.bytes()).map_or(0, |(_, count)| count)
     }
 
     /// Whether there is no member.
@@ -163,39 +183,34 @@ impl IntSet {
             self.widen(width);
         }
         let Err(index) = self.search(value) else { return false };
-        let width = self.width();
-        let at = HEADER_BYTES + index * width;
-        let old_len = self.bytes.len();
-        self.reserve(width);
-        self.bytes.resize(old_len + width, 0);
-        self.bytes.copy_within(at..old_len, at + width);
-        self.bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
-        self.set_len(self.len() + 1);
+        let (width, count) = (self.width(), self.len());
+        self.blob.set_head(&head(width, count + 1));
+        let (at, end) = (index * width, count * width);
+        let members = self.blob.body_mut();
+        members.copy_within(at..end, at + width);
+        members[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
         true
     }
 
     /// Removes a member; `false` if it was not there.
     pub fn remove(&mut self, value: i64) -> bool {
         let Ok(index) = self.search(value) else { return false };
-        let width = self.width();
-        let at = HEADER_BYTES + index * width;
-        self.bytes.drain(at..at + width);
-        self.set_len(self.len() - 1);
-        if self.bytes.len() * 2 < self.bytes.capacity() && self.bytes.capacity() > 64 {
-            self.bytes.shrink_to_fit();
-        }
+        let (width, count) = (self.width(), self.len());
+        let at = index * width;
+        self.blob.body_mut().copy_within(at + width.., at);
+        self.blob.set_head(&head(width, count - 1));
         true
     }
 
     /// Bytes per member.
     #[inline]
     fn width(&self) -> usize {
-        header(&self.bytes).map_or(2, |(width, _)| width)
+        header(self.bytes()).map_or(2, |(width, _)| width)
     }
 
     #[inline]
     fn members(&self) -> Members<'_> {
-        Members { bytes: &self.bytes, width: self.width() }
+        Members { bytes: self.bytes(), width: self.width() }
     }
 
     /// Index of the value, or (`Err`) where it belongs.
@@ -225,27 +240,19 @@ impl IntSet {
 
     /// Rewrites all members with a greater width.
     fn widen(&mut self, width: usize) {
-        let count = self.len();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + (count + 1) * width);
-        bytes.extend_from_slice(&(width as u32).to_le_bytes());
-        bytes.extend_from_slice(&(count as u32).to_le_bytes());
-        for value in self.iter() {
-            bytes.extend_from_slice(&value.to_le_bytes()[..width]);
+        let mut wide = Blob::new(&head(width, self.len()));
+        let places = wide.body_mut().chunks_exact_mut(width);
+        for (place, value) in places.zip(self.iter()) {
+            place.copy_from_slice(&value.to_le_bytes()[..width]);
         }
-        self.bytes = bytes;
+        self.blob = wide;
     }
+}
 
-    /// Makes room for one more member: little at a time, because small sets are many.
-    fn reserve(&mut self, width: usize) {
-        if self.bytes.len() + width > self.bytes.capacity() {
-            self.bytes.reserve_exact((self.bytes.len() / 8).next_multiple_of(16).max(16));
-        }
-    }
-
-    fn set_len(&mut self, len: usize) {
-        // Sets leave this form long before 2^32 members.
-        self.bytes[4..HEADER_BYTES].copy_from_slice(&(len as u32).to_le_bytes());
-    }
+/// The header of a set of so many members: sets leave this form long before 2^32 of them.
+#[inline]
+fn head(width: usize, count: usize) -> [u8; HEADER_BYTES] {
+    (width as u64 | (count as u64) << 32).to_le_bytes()
 }
 
 /// Members of a blob whose header was read.

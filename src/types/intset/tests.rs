@@ -10,7 +10,7 @@ fn bytes_are_those_of_redis() {
     let set: IntSet = [70_000, 1].into_iter().collect();
     assert_eq!(set.bytes(), [4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0x70, 0x11, 1, 0]);
     assert_eq!(IntSet::validate(set.bytes()), Ok(2));
-    assert_eq!(IntSet::from_validated(set.bytes().to_vec()), set);
+    assert_eq!(IntSet::from_validated(set.bytes()), set);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn nodes_go_out_and_come_back() {
     let nodes: Vec<Node> = list
         .nodes()
         .map(|node| match node {
-            NodeRef::Packed(blob) => Node::Packed(Listpack::from_validated(blob.to_vec())),
+            NodeRef::Packed(blob) => Node::Packed(Listpack::from_validated(blob)),
             NodeRef::Plain(text) => Node::Plain(text.into()),
         })
         .collect();
@@ -121,7 +121,7 @@ fn nodes_go_out_and_come_back() {
     assert_eq!(one.encoding_name(), "listpack");
     let packed = numbers(3, DEFAULT);
     let Some(NodeRef::Packed(blob)) = packed.nodes().next() else { panic!("one node") };
-    let loaded = List::from_listpack(Listpack::from_validated(blob.to_vec()), 2);
+    let loaded = List::from_listpack(Listpack::from_validated(blob), 2);
     assert_eq!(loaded.encoding_name(), "quicklist");
     assert_eq!(texts(&loaded), texts(&packed));
 }

@@ -1,31 +1,41 @@
 //! Building and changing a listpack.
 //!
-//! The blob sits in a `Box<[u8]>` (two words in the owner) that may be somewhat longer than the
-//! blob: the header knows where the blob ends, and the spare bytes fill the allocator's size class,
-//! so that a push seldom reallocates and no memory is asked for that would not be taken anyway.
+//! The blob is its owner's one word (`types::blob`): its header says where it ends, and the block is what the
+//! allocator hands out for that, so that a push seldom reallocates.
 
 use std::fmt;
-use std::mem;
+
+use crate::types::blob::{Blob, Head};
 
 use super::entry::{Encoded, next_offset};
 use super::view::{Cursor, Iter, ListpackRef};
 use super::{BYTES_MAX, COUNT_UNKNOWN, END, Element, HEADER_BYTES};
 
 /// An owned listpack.
+#[derive(Clone)]
 pub struct Listpack {
-    /// Header, entries, end byte, and perhaps spare bytes. Never empty except inside `resize`.
-    buffer: Box<[u8]>,
+    /// Header, entries, end byte.
+    blob: Blob<Size>,
+}
+
+/// The header: size of the blob and number of elements.
+struct Size;
+
+// SAFETY: a function of the bytes, and at least the header's size.
+#[allow(unsafe_code, reason = "the promise of types::blob")]
+unsafe impl Head for Size {
+    const SIZE: usize = HEADER_BYTES;
+
+    #[inline]
+    fn len(head: &[u8]) -> usize {
+        let size = head.first_chunk().map_or(0, |&size| u32::from_le_bytes(size));
+        (size as usize).max(HEADER_BYTES)
+    }
 }
 
 impl Default for Listpack {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Clone for Listpack {
-    fn clone(&self) -> Self {
-        Self { buffer: self.bytes().into() }
     }
 }
 
@@ -46,21 +56,15 @@ impl Eq for Listpack {}
 impl Listpack {
     /// An empty listpack.
     pub fn new() -> Self {
-        Self::with_capacity(0)
+        let mut blob = Blob::new(&header(HEADER_BYTES + 1, Some(0)));
+        blob.body_mut()[0] = END;
+        Self { blob }
     }
 
-    /// An empty listpack with room for `bytes` of blob.
-    pub fn with_capacity(bytes: usize) -> Self {
-        let mut buffer = vec![0; capacity_for(bytes.max(HEADER_BYTES + 1))].into_boxed_slice();
-        buffer[0] = HEADER_BYTES as u8 + 1;
-        buffer[HEADER_BYTES] = END;
-        Self { buffer }
-    }
-
-    /// Takes bytes that passed [`super::validate`].
-    pub fn from_validated(bytes: Vec<u8>) -> Self {
-        debug_assert!(super::validate(&bytes, false).is_ok());
-        Self { buffer: bytes.into_boxed_slice() }
+    /// A copy of bytes that passed [`super::validate`].
+    pub fn from_validated(bytes: &[u8]) -> Self {
+        debug_assert!(super::validate(bytes, false).is_ok());
+        Self { blob: Blob::from(bytes) }
     }
 
     /// For reading.
@@ -72,7 +76,7 @@ impl Listpack {
     /// The blob.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.total()]
+        self.blob.bytes()
     }
 
     /// Size of the blob.
@@ -100,7 +104,7 @@ impl Listpack {
 
     /// Heap bytes held.
     pub fn memory_bytes(&self) -> usize {
-        self.buffer.len()
+        self.blob.memory_bytes()
     }
 
     /// Whether `text_bytes` more bytes of text keep the blob below its bound. Whoever packs values
@@ -209,59 +213,46 @@ impl Listpack {
     pub fn split_off(&mut self, cursor: Cursor) -> Self {
         let end = self.total() - 1;
         let tail_bytes = end - cursor.0;
-        let mut tail = Self::with_capacity(HEADER_BYTES + 1 + tail_bytes);
+        let mut tail = Self::new();
         let count = self.view().iter_from(cursor).count();
-        tail.open(HEADER_BYTES, 0, tail_bytes).copy_from_slice(&self.buffer[cursor.0..end]);
-        tail.set_count(Some(count));
+        let entries = tail.open(HEADER_BYTES, 0, tail_bytes, Some(count));
+        entries.copy_from_slice(&self.bytes()[cursor.0..end]);
         self.cut(cursor.0, end, count);
         tail
     }
 
-    /// Gives spare memory back.
-    pub fn shrink_to_fit(&mut self) {
-        self.resize(self.total());
-    }
-
     #[inline]
     fn total(&self) -> usize {
-        match self.buffer.first_chunk::<4>() {
-            Some(&size) => u32::from_le_bytes(size) as usize,
-            None => 0,
-        }
+        self.blob.len()
     }
 
     /// Writes an element over `removed` bytes at `at`; the count grows by `added`.
     #[inline]
     fn put(&mut self, at: usize, removed: usize, element: Element<'_>, added: usize) {
         let encoded = Encoded::new(element);
-        encoded.write(self.open(at, removed, encoded.size()));
-        if added > 0 {
-            self.set_count(self.known_count().map(|count| count + added));
-        }
+        let count = self.known_count().map(|count| count + added);
+        encoded.write(self.open(at, removed, encoded.size(), count));
     }
 
     fn splice_entries(&mut self, at: usize, other: ListpackRef<'_>) {
         let entries = other.bytes().get(HEADER_BYTES..other.end()).unwrap_or_default();
-        self.open(at, 0, entries.len()).copy_from_slice(entries);
         let added = match other.header_count() {
             COUNT_UNKNOWN => None,
             count => Some(usize::from(count)),
         };
-        self.set_count(self.known_count().zip(added).map(|(a, b)| a + b));
+        let count = self.known_count().zip(added).map(|(a, b)| a + b);
+        self.open(at, 0, entries.len(), count).copy_from_slice(entries);
     }
 
     fn cut(&mut self, start: usize, end: usize, removed: usize) {
         if removed == 0 {
             return;
         }
-        self.open(start, end - start, 0);
-        match self.known_count() {
-            Some(count) => self.set_count(Some(count.saturating_sub(removed))),
+        let count = self.known_count().map(|count| count.saturating_sub(removed));
+        self.open(start, end - start, 0, count);
+        if count.is_none() {
             // It may have come below 65535: one walk finds out, so that later ones are spared.
-            None => self.set_count(Some(self.view().iter().count())),
-        }
-        if self.total() * 2 < self.buffer.len() && self.buffer.len() > 64 {
-            self.resize(capacity_for(self.total()));
+            self.set_count(self.view().iter().count());
         }
     }
 
@@ -274,43 +265,44 @@ impl Listpack {
         }
     }
 
-    #[inline]
-    fn set_count(&mut self, count: Option<usize>) {
-        let field = count.and_then(|count| u16::try_from(count).ok()).unwrap_or(COUNT_UNKNOWN);
-        self.buffer[4..HEADER_BYTES].copy_from_slice(&field.to_le_bytes());
+    fn set_count(&mut self, count: usize) {
+        self.blob.set_head(&header(self.total(), Some(count)));
     }
 
-    /// Replaces `removed` bytes at `at` by a gap of `inserted` bytes for the caller to fill.
+    /// Replaces `removed` bytes at `at` by a gap of `inserted` bytes for the caller to fill; `count` is the
+    /// number of elements afterwards, None when it is not known.
     #[inline]
-    fn open(&mut self, at: usize, removed: usize, inserted: usize) -> &mut [u8] {
+    fn open(
+        &mut self,
+        at: usize,
+        removed: usize,
+        inserted: usize,
+        count: Option<usize>,
+    ) -> &mut [u8] {
         let total = self.total();
         let grown = total - removed + inserted;
         assert!(grown <= BYTES_MAX, "a listpack beyond its bound: has_room was not asked");
-        if grown > self.buffer.len() {
-            self.resize(capacity_for(grown));
+        let head = header(grown, count);
+        let at = at - HEADER_BYTES;
+        let rest = at + removed..total - HEADER_BYTES;
+        if grown > total {
+            self.blob.set_head(&head);
         }
         if removed != inserted {
-            self.buffer.copy_within(at + removed..total, at + inserted);
-            self.buffer[..4].copy_from_slice(&(grown as u32).to_le_bytes());
+            self.blob.body_mut().copy_within(rest, at + inserted);
         }
-        &mut self.buffer[at..at + inserted]
-    }
-
-    fn resize(&mut self, capacity: usize) {
-        let mut bytes = mem::take(&mut self.buffer).into_vec();
-        if capacity > bytes.len() {
-            bytes.reserve_exact(capacity - bytes.len());
-            bytes.resize(capacity, 0);
-        } else {
-            bytes.truncate(capacity);
+        if grown <= total {
+            self.blob.set_head(&head);
         }
-        self.buffer = bytes.into_boxed_slice();
+        &mut self.blob.body_mut()[at..at + inserted]
     }
 }
 
-/// Bytes to allocate for a blob of `total` bytes: all that the allocator (jemalloc) hands out for so many, multiples of 16 up
-/// to 128 and four sizes for each power of two above; so appending is not one reallocation per element.
-fn capacity_for(total: usize) -> usize {
-    let below = total.saturating_sub(1).max(64).ilog2();
-    total.next_multiple_of((1 << below >> 2).max(16))
+/// The header of a listpack of so many bytes and elements; None when there are too many to say, or unknown.
+#[inline]
+fn header(total: usize, count: Option<usize>) -> [u8; HEADER_BYTES] {
+    let count = count.and_then(|count| u16::try_from(count).ok()).unwrap_or(COUNT_UNKNOWN);
+    let [a, b, c, d] = (total as u32).to_le_bytes();
+    let [e, f] = count.to_le_bytes();
+    [a, b, c, d, e, f]
 }

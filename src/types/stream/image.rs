@@ -71,7 +71,7 @@ impl From<StreamImage> for Stream {
     fn from(image: StreamImage) -> Self {
         let nodes = image.nodes.into_iter();
         Self {
-            nodes: nodes.map(|(master, blob)| Node::from_validated(master, blob)).collect(),
+            nodes: nodes.map(|(master, blob)| Node::from_validated(master, &blob)).collect(),
             length: image.length,
             last_id: image.last_id,
             max_deleted_id: image.max_deleted_id,

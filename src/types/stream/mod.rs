@@ -181,9 +181,6 @@ impl Stream {
             None => false,
         };
         if !fits {
-            if let Some(full) = self.nodes.last_mut() {
-                full.seal();
-            }
             self.nodes.insert(Node::new(id, parts.clone()));
         }
         if let Some(node) = self.nodes.last_mut() {

@@ -72,8 +72,7 @@ impl Node {
         master: StreamId,
         parts: impl ExactSizeIterator<Item = &'p [u8]> + Clone,
     ) -> Self {
-        let text: usize = parts.clone().map(<[u8]>::len).sum();
-        let mut pack = Listpack::with_capacity(text.min(1024) + 32);
+        let mut pack = Listpack::new();
         pack.push_back(0);
         pack.push_back(0);
         pack.push_back(count(parts.len() / 2));
@@ -85,7 +84,7 @@ impl Node {
     }
 
     /// From a file. The bytes were checked.
-    pub(super) fn from_validated(master: StreamId, blob: Vec<u8>) -> Self {
+    pub(super) fn from_validated(master: StreamId, blob: &[u8]) -> Self {
         Self { master, pack: Arc::new(Listpack::from_validated(blob)) }
     }
 
@@ -180,13 +179,6 @@ impl Node {
             {
                 pack.replace(cursor, value + change);
             }
-        }
-    }
-
-    /// Gives spare memory back; nothing is added any more.
-    pub(super) fn seal(&mut self) {
-        if let Some(pack) = Arc::get_mut(&mut self.pack) {
-            pack.shrink_to_fit();
         }
     }
 

@@ -9,7 +9,16 @@
 //! exactly the positions that start with its d-bit prefix.
 //!
 //! A chunk can be shared with a snapshot; whoever changes one of its segments then copies the chunk,
-//! some hundred entries, once.
+//! some hundred entries, once. A table of millions of entries is shared under a lock, so that must cost no more
+//! than a pointer for each chunk: chunks are behind an `Arc` from the beginning.
+//!
+//! # Why the unsafe code is sound
+//!
+//! The `Arc` of a `Chunk::Own` has no other handle: it is new when it is put there, `share` makes it a `Chunk::Shared`
+//! before it clones it, `Clone` copies what is inside, and no weak handle is ever made. So `&mut Chunk` is the
+//! only way to its segments, and lending them for as long as that is borrowed is what `Arc::get_mut` would do after
+//! a look at the counts, which every write would pay for.
+#![allow(unsafe_code, reason = "an Arc known to be unique; the proof is in the module's head")]
 
 use std::sync::Arc;
 
@@ -33,19 +42,25 @@ struct Page {
 }
 
 /// Some segments: the table's own, or shared with a snapshot since the last one was made.
-#[derive(Clone)]
 enum Chunk<E, M> {
-    Own(Box<[Segment<E, M>]>),
+    Own(Arc<[Segment<E, M>]>),
     Shared(Arc<[Segment<E, M>]>),
+}
+
+impl<E: Clone, M: Clone> Clone for Chunk<E, M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(segments) => Self::Own(segments.iter().cloned().collect()),
+            Self::Shared(segments) => Self::Shared(Arc::clone(segments)),
+        }
+    }
 }
 
 impl<E, M> Chunk<E, M> {
     #[inline]
     fn segments(&self) -> &[Segment<E, M>] {
-        match self {
-            Self::Own(segments) => segments,
-            Self::Shared(segments) => segments,
-        }
+        let (Self::Own(segments) | Self::Shared(segments)) = self;
+        segments
     }
 }
 
@@ -57,19 +72,17 @@ impl<E: Slot, M: SegmentMeta> Chunk<E, M> {
     #[inline]
     fn segments_mut(&mut self) -> &mut [Segment<E, M>] {
         match self {
-            Self::Own(segments) => segments,
+            // SAFETY: the module's head.
+            Self::Own(segments) => unsafe { &mut *Arc::as_ptr(segments).cast_mut() },
             Self::Shared(segments) => Arc::make_mut(segments),
         }
     }
 
     fn share(&mut self) -> Arc<[Segment<E, M>]> {
-        if let Self::Own(segments) = self {
-            *self = Self::Shared(Arc::from(std::mem::take(segments)));
-        }
-        match self {
-            Self::Shared(segments) => Arc::clone(segments),
-            Self::Own(_) => Arc::default(),
-        }
+        let (Self::Own(segments) | Self::Shared(segments)) = self;
+        let handle = std::mem::take(segments);
+        *self = Self::Shared(Arc::clone(&handle));
+        handle
     }
 
     /// Makes room for twice as many segments.
@@ -78,7 +91,7 @@ impl<E: Slot, M: SegmentMeta> Chunk<E, M> {
         let len = (segments.len() * 2).min(CHUNK);
         segments.reserve_exact(len - segments.len());
         segments.resize_with(len, Segment::default);
-        *self = Self::Own(segments.into_boxed_slice());
+        *self = Self::Own(segments.into());
     }
 }
 
@@ -104,7 +117,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
         Self {
             pages: vec![Page { ids: vec![0], depth: 0, single: 0 }],
             top_bits: 0,
-            chunks: vec![Chunk::Own(Box::new([segment]))],
+            chunks: vec![Chunk::Own(Arc::new([segment]))],
             used: 1,
             free: NO_SLOT,
             live: 1,

@@ -71,6 +71,12 @@ enum Root<E, M> {
     Many(Box<Directory<E, M>>),
 }
 
+impl<E, M> std::fmt::Debug for Table<E, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
 impl<E: Slot, M: SegmentMeta> Default for Table<E, M> {
     fn default() -> Self {
         Self::new()

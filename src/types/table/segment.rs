@@ -18,7 +18,7 @@ pub(super) const SLOTS: usize = 7;
 /// Regular buckets of a full-grown segment; one with more entries than these hold is split.
 pub(super) const REGULAR_MAX: usize = 16;
 /// The sizes a segment grows through.
-const STEPS: [usize; 6] = [1, 2, 4, 8, 12, REGULAR_MAX];
+const STEPS: [usize; 10] = [1, 2, 3, 4, 6, 8, 10, 12, 14, REGULAR_MAX];
 /// The stash is used from this size on: below it, growing is cheaper.
 const STASH_FROM: usize = 8;
 

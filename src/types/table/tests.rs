@@ -174,7 +174,7 @@ fn memory_per_entry_is_bounded() {
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
     let worst = ratios.iter().copied().fold(0.0, f64::max);
     println!("bytes per entry: mean {mean:.2}, worst {worst:.2}");
-    assert!(mean < 14.0 && worst < 16.0, "mean {mean:.2}, worst {worst:.2}");
+    assert!(mean < 12.0 && worst < 12.5, "mean {mean:.2}, worst {worst:.2}");
     assert!(filled(6).memory_bytes() <= 64, "{}", filled(6).memory_bytes());
     assert!(filled(8).memory_bytes() <= 128);
     assert!(size_of::<Table<Item>>() <= 48, "{}", size_of::<Table<Item>>());
