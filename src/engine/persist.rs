@@ -8,6 +8,7 @@
 //! without gap or overlap, and swaps the manifest at the end. Whatever fails leaves the old files in
 //! charge, and the temporary file is removed. SAVE runs the same job to its end under the lock.
 
+mod feeder;
 mod file;
 mod sink;
 mod unopened;
@@ -26,12 +27,13 @@ use crate::config::{Config, RdbCompression};
 use crate::disk::{SharedDisk, durable};
 pub use crate::snapshot::container::write::FileForm;
 use crate::snapshot::encode::{Encoder, Header};
+use feeder::Feeder;
 pub use file::{Manner, SnapshotFile};
 use sink::{GatheringSink, Piece};
 use unopened::Unopened;
 
 /// How long a slice may hold the lock.
-const SLICE: Duration = Duration::from_micros(200);
+const SLICE: Duration = Duration::from_micros(100);
 /// Segments between two looks at the clock.
 const SEGMENTS_PER_LOOK: usize = 4;
 /// The files of a save under way, in the background and under the lock; a crash leaves them behind, the
@@ -94,7 +96,7 @@ pub struct SaveJob {
     pub request: PersistRequest,
     stage: Stage,
     disk: SharedDisk,
-    file: Option<SnapshotFile>,
+    file: Option<Feeder>,
     temp: String,
     target: String,
     manner: Manner,
@@ -147,7 +149,7 @@ impl SaveJob {
                     self.start(&mut engine)?;
                 }
                 self.stage = Stage::Collect;
-                self.open()?;
+                self.open(self.manner.threads)?;
             }
             Stage::Collect => {
                 let done = {
@@ -257,8 +259,9 @@ impl SaveJob {
         });
     }
 
-    /// Creates the temporary file. Outside the lock.
-    fn open(&mut self) -> Result<(), String> {
+    /// Creates the temporary file. With threads, one feeds it: not under the lock, which must not wait for
+    /// one that gives way to all others.
+    fn open(&mut self, threads: usize) -> Result<(), String> {
         if let (Some(log), Some(cut)) = (&self.log, self.cut) {
             // When this fails the base takes the place of what could not be written: installing it
             // is what ends a full disk or a failed sync (P3, P4).
@@ -268,14 +271,16 @@ impl SaveJob {
             self.base = Some(base);
         }
         let head = std::mem::take(&mut self.head);
-        self.file = Some(SnapshotFile::create(&self.disk, &self.temp, self.manner, head)?);
+        let file = SnapshotFile::create(&self.disk, &self.temp, self.manner, head)?;
+        self.file = Some(Feeder::new(file, threads)?);
         Ok(())
     }
 
-    /// Packs and writes what was collected. Outside the lock.
+    /// Hands on what was collected. Outside the lock.
     fn write(&mut self) -> Result<(), String> {
         let Some(file) = &mut self.file else { return Err("no file".to_owned()) };
-        self.pending.drain(..).try_for_each(|piece| file.put(piece))
+        let pieces = std::mem::take(&mut self.pending);
+        if pieces.is_empty() { Ok(()) } else { file.put(pieces) }
     }
 
     /// Ends the file, makes it durable and puts it in charge. Outside the lock; `engine` is `None` for a job that
@@ -501,7 +506,7 @@ impl Engine {
         let clock = Arc::clone(&self.clock);
         job.prepare()?;
         job.start(self)?;
-        job.open()?;
+        job.open(0)?;
         while !job.collect(self, clock.as_ref()) {
             job.write()?;
         }

@@ -127,6 +127,8 @@ pub struct Keyspace {
     pub counts_reads: bool,
     snapshot: Option<snapshot::Running>,
     snapshots_started: u64,
+    /// Tables that a snapshot kept and nobody needs.
+    flushed: Vec<Table<Entry, SegmentMeta>>,
     /// A hash field was given an expiry since the start.
     field_expiry: bool,
 }
@@ -200,6 +202,7 @@ impl Keyspace {
             counts_reads: true,
             snapshot: None,
             snapshots_started: 0,
+            flushed: Vec::new(),
             field_expiry: false,
         }
     }

@@ -29,6 +29,8 @@ pub struct Running {
     cursor: Option<u64>,
     /// Tables taken away by FLUSHALL, with the database they are saved under and the walk's place.
     kept: Vec<(usize, Table<Entry, SegmentMeta>, u64)>,
+    /// Those of them that are saved: to be dropped by somebody who does not hold the lock.
+    saved: Vec<Table<Entry, SegmentMeta>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -55,8 +57,8 @@ impl Keyspace {
             db.saved_as = index;
         }
         let number = self.snapshots_started;
-        let kept = Vec::new();
-        self.snapshot = Some(Running { number, sink, db: 0, cursor: Some(0), kept });
+        let (kept, saved) = (Vec::new(), Vec::new());
+        self.snapshot = Some(Running { number, sink, db: 0, cursor: Some(0), kept, saved });
         true
     }
 
@@ -69,7 +71,7 @@ impl Keyspace {
                     save_at(running.number, running.sink.as_mut(), *saved_as, table, *cursor);
                 match next {
                     Some(next) => *cursor = next,
-                    None => drop(running.kept.pop()),
+                    None => running.saved.extend(running.kept.pop().map(|(_, table, _)| table)),
                 }
                 continue;
             }
@@ -96,7 +98,18 @@ impl Keyspace {
 
     /// Ends the snapshot, finished or not; the sink comes back with what it has.
     pub fn snapshot_end(&mut self) -> Option<Box<dyn SegmentSink>> {
-        self.snapshot.take().map(|running| running.sink)
+        let running = self.snapshot.take()?;
+        self.flushed.extend(running.saved);
+        self.flushed.extend(running.kept.into_iter().map(|(_, table, _)| table));
+        Some(running.sink)
+    }
+
+    /// The tables that FLUSHALL took away during a snapshot and that it needs no more: dropping millions of
+    /// keys is not done under the lock.
+    pub fn take_flushed(&mut self) -> Vec<Table<Entry, SegmentMeta>> {
+        let saved = self.snapshot.as_mut().map(|running| std::mem::take(&mut running.saved));
+        self.flushed.extend(saved.unwrap_or_default());
+        std::mem::take(&mut self.flushed)
     }
 
     /// Whether a snapshot is running.

@@ -131,7 +131,10 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
     let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
     engine.cron();
     let hz = engine.server.config.hz.clamp(1, 500);
-    let garbage = std::mem::take(&mut engine.server.garbage);
+    let mut garbage = std::mem::take(&mut engine.server.garbage);
+    for table in engine.ks.take_flushed() {
+        garbage.push(Box::new(table));
+    }
     let bytes = std::mem::take(&mut engine.server.eviction.garbage_bytes);
     shared.unlock(engine);
     if !garbage.is_empty() {
@@ -139,6 +142,8 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
         let thread_shared = Arc::clone(shared);
         let reclaim = move || {
             drop(garbage);
+            // Nobody may allocate for a while, and only that would give pages back bit by bit.
+            crate::memory::purge();
             reclaimed(&thread_shared, bytes);
         };
         let thread = std::thread::Builder::new().name("reclaim".to_owned());

@@ -1,6 +1,6 @@
 //! The file of a snapshot: pieces in, sections packed by several threads, bytes out in order.
 //!
-//! One thread feeds pieces and writes; the crew compresses. Sections go to the threads in turn and come
+//! One thread feeds pieces and writes (`feeder.rs`); the crew compresses. Sections go to the threads in turn and come
 //! back in turn, so the file is the same whatever the number of threads, and there are never more under
 //! way than a few for each thread. Without threads (simulation, a save at start) the feeder packs
 //! by itself. Any failure, of the disk or of a thread, ends the save; the threads end with the file.
