@@ -6,6 +6,7 @@
 
 use super::{Entry, ExpireMode, Keyspace, ValueMut, ValueRef, earliest_field, event};
 use crate::clock::UnixMillis;
+use crate::types::Hash;
 use crate::types::hash64::hash64;
 
 impl Keyspace {
@@ -42,25 +43,73 @@ impl Keyspace {
         }
     }
 
+    /// Removes those of the named fields of the hash at a key whose time is over, and the hash if none is
+    /// left: a command looks at them.
+    pub fn expire_named_fields<'f>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        named: impl Iterator<Item = &'f [u8]>,
+    ) {
+        if !self.field_expiry || self.expire_mode != ExpireMode::Active {
+            return;
+        }
+        let hash = self.arrive(db, key);
+        self.remove_due_fields(db, key, hash, |fields, now, gone| {
+            let due = named.filter(|field| fields.is_due(field, now));
+            let due: Vec<&[u8]> = due.collect();
+            for field in &due {
+                // One that is named twice goes once.
+                if fields.remove(field) {
+                    gone(field);
+                }
+            }
+        });
+    }
+
+    /// Removes all fields of the hash at a key whose time is over, and the hash if none is left.
+    pub fn expire_all_fields(&mut self, db: usize, key: &[u8]) {
+        if self.field_expiry && self.expire_mode == ExpireMode::Active {
+            let hash = self.arrive(db, key);
+            self.expire_fields(db, key, hash, usize::MAX);
+        }
+    }
+
     /// Removes up to `max` fields of a hash whose time is over, and the hash if none is left.
-    pub(super) fn expire_fields(&mut self, db: usize, key: &[u8], hash: u64, max: usize) {
+    fn expire_fields(&mut self, db: usize, key: &[u8], hash: u64, max: usize) {
+        self.remove_due_fields(db, key, hash, |fields, now, gone| {
+            fields.take_expired(now, max, &mut |field, _| field.with_bytes(&mut *gone));
+        });
+    }
+
+    /// Has `take` remove fields from a hash that has some whose time is over, and records those it tells of.
+    fn remove_due_fields(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        hash: u64,
+        take: impl FnOnce(&mut Hash, u64, &mut dyn FnMut(&[u8])),
+    ) {
         let now = u64::try_from(self.now).unwrap_or(0);
         let entry = self.dbs.get(db).and_then(|db| db.table.find(hash, key));
-        let earliest = match entry.map(Entry::value) {
-            Some(ValueRef::Hash(fields)) => fields.earliest_expire(),
-            _ => None,
-        };
-        if earliest.is_none_or(|at| at >= now) {
+        let due =
+            matches!(entry.map(Entry::value), Some(ValueRef::Hash(fields)) if fields.has_due(now));
+        if !due {
             return;
         }
         self.before_write(db, hash);
         let effects = &mut self.effects;
         let entry = self.dbs.get_mut(db).and_then(|db| db.table.find_mut(hash, key));
         let Some(ValueMut::Hash(fields)) = entry.map(Entry::value_mut) else { return };
-        let count = fields.take_expired(now, max, &mut |field, _| {
-            field.with_bytes(|field| effects.record(db, &[b"HDEL", key, field]));
+        let mut count = 0;
+        take(fields, now, &mut |field| {
+            effects.record(db, &[b"HDEL", key, field]);
+            count += 1;
         });
-        self.stats.expired_fields += count as u64;
+        if count == 0 {
+            return;
+        }
+        self.stats.expired_fields += count;
         let now_empty = fields.is_empty();
         self.changed(db, key, event::HASH, "hexpired");
         if now_empty {

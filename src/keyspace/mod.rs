@@ -557,9 +557,6 @@ impl Keyspace {
         if at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active {
             self.expire_now(db, key);
         }
-        if self.field_expiry && self.expire_mode == ExpireMode::Active {
-            self.expire_fields(db, key, hash, usize::MAX);
-        }
         hash
     }
 }

@@ -298,17 +298,15 @@ fn look_up(ctx: &mut Ctx, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
         return Some(element.to_vec());
     }
     let (key, field) = name(pattern, element)?;
-    let now = ctx.now;
+    if let Some(field) = field {
+        ctx.ks.expire_named_fields(ctx.db, &key, std::iter::once(field));
+    }
     let found = ctx.ks.lookup(ctx.db, &key).map(Entry::value)?;
     match (found, field) {
         (ValueRef::Str(string), None) => {
             Some(value::text(string, &mut itoa::Buffer::new()).to_vec())
         }
-        (ValueRef::Hash(hash), Some(field)) => {
-            let expire = hash.field_expire(field)?;
-            let expired = expire.is_some_and(|at| i64::try_from(at).is_ok_and(|at| at < now));
-            if expired { None } else { hash.get(field).map(|value| value.to_vec()) }
-        }
+        (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|value| value.to_vec()),
         _ => None,
     }
 }

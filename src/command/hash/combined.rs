@@ -4,7 +4,7 @@ use super::expiry::finish;
 use super::fields::{BAD_COUNT, TimeForm, parse_fields, record_fields, record_removal};
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec,
-    Propagate, doc, event, fields_removed, write_value,
+    Propagate, doc, event, fields_removed, look_at, write_value,
 };
 use crate::command::ctx::Origin;
 use crate::number;
@@ -27,8 +27,10 @@ pub(super) const HGETDEL: Command = Command {
 
 fn hgetdel(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
-    let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
+    ctx.ks.write::<Hash>(ctx.db, key)?;
     let fields = parse_fields(args, 2, BAD_COUNT)?;
+    look_at(ctx, key, fields.iter());
+    let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let mut removed = Vec::new();
     ctx.reply.array(fields.len());
     for field in fields.iter() {
@@ -77,6 +79,7 @@ fn hgetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
     }
     let fields = parse_fields(args, fields_at, BAD_COUNT)?;
     let replayed = ctx.origin == Origin::Log;
+    look_at(ctx, key, fields.iter());
     let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let (mut timed, mut removed, mut persisted) = (Vec::new(), Vec::new(), Vec::new());
     if time != NewTime::Keep
@@ -126,7 +129,7 @@ pub(super) const HSETEX: Command = Command {
     flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
     group: Group::Hash,
     keys: &[KeySpec::at(1, Access::ReadWrite, &["update"])],
-    args: "key [<FNX | FXX>] [<EX seconds:integer | PX milliseconds:integer | EXAT \
+    args: "key [<NX | XX>] [<FNX | FXX>] [<EX seconds:integer | PX milliseconds:integer | EXAT \
            unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL>] FIELDS \
            numfields:integer <field value> ...",
     propagate: Propagate::Effect,
@@ -141,6 +144,8 @@ pub(super) const HSETEX: Command = Command {
 
 /// What HSETEX asks for.
 struct SetRequest<'a> {
+    /// Only if the key is there (true), or is not (false): Valkey's XX and NX.
+    key_wanted: Option<bool>,
     /// Only if all of the fields are there (true), or none (false).
     wanted: Option<bool>,
     time: NewTime,
@@ -150,7 +155,7 @@ struct SetRequest<'a> {
 
 impl<'a> SetRequest<'a> {
     fn parse(ctx: &Ctx, args: &Args<'a>) -> Result<Self, CommandError> {
-        let (mut wanted, mut time) = (None, None);
+        let (mut key_wanted, mut wanted, mut time) = (None, None, None);
         let mut at = 2;
         while at < args.len() && !args.is(at, "FIELDS") {
             if args.is(at, "FNX") || args.is(at, "FXX") {
@@ -160,6 +165,16 @@ impl<'a> SetRequest<'a> {
                     ));
                 }
                 wanted = Some(args.is(at, "FXX"));
+                at += 1;
+                continue;
+            }
+            if args.is(at, "NX") || args.is(at, "XX") {
+                if key_wanted.is_some() {
+                    return Err(CommandError::text(
+                        "ERR Only one of NX or XX arguments can be specified",
+                    ));
+                }
+                key_wanted = Some(args.is(at, "XX"));
                 at += 1;
                 continue;
             }
@@ -193,7 +208,7 @@ impl<'a> SetRequest<'a> {
         if count.checked_mul(2) != Some(pairs.len()) {
             return Err(arity());
         }
-        Ok(Self { wanted, time: time.unwrap_or(NewTime::Clear), pairs })
+        Ok(Self { key_wanted, wanted, time: time.unwrap_or(NewTime::Clear), pairs })
     }
 
     fn fields(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -204,7 +219,14 @@ impl<'a> SetRequest<'a> {
 fn hsetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
     let request = SetRequest::parse(ctx, args)?;
+    if request.wanted.is_some() {
+        look_at(ctx, key, request.fields());
+    }
     let old = ctx.ks.write::<Hash>(ctx.db, key)?.map(|hash| &*hash);
+    if request.key_wanted.is_some_and(|wanted| old.is_some() != wanted) {
+        ctx.reply.int(0);
+        return Ok(());
+    }
     if let Some(wanted) = request.wanted
         && request.fields().any(|field| old.is_some_and(|hash| hash.contains(field)) != wanted)
     {

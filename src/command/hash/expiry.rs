@@ -5,7 +5,7 @@
 use super::fields::{BAD_COUNT, TimeForm, parse_fields, record_fields, record_removal};
 use super::{
     Access, Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, Propagate, doc,
-    event, fields_removed,
+    event, field_clock, fields_removed,
 };
 use crate::command::ctx::Origin;
 use crate::types::Hash;
@@ -159,6 +159,7 @@ pub(super) const HPERSIST: Command = Command {
 
 fn hpersist(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
+    let clock = field_clock(ctx);
     let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let fields = parse_fields(args, 2, BAD_COUNT)?;
     let mut changed = false;
@@ -167,6 +168,7 @@ fn hpersist(ctx: &mut Ctx, args: &Args) -> CommandResult {
         let outcome = match hash.as_ref().and_then(|hash| hash.field_expire(field)) {
             None => -2,
             Some(None) => -1,
+            Some(Some(at)) if at < clock => -2,
             Some(Some(_)) => {
                 if let Some(hash) = hash.as_mut() {
                     hash.set_field_expire(field, None);
@@ -228,7 +230,7 @@ pub(super) const HPEXPIRETIME: Command = Command {
 /// Answers for each field with `show` of its time and the present one, -1 without a time, -2 without
 /// the field.
 fn ask(ctx: &mut Ctx, args: &Args, show: fn(i64, i64) -> i64) -> CommandResult {
-    let now = ctx.now;
+    let (now, clock) = (ctx.now, field_clock(ctx));
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     let fields = parse_fields(args, 2, BAD_COUNT)?;
     ctx.reply.array(fields.len());
@@ -236,6 +238,7 @@ fn ask(ctx: &mut Ctx, args: &Args, show: fn(i64, i64) -> i64) -> CommandResult {
         ctx.reply.int(match hash.and_then(|hash| hash.field_expire(field)) {
             None => -2,
             Some(None) => -1,
+            Some(Some(at)) if at < clock => -2,
             Some(Some(at)) => show(i64::try_from(at).unwrap_or(i64::MAX), now),
         });
     }

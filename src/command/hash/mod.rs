@@ -2,7 +2,8 @@
 //!
 //! `read` looks, `walk` scans and draws, `write` changes; `expiry` gives fields a time, and
 //! `combined` has the commands that read or set fields and their times at once. A field whose time is
-//! over is taken out by the keyspace before a handler sees the hash.
+//! over goes when a command looks at it by its name ([`look_at`]), or with the keyspace's active cycle.
+//! Until then it counts (HLEN), and can be set and removed, but is not shown.
 
 mod combined;
 mod expiry;
@@ -15,6 +16,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
+use crate::command::ctx::Origin;
 use crate::keyspace::event;
 use crate::resp::Reply;
 use crate::types::Hash;
@@ -50,6 +52,16 @@ pub const COMMANDS: &[Command] = &[
     expiry::HTTL,
     read::HVALS,
 ];
+
+/// Takes out those of these fields whose time is over, before a handler looks at them.
+fn look_at<'f>(ctx: &mut Ctx, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+    ctx.ks.expire_named_fields(ctx.db, key, fields);
+}
+
+/// The time before which fields are over. A log is replayed as it was written: nothing is over in it.
+fn field_clock(ctx: &Ctx) -> u64 {
+    if ctx.origin == Origin::Log { 0 } else { u64::try_from(ctx.now).unwrap_or(0) }
+}
 
 /// Writes a field or a value as a bulk string.
 fn write_element(reply: &mut Reply, element: Element<'_>) {

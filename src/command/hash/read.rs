@@ -1,8 +1,8 @@
 //! HGET, HMGET, HGETALL, HKEYS, HVALS, HEXISTS, HLEN, HSTRLEN: looking at a hash.
 
 use super::{
-    Access, Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc, write_element,
-    write_value,
+    Access, Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc, field_clock,
+    look_at, write_element, write_value,
 };
 use crate::types::Hash;
 
@@ -37,6 +37,7 @@ pub(super) const HGET: Command = Command {
 };
 
 fn hget(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    look_at(ctx, args.at(1), args.iter().skip(2));
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     write_value(ctx.reply, hash.and_then(|hash| hash.get(args.at(2))));
     Ok(())
@@ -56,6 +57,7 @@ pub(super) const HMGET: Command = Command {
 };
 
 fn hmget(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    look_at(ctx, args.at(1), args.iter().skip(2));
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(args.len() - 2);
     for field in args.iter().skip(2) {
@@ -73,6 +75,7 @@ pub(super) const HEXISTS: Command = Command {
 };
 
 fn hexists(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    look_at(ctx, args.at(1), args.iter().skip(2));
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.flag(hash.is_some_and(|hash| hash.contains(args.at(2))));
     Ok(())
@@ -87,6 +90,7 @@ pub(super) const HSTRLEN: Command = Command {
 };
 
 fn hstrlen(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    look_at(ctx, args.at(1), args.iter().skip(2));
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.count(hash.and_then(|hash| hash.value_len(args.at(2))).unwrap_or(0));
     Ok(())
@@ -116,9 +120,10 @@ pub(super) const HGETALL: Command = Command {
 };
 
 fn hgetall(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
-    ctx.reply.map(hash.map_or(0, Hash::len));
-    for (field, value) in hash.into_iter().flat_map(Hash::iter) {
+    ctx.reply.map(hash.map_or(0, |hash| hash.live_len(now)));
+    for (field, value) in hash.into_iter().flat_map(|hash| hash.live(now)) {
         write_element(ctx.reply, field);
         write_element(ctx.reply, value);
     }
@@ -133,10 +138,12 @@ pub(super) const HKEYS: Command = Command {
 };
 
 fn hkeys(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
-    ctx.reply.array(hash.map_or(0, Hash::len));
+    ctx.reply.array(hash.map_or(0, |hash| hash.live_len(now)));
     let reply = &mut *ctx.reply;
-    hash.into_iter().flat_map(Hash::iter).for_each(|(field, _)| write_element(reply, field));
+    let live = hash.into_iter().flat_map(|hash| hash.live(now));
+    live.for_each(|(field, _)| write_element(reply, field));
     Ok(())
 }
 
@@ -148,9 +155,11 @@ pub(super) const HVALS: Command = Command {
 };
 
 fn hvals(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
-    ctx.reply.array(hash.map_or(0, Hash::len));
+    ctx.reply.array(hash.map_or(0, |hash| hash.live_len(now)));
     let reply = &mut *ctx.reply;
-    hash.into_iter().flat_map(Hash::iter).for_each(|(_, value)| write_element(reply, value));
+    let live = hash.into_iter().flat_map(|hash| hash.live(now));
+    live.for_each(|(_, value)| write_element(reply, value));
     Ok(())
 }

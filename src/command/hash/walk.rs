@@ -3,7 +3,7 @@
 use super::super::scan_args::{self, ScanOptions, ScanReply, Scanned};
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
-    write_element,
+    field_clock, write_element,
 };
 use crate::number;
 use crate::resp::Reply;
@@ -33,6 +33,7 @@ pub(super) const HSCAN: Command = Command {
 
 fn hscan(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let cursor = scan_args::parse_cursor(args.at(2))?;
+    let now = field_clock(ctx);
     let Some(hash) = ctx.ks.read::<Hash>(ctx.db, args.at(1))? else {
         scan_args::reply_empty(ctx.reply);
         return Ok(());
@@ -40,8 +41,10 @@ fn hscan(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let options = ScanOptions::parse(args, 3, Scanned::Fields)?;
     let mut page = ScanReply::begin(ctx.reply);
     let reply = &mut *ctx.reply;
+    let some_due = hash.has_due(now);
     let next = hash.scan(cursor, options.count, |field, value| {
-        if !field.with_bytes(|field| options.matches(field)) {
+        let is_due = some_due && field.with_bytes(|field| hash.is_due(field, now));
+        if is_due || !field.with_bytes(|field| options.matches(field)) {
             return;
         }
         field.with_bytes(|field| page.push(reply, field));
@@ -71,6 +74,7 @@ pub(super) const HRANDFIELD: Command = Command {
 };
 
 fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    ctx.ks.expire_all_fields(ctx.db, args.at(1));
     if args.len() == 2 {
         let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
         match hash.and_then(|hash| hash.random(ctx.rng)) {

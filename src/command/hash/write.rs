@@ -2,7 +2,7 @@
 
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
-    Propagate, doc, event, fields_removed, write_element,
+    Propagate, doc, event, fields_removed, look_at, write_element,
 };
 use crate::number::{self, Extended};
 use crate::types::Hash;
@@ -91,6 +91,7 @@ pub(super) const HSETNX: Command = Command {
 };
 
 fn hsetnx(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    look_at(ctx, args.at(1), args.iter().skip(2).take(1));
     let hash = ctx.ks.write_or_create(ctx.db, args.at(1), Hash::new)?;
     if hash.contains(args.at(2)) {
         ctx.reply.int(0);
@@ -147,6 +148,7 @@ pub(super) const HINCRBY: Command = Command {
 fn hincrby(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (key, field) = (args.at(1), args.at(2));
     let by = number::parse_i64(args.at(3)).ok_or(CommandError::NotInteger)?;
+    look_at(ctx, key, std::iter::once(field));
     let hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let old = match hash.as_ref().and_then(|hash| hash.get(field)) {
         Some(value) => {
@@ -183,6 +185,7 @@ fn hincrbyfloat(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
+    look_at(ctx, key, std::iter::once(field));
     let hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let old = match hash.as_ref().and_then(|hash| hash.get(field)) {
         Some(value) => value.with_bytes(Extended::parse),

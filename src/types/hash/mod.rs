@@ -246,6 +246,27 @@ impl Hash {
         }
     }
 
+    /// Whether the time of some field is over.
+    pub fn has_due(&self, now: u64) -> bool {
+        self.earliest_expire().is_some_and(|at| at < now)
+    }
+
+    /// Whether the field is there and its time is over.
+    pub fn is_due(&self, field: &[u8], now: u64) -> bool {
+        self.field_expire(field).flatten().is_some_and(|at| at < now)
+    }
+
+    /// The fields whose time is not over, with their values.
+    pub fn live(&self, now: u64) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
+        let live = self.iter_with_expire().filter(move |(.., at)| at.is_none_or(|at| at >= now));
+        live.map(|(field, value, _)| (field, value))
+    }
+
+    /// How many fields there are whose time is not over.
+    pub fn live_len(&self, now: u64) -> usize {
+        if self.has_due(now) { self.live(now).count() } else { self.len() }
+    }
+
     /// How many fields have a time.
     pub fn expiring_len(&self) -> usize {
         match &self.form {
