@@ -112,10 +112,15 @@ const REFCOUNT: Command = Command {
 };
 
 fn refcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    // A shared object could not tell when it was used last by which key.
+    let config = &ctx.server.config;
+    let shared = config.maxmemory == 0 || !config.maxmemory_policy.by_use();
     match ctx.ks.peek(ctx.db, args.at(2)).map(Entry::value) {
         None => ctx.reply.null(),
         // Redis shares one object among all keys with the same small number, and counts no more.
-        Some(ValueRef::Str(StrRef::Int(0..10_000))) => ctx.reply.int(i64::from(i32::MAX)),
+        Some(ValueRef::Str(StrRef::Int(0..10_000))) if shared => {
+            ctx.reply.int(i64::from(i32::MAX));
+        }
         Some(_) => ctx.reply.int(1),
     }
     Ok(())

@@ -125,8 +125,30 @@ pub(super) fn holds_secret(args: &Args, at: usize) -> bool {
     if args.is(0, "ACL") {
         return at > 1 && ["SETUSER", "GETUSER", "DELUSER"].iter().any(|sub| args.is(1, sub));
     }
+    if args.is(0, "MIGRATE") {
+        return is_migrate_secret(args, at);
+    }
     let value = at > 2 && at % 2 == 1;
     value && args.is(0, "CONFIG") && args.is(1, "SET") && is_secret(args.at(at - 1))
+}
+
+/// Whether argument `at` of MIGRATE belongs to AUTH or AUTH2. Behind KEYS there are only keys.
+fn is_migrate_secret(args: &Args, at: usize) -> bool {
+    let mut option = 6;
+    while option < at && !args.is(option, "KEYS") {
+        let secrets = if args.is(option, "AUTH") {
+            1
+        } else if args.is(option, "AUTH2") {
+            2
+        } else {
+            0
+        };
+        if at <= option + secrets {
+            return true;
+        }
+        option += 1 + secrets;
+    }
+    false
 }
 
 const SUB: Command = Command {
@@ -270,6 +292,19 @@ mod tests {
         assert_eq!(
             kept(&[b"config", b"set", b"requirepass", b"p", b"port", b"1"]),
             ["config", "set", "requirepass", "(redacted)", "port", "1"]
+        );
+        let migrate = |rest: &[&'static [u8]]| {
+            let mut args: Vec<&[u8]> = vec![b"migrate", b"h", b"1", b"", b"0", b"5"];
+            args.extend(rest);
+            kept(&args).split_off(6)
+        };
+        assert_eq!(
+            migrate(&[b"COPY", b"AUTH", b"p", b"KEYS", b"AUTH", b"k"]),
+            ["COPY", "AUTH", "(redacted)", "KEYS", "AUTH", "k"]
+        );
+        assert_eq!(
+            migrate(&[b"AUTH2", b"AUTH", b"p", b"REPLACE"]),
+            ["AUTH2", "(redacted)", "(redacted)", "REPLACE"]
         );
     }
 

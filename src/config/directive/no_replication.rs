@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Directive] = &[
     .alias(&["slaveof"])
     .immutable(),
     text("masterauth", NO_REPLICAS, "", "Password at the master.").alias(&["primaryauth"]).secret(),
-    text("masteruser", NO_REPLICAS, "", "User at the master.").alias(&["primaryuser"]),
+    text("masteruser", NO_REPLICAS, "", "User at the master.").alias(&["primaryuser"]).secret(),
     yes_no("replica-serve-stale-data", NO_REPLICAS, "yes", "Answer while the link is down.")
         .alias(&["slave-serve-stale-data"]),
     yes_no("replica-read-only", NO_REPLICAS, "yes", "Replicas take no writes.")
