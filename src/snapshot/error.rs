@@ -177,6 +177,9 @@ impl LoadError {
         if corruption.kind == CorruptionKind::Duplicate("consumer") {
             return "Duplicate stream consumer detected".to_owned();
         }
+        if matches!(corruption.kind, CorruptionKind::Checksum { .. }) {
+            return "RDB CRC error".to_owned();
+        }
         let what = match place.type_byte {
             Some(9) => "Zipmap",
             Some(10) => "List ziplist",
@@ -184,7 +187,7 @@ impl LoadError {
             Some(12) => "Zset ziplist",
             Some(13) => "Hash ziplist",
             Some(14) => "Quicklist ziplist",
-            Some(15 | 19 | 21) => "Stream listpack",
+            Some(15 | 19 | 21 | 26) => "Stream listpack",
             Some(16 | 22 | 25) => "Hash listpack",
             Some(17) => "Zset listpack",
             Some(18) => "Quicklist listpack",

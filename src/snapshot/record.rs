@@ -24,7 +24,7 @@ pub(super) const SLOT_INFO: u8 = 0xf4;
 /// Bytes of the header.
 pub(super) const MAGIC_BYTES: usize = 9;
 /// The newest `REDIS` version that is read.
-pub(super) const REDIS_VERSION_MAX: u32 = 12;
+pub(super) const REDIS_VERSION_MAX: u32 = 13;
 /// The versions that `VALKEY` files have.
 const VALKEY_VERSIONS: std::ops::RangeInclusive<u32> = 80..=80;
 /// Checksums exist from this version on.
@@ -310,7 +310,7 @@ pub(super) fn is_type(byte: u8, dialect: Dialect) -> bool {
     match byte {
         0..=5 | 9..=21 => true,
         22 => dialect == Dialect::Valkey,
-        24 | 25 => dialect == Dialect::Redis,
+        24..=26 => dialect == Dialect::Redis,
         _ => false,
     }
 }
@@ -340,6 +340,7 @@ pub(super) fn type_name(byte: u8, dialect: Dialect) -> (&'static str, &'static s
         22 if dialect == Dialect::Valkey => ("hash", "field expiry"),
         24 => ("hash", "field expiry"),
         25 => ("hash", "listpack with field expiry"),
+        26 => ("stream", "version 4"),
         _ => ("unknown", "unknown"),
     }
 }
@@ -399,7 +400,7 @@ pub(super) fn walk_value<'a>(
             }
             Ok(())
         }
-        15 | 19 | 21 => walk_stream(reader, type_byte, string),
+        15 | 19 | 21 | 26 => walk_stream(reader, type_byte, string),
         22 => {
             for _ in 0..reader.count(10)? {
                 string(reader)?;
@@ -450,11 +451,23 @@ fn walk_stream<'a>(
         }
         for _ in 0..reader.count(10)? {
             string(reader)?;
-            reader.take(if type_byte == 21 { 16 } else { 8 })?;
+            reader.take(if type_byte >= 21 { 16 } else { 8 })?;
             for _ in 0..reader.count(16)? {
                 reader.take(16)?;
             }
         }
+    }
+    if type_byte == 26 {
+        // Memory of idempotent producers.
+        lengths(reader, 2)?;
+        for _ in 0..reader.count(2)? {
+            string(reader)?;
+            for _ in 0..reader.count(3)? {
+                string(reader)?;
+                lengths(reader, 2)?;
+            }
+        }
+        lengths(reader, 2)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Streams in RDB: types 15, 19 and 21 to and from a plain image.
+//! Streams in RDB: types 15, 19, 21 and 26 to and from a plain image.
 //!
 //! A [`StreamImage`] is everything a stream consists of, checked as a whole: nodes are listpacks whose
 //! entries were followed one by one, live ids ascend through all nodes and end at or below `last_id`,
@@ -13,7 +13,7 @@ use crate::types::listpack::{Element, ListpackRef, validate};
 pub use crate::types::stream::{ConsumerImage, GroupImage, PendingImage, StreamId, StreamImage};
 use crate::types::stream::{Group, Node, Pending, Stream};
 
-/// Which of the three layouts a record has.
+/// Which of the four layouts a record has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
     /// Type 15.
@@ -22,6 +22,8 @@ pub(super) enum Layout {
     Second,
     /// Type 21: with the consumers' active time.
     Third,
+    /// Type 26, only read: with what the stream remembers of idempotent producers.
+    Fourth,
 }
 
 /// Reads a stream; everything in it is checked.
@@ -67,7 +69,24 @@ fn read_image(reader: &mut Reader<'_>, layout: Layout) -> Parsed<StreamImage> {
         return Err(Corruption::new(start, CorruptionKind::Duplicate("consumer group")));
     }
     image.groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    if layout >= Layout::Fourth {
+        read_no_producers(reader)?;
+    }
     Ok(image)
+}
+
+/// Settings and counters of idempotent producers mean nothing as long as there is none. What one has sent
+/// cannot be kept here, and is not forgotten silently: its next repetition would be a second entry.
+fn read_no_producers(reader: &mut Reader<'_>) -> Parsed<()> {
+    let _duration_s = reader.length()?;
+    let _ids_max = reader.length()?;
+    let offset = reader.position();
+    if reader.length()? != 0 {
+        return Err(malformed(offset, "idempotent producers of XADD are not supported"));
+    }
+    let _added = reader.length()?;
+    let _duplicates = reader.length()?;
+    Ok(())
 }
 
 fn malformed(offset: u64, reason: &'static str) -> Corruption {

@@ -136,6 +136,23 @@ fn images_come_back_and_every_flip_is_refused_or_valid() {
 }
 
 #[test]
+fn a_stream_of_redis_8_6_loads_unless_it_remembers_producers() {
+    let image = with_group();
+    let mut record = written(&image);
+    // Duration, most ids, no producers, two counters.
+    record.extend([0x40, 100, 0x40, 100, 0, 3, 1]);
+    assert_eq!(read(&record, Layout::Fourth).unwrap(), image);
+    assert!(read(&record, Layout::Third).is_err());
+    let mut walked = Reader::new(&record);
+    crate::snapshot::record::skip_value(&mut walked, 26).unwrap();
+    walked.finish().unwrap();
+    let mut record = written(&image);
+    record.extend(bytes("40 64 40 64 01 01 70 01 02 6964 05 01 01 00"));
+    let refused = read(&record, Layout::Fourth).unwrap_err();
+    assert!(refused.to_string().contains("idempotent producers"), "{refused}");
+}
+
+#[test]
 fn owners_must_be_one_each() {
     let refused = |change: &dyn Fn(&mut GroupImage)| {
         let mut image = with_group();

@@ -111,6 +111,7 @@ impl ValueReader {
             15 => Some(stream(reader, Layout::First)?),
             19 => Some(stream(reader, Layout::Second)?),
             21 => Some(stream(reader, Layout::Third)?),
+            26 => Some(stream(reader, Layout::Fourth)?),
             _ => return Err(ValueError::Unsupported("a value of an unknown type")),
         })
     }
