@@ -125,6 +125,11 @@ pub fn kernel_file(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
+/// Writes a file of the kernel.
+pub fn write_kernel_file(path: &str, text: &str) -> std::io::Result<()> {
+    std::fs::write(path, text)
+}
+
 /// Bytes of physical memory that the process occupies.
 pub fn process_resident_bytes() -> u64 {
     let text = kernel_file("/proc/self/statm");

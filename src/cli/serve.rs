@@ -17,7 +17,7 @@ use super::background;
 use crate::clock::{Clock, SystemClock};
 use crate::command::renamed::Renamed;
 use crate::command::state::Loading;
-use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, Supervised, load};
+use crate::config::{CommandLine, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
 use crate::engine::Engine;
@@ -139,10 +139,11 @@ fn serve(
     let config = loaded.config;
     let supervisor = config.supervised;
     let port = config.port;
-    let listeners = server::listener::bind(&listen_options(&config)).map_err(|error| {
-        logger.warning(format!("Failed listening on port {port} (tcp), aborting."));
-        StartError::new(error.to_string(), "pass another address with --bind or --port")
-    })?;
+    let listeners =
+        server::listener::bind(&server::listener::ListenOptions::of(&config)).map_err(|error| {
+            logger.warning(format!("Failed listening on port {port} (tcp), aborting."));
+            StartError::new(error.to_string(), "pass another address with --bind or --port")
+        })?;
     let metrics = server::listener::bind_metrics(&config.metrics_bind, config.metrics_port);
     let metrics = metrics.map_err(|error| {
         StartError::new(
@@ -151,7 +152,6 @@ fn serve(
         )
     })?;
     let kinds = server::listener::kinds(&listeners);
-    let keepalive_s = u64::from(config.tcp_keepalive);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
     let mut state = server_state(config, loaded.file.unwrap_or_default(), &clock);
     let renamed = Renamed::new(&state.config.renamed_commands);
@@ -171,10 +171,13 @@ fn serve(
             "correct the ACL file or the user lines, and start again",
         )
     })?;
+    if let Err(cause) = engine.adjust_oom_score() {
+        logger.warning(format!("Cannot adjust the OOM score: {cause}"));
+    }
     engine.persist.threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
     let shared = Shared::new(engine, reactors);
-    let running = server::run::start(&shared, listeners, metrics, &clock, keepalive_s)
+    let running = server::run::start(&shared, listeners, metrics, &clock)
         .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
     log_beginning(&logger, port);
     let recovered = watched(&shared, &clock, || recover(&shared, &logger));
@@ -262,15 +265,5 @@ fn recover(shared: &Arc<Shared>, logger: &Logger) -> Result<(), StartError> {
             }
             Err(StartError::new(error.to_string(), error.next_step(&dir)))
         }
-    }
-}
-
-fn listen_options(config: &Config) -> server::listener::ListenOptions {
-    server::listener::ListenOptions {
-        bind: config.bind.clone(),
-        port: config.port,
-        backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
-        unix_socket_mode: config.unixsocketperm,
-        unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
     }
 }

@@ -57,8 +57,6 @@ pub struct ServerState {
     pub eviction: Eviction,
     /// What is kept for those who look for causes.
     pub observed: Observed,
-    /// The port in use.
-    pub tcp_port: u16,
     /// Commands with another name than their own (`rename-command`).
     pub renamed: Option<Box<super::renamed::Renamed>>,
 }
@@ -80,6 +78,10 @@ pub struct Eviction {
     /// Since when memory is above the limit, and how long it was before, in sum.
     pub over_limit_since: Option<Duration>,
     pub over_limit: Duration,
+    /// When memory was counted exactly.
+    pub counted_at: Duration,
+    /// What clients had sent and received when their memory was looked at.
+    pub client_bytes_seen: u64,
     /// Bytes of what waits to be freed on another thread: as good as free.
     pub reclaiming: u64,
     /// The part of it that no thread has taken yet.
@@ -195,6 +197,11 @@ pub struct Stats {
     pub net_input_bytes: u64,
     pub net_output_bytes: u64,
     pub ops_per_second: u64,
+    /// Turns of the reactors, and the microseconds that one took.
+    pub turns_per_second: u64,
+    pub turn_us: u64,
+    /// Time that commands took in sum.
+    pub command_time: Duration,
     pub input_kbps: f64,
     pub output_kbps: f64,
     pub evicted_keys: u64,

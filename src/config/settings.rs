@@ -62,6 +62,10 @@ named! {
     Supervised { Upstart = "upstart", Systemd = "systemd", Auto = "auto", No = "no" }
 }
 named! {
+    /// Whether and how the kernel's score for killing the process is adjusted.
+    OomScoreAdj { No = "no", Yes = "yes", Relative = "relative", Absolute = "absolute" }
+}
+named! {
     /// The channels that a new ACL user may use.
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }
 }
@@ -198,6 +202,8 @@ pub struct Settings {
     pub dynamic_hz: bool,
     pub daemonize: bool,
     pub supervised: Supervised,
+    pub oom_score_adj: OomScoreAdj,
+    pub oom_score_adj_values: [i32; 3],
     pub pidfile: String,
     pub set_proc_title: bool,
     pub proc_title_template: String,

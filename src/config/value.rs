@@ -110,6 +110,19 @@ impl Setting for Vec<f64> {
     }
 }
 
+impl Setting for [i32; 3] {
+    fn value(&self) -> Value {
+        Value::Words(self.iter().map(|number| number.to_string().into_bytes()).collect())
+    }
+    fn assign(&mut self, value: &Value) -> Result<(), String> {
+        let Value::Words(words) = value else { return Err(mismatch()) };
+        let number = |word: &Word| utf8(word)?.parse().map_err(|_| mismatch());
+        let numbers: Vec<i32> = words.iter().map(number).collect::<Result<_, _>>()?;
+        *self = numbers.try_into().map_err(|_| mismatch())?;
+        Ok(())
+    }
+}
+
 /// An amount of memory, absolute or as a share of `maxmemory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryOrPercent {

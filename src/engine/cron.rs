@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::persist::PersistRequest;
+use super::{Engine, loops};
 use crate::command::server::latency::event;
-use crate::session::{ClientId, Mail};
+use crate::session::ClientId;
 
 /// Segments the expiry cycle looks at between two looks at the time.
 const EXPIRE_SEGMENTS: usize = 8;
@@ -26,6 +26,8 @@ pub struct CronState {
     sampled_commands: u64,
     sampled_input: u64,
     sampled_output: u64,
+    sampled_turns: u64,
+    sampled_turns_us: u64,
 }
 
 impl Engine {
@@ -106,6 +108,7 @@ impl Engine {
 
     fn sample_rates(&mut self) {
         let now = self.monotonic();
+        let (turns, turns_us) = loops::totals(&self.loops);
         let cron = &mut self.persist.cron;
         let since = now.saturating_sub(cron.sampled_at).as_secs_f64();
         if since < 0.1 {
@@ -117,6 +120,10 @@ impl Engine {
         stats.ops_per_second = ops.max(0.0).round() as u64;
         stats.input_kbps = rate(stats.net_input_bytes, cron.sampled_input) / 1024.0;
         stats.output_kbps = rate(stats.net_output_bytes, cron.sampled_output) / 1024.0;
+        let new_turns = turns.saturating_sub(cron.sampled_turns);
+        stats.turns_per_second = rate(turns, cron.sampled_turns).round() as u64;
+        stats.turn_us = turns_us.saturating_sub(cron.sampled_turns_us) / new_turns.max(1);
+        (cron.sampled_turns, cron.sampled_turns_us) = (turns, turns_us);
         cron.sampled_at = now;
         cron.sampled_commands = stats.commands_processed;
         cron.sampled_input = stats.net_input_bytes;
@@ -137,7 +144,7 @@ impl Engine {
         let idle: Vec<ClientId> =
             self.sessions.iter().filter(idle).map(|client| client.id).collect();
         for to in idle {
-            self.sessions.outgoing.push(Mail::Close { to, flush: false });
+            self.sessions.disconnect(to, ClientId(0));
         }
     }
 

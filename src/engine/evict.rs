@@ -4,7 +4,8 @@
 //! `used_memory` is what the allocator has handed out. The cron counts it exactly; in between, whoever
 //! holds the engine's lock follows it by the allocator's counters of its own thread, which cost nothing
 //! to read and see every byte that commands allocate and free under the lock. What other threads do
-//! meanwhile (buffers of connections, the reclaim thread) is known a tenth of a second later.
+//! meanwhile (buffers of connections, the reclaim thread) is known a tenth of a second later, or when
+//! the limit is reached: nothing is given up, and nothing refused, on a figure older than [`FRESH`].
 //!
 //! Evictions are a unit of their own, in the log before the command they make room for. Their time is
 //! bounded (`maxmemory-eviction-tenacity`): when it is over, the command runs, and the rest goes before
@@ -19,8 +20,13 @@ use crate::command::state::ServerState;
 use crate::config::MaxmemoryPolicy;
 use crate::keyspace::Entry;
 use crate::keyspace::evict::{Evicted, EvictionOrder, Spare};
-use crate::session::{ClientId, Mail};
+use crate::resp::Args;
+use crate::session::{Client, ClientId};
 
+/// How old the count of memory may be on which keys are given up or writes refused.
+const FRESH: Duration = Duration::from_millis(1);
+/// Clients are looked at before a request when a share of their limit was sent or received since: 1 / this.
+const CLIENT_LOOK_SHARE: u64 = 16;
 /// Keys that go between two looks at the time.
 const KEYS_PER_LOOK: usize = 16;
 
@@ -72,6 +78,7 @@ impl Engine {
         self.memory_mark = crate::memory::thread_balance();
         let server = &mut self.server;
         server.used_memory = used;
+        server.eviction.counted_at = self.monotonic;
         server.used_memory_peak = server.used_memory_peak.max(used);
         if server.memory_at_start == 0 {
             server.memory_at_start = used;
@@ -127,6 +134,12 @@ impl Engine {
     #[cold]
     fn evict(&mut self) {
         let now = self.monotonic();
+        if now.saturating_sub(self.server.eviction.counted_at) >= FRESH {
+            self.sample_memory();
+            if !self.server.over_limit() {
+                return;
+            }
+        }
         self.server.eviction.over_limit_since.get_or_insert(now);
         let Some(order) = order(&self.server) else {
             self.server.eviction.out_of_memory = true;
@@ -175,6 +188,29 @@ impl Engine {
         self.follow_memory();
     }
 
+    /// Before a request: evicts clients when so much was sent and received since the last look, or so much is
+    /// held by the one that asks, that they may be above their limit. True when the one that asks is among them: its request is not run.
+    #[inline]
+    pub(super) fn evict_clients_before(&mut self, id: ClientId, args: &Args) -> bool {
+        let config = &self.server.config;
+        let limit = config.maxmemory_clients.of(config.maxmemory);
+        limit > 0 && self.evict_clients_if_due(limit, id, args)
+    }
+
+    fn evict_clients_if_due(&mut self, limit: u64, id: ClientId, args: &Args) -> bool {
+        let stats = &self.server.stats;
+        let seen = stats.net_input_bytes + stats.net_output_bytes;
+        let asked: usize = args.iter().map(<[u8]>::len).sum();
+        let held = self.sessions.client(id).map_or(0, Client::memory_bytes);
+        let moved = seen.abs_diff(self.server.eviction.client_bytes_seen);
+        if moved + (asked + held) as u64 <= limit / CLIENT_LOOK_SHARE {
+            return false;
+        }
+        self.server.eviction.client_bytes_seen = seen;
+        self.evict_clients();
+        self.sessions.client(id).is_some_and(|client| client.flags.ended)
+    }
+
     /// Closes the clients that hold most until all together are below `maxmemory-clients`.
     pub fn evict_clients(&mut self) {
         let config = &self.server.config;
@@ -183,7 +219,7 @@ impl Engine {
             return;
         }
         // Those that are being closed already count no more.
-        let open = || self.sessions.iter().filter(|client| !client.flags.close_after_reply);
+        let open = || self.sessions.iter().filter(|client| !client.flags.ended);
         let mut used = open().map(|client| client.memory_bytes() as u64).sum::<u64>();
         if used <= limit {
             return;
@@ -199,10 +235,7 @@ impl Engine {
             used = used.saturating_sub(bytes as u64);
             self.server.stats.evicted_clients += 1;
             self.logger.notice(format!("Evicting client: id={} tot-mem={bytes}", to.0));
-            if let Some(client) = self.sessions.client_mut(to) {
-                client.flags.close_after_reply = true;
-            }
-            self.sessions.outgoing.push(Mail::Close { to, flush: false });
+            self.sessions.disconnect(to, ClientId(0));
         }
     }
 }

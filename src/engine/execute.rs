@@ -69,9 +69,15 @@ impl Engine {
         let Some(client) = self.sessions.client_mut(id) else {
             return Executed { closes: true, ..Executed::default() };
         };
+        if client.flags.ended {
+            return Executed { closes: true, ..Executed::default() };
+        }
         client.last_active_at = self.ks.now;
         reply.resp3 = client.resp3;
         let start = reply.buffer.len();
+        if self.evict_clients_before(id, args) {
+            return Executed { closes: true, ..Executed::default() };
+        }
         self.ks.need = 0;
         self.sessions.answering = Some(id);
         let mut executed = self.dispatch(id, args, reply);
@@ -289,6 +295,10 @@ impl Engine {
         self.note_slow(id, row, args, elapsed_us, origin);
         self.note_latency(command_event(row.command), elapsed);
         self.server.stats.commands_processed += 1;
+        // Those of a script or a transaction are in the time of the whole.
+        if origin == Origin::Client {
+            self.server.stats.command_time += elapsed;
+        }
         if let Some(stats) = self.server.command_stats.get_mut(row.index) {
             stats.calls += 1;
             stats.microseconds += elapsed_us;

@@ -5,14 +5,15 @@
 
 use std::fmt::Write;
 
-use super::keysizes;
+use super::{keysizes, loops};
 use crate::aof::log::LogState;
 use crate::command::state::{ArchiveState, ServerState};
 use crate::command::table::table;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::memory::kernel_file;
 use crate::number::human_bytes;
-use crate::session::Topic;
+use crate::session::{Client, Topic};
 
 /// A section: its name, whether `default` has it, what writes it.
 type Section = (&'static str, bool, fn(&Engine, &mut String));
@@ -22,6 +23,7 @@ const SECTIONS: &[Section] = &[
     ("clients", true, clients),
     ("memory", true, memory),
     ("persistence", true, persistence),
+    ("threads", false, threads),
     ("stats", true, stats),
     ("replication", true, replication),
     ("cpu", true, cpu),
@@ -84,7 +86,7 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "process_id", std::process::id());
     line(out, "process_supervised", state.config.supervised.name());
     line(out, "run_id", &state.run_id);
-    line(out, "tcp_port", state.tcp_port);
+    line(out, "tcp_port", state.config.port);
     line(out, "server_time_usec", engine.clock.wall_us());
     line(out, "uptime_in_seconds", uptime_s);
     line(out, "uptime_in_days", uptime_s / 86_400);
@@ -94,11 +96,17 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "executable", &state.executable);
     line(out, "config_file", &state.config_file);
     line(out, "io_threads_active", 0);
-    let binds: Vec<String> =
-        state.config.bind.iter().map(|address| format!("bind={address}")).collect();
-    line(out, "listener0", format!("name=tcp,{},port={}", binds.join(","), state.tcp_port));
-    if !state.config.unixsocket.is_empty() {
-        line(out, "listener1", format!("name=unix,bind={}", state.config.unixsocket));
+    listeners(&state.config, out);
+}
+
+/// The sockets that clients connect to, numbered.
+fn listeners(config: &Config, out: &mut String) {
+    let binds: String = config.bind.iter().map(|address| format!("bind={address},")).collect();
+    let tcp = (config.port != 0).then(|| format!("name=tcp,{binds}port={}", config.port));
+    let unix = &config.unixsocket;
+    let unix = (!unix.is_empty()).then(|| format!("name=unix,bind={unix}"));
+    for (number, listener) in tcp.into_iter().chain(unix).enumerate() {
+        line(out, &format!("listener{number}"), listener);
     }
 }
 
@@ -109,7 +117,8 @@ fn blocked_clients(engine: &Engine) -> usize {
 }
 
 fn clients(engine: &Engine, out: &mut String) {
-    let clients = || engine.sessions.iter().filter(|client| !client.flags.internal);
+    let seen = |client: &&Client| !client.flags.internal && !client.flags.ended;
+    let clients = || engine.sessions.iter().filter(seen);
     line(out, "connected_clients", clients().count());
     line(out, "cluster_connections", 0);
     line(out, "maxclients", engine.server.config.maxclients);
@@ -406,6 +415,28 @@ fn stats(engine: &Engine, out: &mut String) {
         "client_output_buffer_limit_disconnections",
         stats.output_buffer_limit_disconnections,
     );
+    loop_stats(engine, out);
+}
+
+/// The clients, reads and writes of each reactor.
+fn threads(engine: &Engine, out: &mut String) {
+    for (number, stats) in engine.loops.iter().enumerate() {
+        let own = |client: &&Client| client.reactor == number && !client.flags.internal;
+        let clients = engine.sessions.iter().filter(own).count();
+        let (reads, writes) = stats.reads_and_writes();
+        let figures = format!("clients={clients},reads={reads},writes={writes}");
+        line(out, &format!("io_thread_{number}"), figures);
+    }
+}
+
+fn loop_stats(engine: &Engine, out: &mut String) {
+    let stats = &engine.server.stats;
+    let (turns, turns_us) = loops::totals(&engine.loops);
+    line(out, "eventloop_cycles", turns);
+    line(out, "eventloop_duration_sum", turns_us);
+    line(out, "eventloop_duration_cmd_sum", stats.command_time.as_micros());
+    line(out, "instantaneous_eventloop_cycles_per_sec", stats.turns_per_second);
+    line(out, "instantaneous_eventloop_duration_usec", stats.turn_us);
 }
 
 fn replication(engine: &Engine, out: &mut String) {
@@ -480,11 +511,13 @@ fn keyspace(engine: &Engine, out: &mut String) {
         let keys = engine.ks.len(db);
         if keys > 0 {
             let expires = engine.ks.expires(db);
+            // The same in Redis' words and in Valkey's.
+            let timed = engine.ks.timed_hashes(db);
             let _ = write!(
                 out,
-                "db{db}:keys={keys},expires={expires},avg_ttl={},subexpiry={}\r\n",
+                "db{db}:keys={keys},expires={expires},avg_ttl={},subexpiry={timed},\
+                 keys_with_volatile_items={timed}\r\n",
                 engine.ks.average_ttl(db),
-                engine.ks.timed_hashes(db)
             );
         }
     }

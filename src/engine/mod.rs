@@ -16,8 +16,10 @@ pub mod execute;
 pub mod info;
 mod keysizes;
 pub mod log_work;
+pub mod loops;
 pub mod migrate;
 mod notify;
+mod oom;
 pub mod pause;
 pub mod persist;
 pub mod replay;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use crate::aof::log::Log;
 use crate::clock::Clock;
 use crate::command::state::ServerState;
+use crate::config::Config;
 use crate::disk::SharedDisk;
 use crate::keyspace::Keyspace;
 use crate::logger::Logger;
@@ -76,6 +79,9 @@ pub enum ShutdownState {
     },
 }
 
+/// Changes the listening sockets from what one configuration says to what another does.
+pub type Relisten = Box<dyn Fn(&Config, &Config) -> Result<(), String> + Send>;
+
 /// Everything behind the lock.
 pub struct Engine {
     pub ks: Keyspace,
@@ -105,6 +111,12 @@ pub struct Engine {
     pub busy: Arc<AtomicBool>,
     /// Serves clients beside such a script, on its thread.
     pub while_busy: Option<fn(&mut Self)>,
+    /// Listens elsewhere, as the second configuration says and no longer the first; `None` without sockets.
+    pub relisten: Option<Relisten>,
+    /// What each reactor does with its time.
+    pub loops: Arc<[loops::LoopStats]>,
+    /// The process' score for the kernel's OOM killer.
+    pub(crate) oom_score: oom::OomScore,
     /// What the thread that holds the lock had allocated when memory was looked at last.
     memory_mark: i64,
 }
@@ -143,6 +155,9 @@ impl Engine {
             migrations: Vec::new(),
             busy: Arc::default(),
             while_busy: None,
+            relisten: None,
+            loops: Arc::default(),
+            oom_score: Default::default(),
             memory_mark: crate::memory::thread_balance(),
         };
         engine.begin_batch();

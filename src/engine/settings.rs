@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::command::CommandError;
 use crate::command::table::Row;
-use crate::config::{Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
+use crate::config::{ChangeError, Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
 use crate::disk::durable;
 use crate::keyspace::event;
 use crate::session::ClientId;
@@ -28,21 +28,17 @@ impl Engine {
         Ok(true)
     }
 
-    /// Puts a checked configuration in force.
+    /// Puts a checked configuration in force, or leaves all as it was.
     fn apply_config(&mut self, config: Config, names: &[&'static str]) -> Result<(), String> {
         let old = std::mem::replace(&mut self.server.config, config);
         self.refresh_settings();
+        if let Err(error) = self.apply_outside(&old, names) {
+            self.server.config = old;
+            self.refresh_settings();
+            return Err(format!("ERR {error}"));
+        }
         for name in names {
             match *name {
-                "appendonly" => {
-                    if let Err(cause) = self.switch_log() {
-                        self.server.config = old;
-                        self.refresh_settings();
-                        return Err(format!(
-                            "ERR CONFIG SET failed (possibly related to argument 'appendonly') - {cause}"
-                        ));
-                    }
-                }
                 "requirepass" => {
                     let password = self.server.config.requirepass.clone();
                     self.server.acl.set_default_password(&password);
@@ -63,6 +59,57 @@ impl Engine {
         }
         self.settings_changed = true;
         Ok(())
+    }
+
+    /// Applies what the outside world may refuse, in an order in which each can be taken back: the OOM
+    /// score, the sockets, the log.
+    fn apply_outside(&mut self, old: &Config, names: &[&'static str]) -> Result<(), ChangeError> {
+        let has = |wanted: &str| names.contains(&wanted);
+        if has("oom-score-adj") || has("oom-score-adj-values") {
+            self.adjust_oom_score().map_err(|cause| {
+                self.logger.warning(format!("Cannot adjust the OOM score: {cause}"));
+                let reason = "Failed to set current oom_score_adj. Check server logs.";
+                ChangeError::apply("oom-score-adj", reason)
+            })?;
+        }
+        if has("bind") || has("port") {
+            self.listen_as(old, &self.server.config).map_err(|cause| {
+                self.logger.warning(format!("Cannot listen as CONFIG SET asked: {cause}"));
+                self.restore_oom_score(old);
+                match has("port") {
+                    true => ChangeError::apply(
+                        "port",
+                        "Unable to listen on this port. Check server logs.",
+                    ),
+                    false => ChangeError::apply("bind", "Failed to bind to specified addresses."),
+                }
+            })?;
+        }
+        if has("appendonly")
+            && let Err(cause) = self.switch_log()
+        {
+            if let Err(cause) = self.listen_as(&self.server.config, old) {
+                self.logger.warning(format!("Cannot listen as before: {cause}"));
+            }
+            self.restore_oom_score(old);
+            return Err(ChangeError::apply("appendonly", &cause.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Has the kernel know the OOM score that the configuration asks for.
+    pub fn adjust_oom_score(&mut self) -> Result<(), String> {
+        self.oom_score.apply(&self.server.config)
+    }
+
+    fn listen_as(&self, old: &Config, new: &Config) -> Result<(), String> {
+        self.relisten.as_ref().map_or(Ok(()), |relisten| relisten(old, new))
+    }
+
+    fn restore_oom_score(&mut self, old: &Config) {
+        if let Err(cause) = self.oom_score.apply(old) {
+            self.logger.warning(format!("Cannot adjust the OOM score: {cause}"));
+        }
     }
 
     /// Derives what hot paths read from the configuration.

@@ -172,7 +172,6 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
     let deprecated_api = config.lua_enable_deprecated_api;
     ServerState {
         limits: config.limits(),
-        tcp_port: config.port,
         config,
         stats: Stats::default(),
         persistence,

@@ -188,6 +188,7 @@ impl Engine {
 
     fn reset_statistics(&mut self) {
         self.server.stats = crate::command::state::Stats::default();
+        super::loops::reset(&self.loops);
         self.server.error_stats.clear();
         for stats in &mut self.server.command_stats {
             *stats = crate::command::state::CommandStats::default();

@@ -105,6 +105,8 @@ impl OwnedArgs {
         super::encode::header(&mut owned.buffer, b'*', slices.len());
         for slice in slices {
             super::encode::header(&mut owned.buffer, b'$', slice.len());
+            // With its end, which alone would make the buffer twice as large.
+            owned.buffer.reserve(slice.len() + 2);
             let start = owned.buffer.len();
             owned.buffer.extend_from_slice(slice);
             owned.spans.push((as_u32(start), as_u32(owned.buffer.len())));

@@ -1,4 +1,4 @@
-//! Listening sockets: bound at start, accepted in reactor 0, connections dealt out in turn.
+//! Listening sockets: bound at start and by CONFIG SET, accepted in reactor 0, connections dealt out in turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::Shared;
 use super::stream::Accepted;
+use crate::config::Config;
 
 /// Bound sockets, not yet part of a runtime.
 #[derive(Debug)]
@@ -23,6 +24,14 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+        }
+    }
+
+    /// The TCP address it listens on.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
         }
     }
 
@@ -72,25 +81,22 @@ pub struct ListenOptions {
     pub unix_socket_mode: u32,
 }
 
-/// Binds everything that is asked for. An address with a leading `-` may be missing.
-pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    if options.port != 0 {
-        for name in &options.bind {
-            let (name, optional) = match name.strip_prefix('-') {
-                Some(name) => (name, true),
-                None => (name.as_str(), false),
-            };
-            match bind_tcp(name, options) {
-                Ok(listener) => listeners.push(Listener::Tcp(listener)),
-                Err(_) if optional => {}
-                Err(error) => {
-                    let text = format!("listening on {name}:{}: {error}", options.port);
-                    return Err(io::Error::new(error.kind(), text));
-                }
-            }
+impl ListenOptions {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            bind: config.bind.clone(),
+            port: config.port,
+            backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
+            unix_socket_mode: config.unixsocketperm,
+            unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
         }
     }
+}
+
+/// Binds everything that is asked for. An address with a leading `-` may be missing.
+pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
+    let mut listeners = bind_tcp(options, &[])?;
     if let Some(path) = &options.unix_socket {
         // A socket file that nobody listens on any more is in the way of bind(2).
         if std::os::unix::net::UnixStream::connect(path).is_err() {
@@ -123,6 +129,40 @@ pub fn bind_metrics(bind: &[String], port: u16) -> io::Result<Vec<std::net::TcpL
     Ok(sockets.collect())
 }
 
+/// The TCP addresses that are asked for, but for those that are `bound` already.
+pub(super) fn bind_tcp(options: &ListenOptions, bound: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for (name, optional) in tcp_names(options) {
+        let address = resolve(name, options.port);
+        if address.as_ref().is_ok_and(|address| bound.contains(address)) {
+            continue;
+        }
+        match address.and_then(|address| listen(address, options.backlog)) {
+            Ok(listener) => listeners.push(Listener::Tcp(listener)),
+            Err(_) if optional => {}
+            Err(error) => {
+                let text = format!("listening on {name}:{}: {error}", options.port);
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// The TCP addresses that are asked for and exist.
+pub(super) fn tcp_addresses(options: &ListenOptions) -> Vec<SocketAddr> {
+    tcp_names(options).filter_map(|(name, _)| resolve(name, options.port).ok()).collect()
+}
+
+/// The names of `bind`, each with whether it may be missing.
+fn tcp_names(options: &ListenOptions) -> impl Iterator<Item = (&str, bool)> {
+    let wanted = options.bind.iter().filter(|_| options.port != 0);
+    wanted.map(|name| match name.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (name.as_str(), false),
+    })
+}
+
 /// What kinds of connections are accepted, each once, in Redis' words.
 pub fn kinds(listeners: &[Listener]) -> Vec<&'static str> {
     let mut kinds: Vec<&str> = listeners
@@ -136,8 +176,7 @@ pub fn kinds(listeners: &[Listener]) -> Vec<&'static str> {
     kinds
 }
 
-fn bind_tcp(name: &str, options: &ListenOptions) -> io::Result<std::net::TcpListener> {
-    let address = resolve(name, options.port)?;
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -145,7 +184,7 @@ fn bind_tcp(name: &str, options: &ListenOptions) -> io::Result<std::net::TcpList
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(options.backlog)?;
+    socket.listen(backlog)?;
     Ok(socket.into())
 }
 
@@ -161,15 +200,11 @@ fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
     })
 }
 
-/// Accepts for ever; runs in reactor 0.
-pub async fn accept_loop(listener: Listener, shared: Arc<Shared>, keepalive_s: u64) {
+/// Accepts until the socket is stopped; runs in reactor 0.
+pub async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
     let mut next = 0usize;
     let tcp = |listener: std::net::TcpListener| tokio::net::TcpListener::from_std(listener);
     let unix = |listener| tokio::net::UnixListener::from_std(listener);
-    enum Bound {
-        Tcp(tokio::net::TcpListener),
-        Unix(tokio::net::UnixListener),
-    }
     let bound = match listener {
         Listener::Tcp(listener) => tcp(listener).map(Bound::Tcp),
         Listener::Unix(listener) => unix(listener).map(Bound::Unix),
@@ -178,7 +213,10 @@ pub async fn accept_loop(listener: Listener, shared: Arc<Shared>, keepalive_s: u
     while !shared.stopping.load(Ordering::Acquire) {
         let accepted = match &bound {
             Bound::Tcp(listener) => match listener.accept().await {
-                Ok((stream, _)) => prepare_tcp(stream, keepalive_s).map(Accepted::Tcp),
+                Ok((stream, _)) => {
+                    let keepalive_s = shared.keepalive_s.load(Ordering::Relaxed);
+                    prepare_tcp(stream, keepalive_s).map(Accepted::Tcp)
+                }
                 Err(error) => Err(error),
             },
             Bound::Unix(listener) => match listener.accept().await {
@@ -191,9 +229,27 @@ pub async fn accept_loop(listener: Listener, shared: Arc<Shared>, keepalive_s: u
                 shared.hand_over(next % shared.reactors.len(), accepted);
                 next += 1;
             }
+            Err(_) if !bound.listens() => return,
             // Out of descriptors, or the peer is gone again: do not spin on it.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
+    }
+}
+
+/// A listener that is part of a runtime.
+enum Bound {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Bound {
+    /// Whether it has not been stopped.
+    fn listens(&self) -> bool {
+        let listens = match self {
+            Self::Tcp(listener) => SockRef::from(listener).is_listener(),
+            Self::Unix(listener) => SockRef::from(listener).is_listener(),
+        };
+        listens.unwrap_or(false)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod persist_thread;
 
 pub mod reactor;
+mod relisten;
 pub mod run;
 pub mod shared;
 pub mod stream;

@@ -17,12 +17,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::listener::accept_loop;
 use super::outbox::LogProgress;
 use super::shared::Shared;
 use super::stream::{Accepted, Stream};
 use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
 use crate::engine::Engine;
+use crate::engine::loops::LoopStats;
 use crate::resp::decode::DecodeLimits;
 use crate::resp::{Args, Batch, Reply};
 use crate::session::{Client, ClientId, Mail, Release};
@@ -33,6 +35,13 @@ const READ_BYTES: usize = 64 * 1024;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Requests executed under one hold of the lock.
 const REQUESTS_PER_LOCK: usize = 64;
+
+/// Bytes that a client which has not said who it is may send without an end, and may leave unread.
+const STRANGER_INPUT_MAX: u64 = 1 << 20;
+const STRANGER_OUTPUT_MAX: usize = 1024;
+
+/// A reply of this size is told to the engine at once, not at the end of the turn.
+const LARGE_REPLY: usize = 16 * 1024;
 
 /// How often a client over its soft limit is looked at.
 const LIMIT_EVERY: Duration = Duration::from_millis(200);
@@ -49,6 +58,8 @@ pub struct Reactor {
     turn: RefCell<Vec<Handle>>,
     turn_armed: Cell<bool>,
     turn_end: Notify,
+    /// When the first connection of this turn was read.
+    turn_began: Cell<Duration>,
     /// A reply of this turn waits for the write only, although the policy is to sync.
     write_now: Cell<bool>,
     /// When the sockets were looked at last beside a running script.
@@ -85,6 +96,7 @@ impl Reactor {
             turn: RefCell::default(),
             turn_armed: Cell::new(false),
             turn_end: Notify::new(),
+            turn_began: Cell::default(),
             write_now: Cell::new(false),
             looked_at: Cell::default(),
             holders: RefCell::default(),
@@ -105,6 +117,11 @@ impl Reactor {
         loop {
             if self.shared.stopping.load(Ordering::Acquire) {
                 return;
+            }
+            if self.index == 0 {
+                for listener in self.shared.take_new_listeners() {
+                    tokio::task::spawn_local(accept_loop(listener, Arc::clone(&self.shared)));
+                }
             }
             if let Some(handle) = self.shared.reactors.get(self.index) {
                 handle.wake.notified().await;
@@ -187,6 +204,12 @@ impl Reactor {
 
     /// Reads once and executes what is complete.
     fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<Input> {
+        if let Some(stats) = self.loop_stats() {
+            stats.note_read();
+        }
+        if !self.turn_armed.get() {
+            self.turn_began.set(self.shared.clock.monotonic());
+        }
         // Who asks after having heard of a write by other ways finds its messages before the reply.
         self.deliver_mail();
         let mut scratch = self.scratch.borrow_mut();
@@ -215,7 +238,8 @@ impl Reactor {
         } else {
             let have = connection.carry.len();
             let missing = connection.decoder.missing(have).clamp(READ_BYTES, 4 << 20);
-            connection.carry.reserve(missing.min(have.max(READ_BYTES)));
+            // It doubles, but ends at what is missing: a client's memory is limited, too.
+            connection.carry.reserve_exact(missing.min(have.max(READ_BYTES)));
             let stream = Rc::clone(&connection.stream);
             if stream.try_read_into(&mut connection.carry)? == 0 {
                 return Ok(Input::End);
@@ -238,7 +262,10 @@ impl Reactor {
     /// Whether the unread input, with what MULTI queued, is more than a client may send; that is counted and
     /// logged.
     fn has_too_much_input(&self, connection: &Connection) -> bool {
-        let limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
+        let mut limit = self.shared.query_bytes_max.load(Ordering::Relaxed);
+        if !connection.authenticated {
+            limit = limit.min(STRANGER_INPUT_MAX);
+        }
         if (connection.carry.len() + connection.queued_bytes) as u64 <= limit {
             return false;
         }
@@ -285,6 +312,8 @@ impl Reactor {
             bulk_bytes_max: self.shared.bulk_bytes_max.load(Ordering::Relaxed).cast_signed(),
             authenticated: connection.authenticated,
         };
+        // What runs now counts: CLIENT LIST shows its own request, and a large one is its client's memory.
+        connection.buffers.note_query(input.len(), input.len());
         batch.clear();
         let (used, outcome) = connection.decoder.decode(input, limits, batch);
         let done = self.execute(connection, input, batch);
@@ -380,6 +409,10 @@ impl Reactor {
         }
         connection.waits |= executed.waits;
         connection.closing |= executed.closes;
+        if connection.outbox.bytes.len() - start >= LARGE_REPLY {
+            // Before the next request the engine may have to know what its client holds.
+            connection.note_buffers();
+        }
         if self.is_over_limit(connection) {
             give_up_output(engine, connection);
         }
@@ -405,7 +438,8 @@ impl Reactor {
             &self.shared.normal_output
         };
         let pending = connection.outbox.pending();
-        if limit.is_over_hard(pending) {
+        let stranger = !connection.authenticated && pending > STRANGER_OUTPUT_MAX;
+        if stranger || limit.is_over_hard(pending) {
             return true;
         }
         if !limit.is_over_soft(pending) {
@@ -467,6 +501,14 @@ impl Reactor {
             handle.borrow_mut().in_turn = false;
             self.flush(&handle);
         }
+        if let Some(stats) = self.loop_stats() {
+            let now = self.shared.clock.monotonic();
+            stats.note_turn(now.saturating_sub(self.turn_began.get()));
+        }
+    }
+
+    fn loop_stats(&self) -> Option<&LoopStats> {
+        self.shared.loops.get(self.index)
     }
 
     /// Under `always` the log thread writes and syncs. Otherwise, and when a connection waits for no
@@ -499,7 +541,12 @@ impl Reactor {
                 break;
             }
             match connection.stream.try_write(bytes) {
-                Ok(count) => connection.outbox.advance(count),
+                Ok(count) => {
+                    connection.outbox.advance(count);
+                    if let Some(stats) = self.loop_stats() {
+                        stats.note_write();
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.await_room(handle, connection);
                     break;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use super::listener::{self, Listener};
+use super::listener::Listener;
 use super::reactor::Reactor;
-use super::{Shared, archive_thread, log_thread, metrics, persist_thread};
+use super::{Shared, archive_thread, log_thread, metrics, persist_thread, relisten};
 use crate::clock::Clock;
 use crate::engine::ShutdownState;
 use crate::resp::Reply;
@@ -35,18 +35,18 @@ pub fn start(
     listeners: Vec<Listener>,
     metrics: Vec<std::net::TcpListener>,
     clock: &Arc<dyn Clock>,
-    keepalive_s: u64,
 ) -> io::Result<Running> {
     let mut threads = Vec::new();
-    shared.keep_listeners(listeners.iter().filter_map(|own| own.try_clone().ok()).collect());
-    let mut listeners = Some((listeners, metrics));
+    shared.add_listeners(listeners);
+    relisten::install(shared);
+    let mut metrics = Some(metrics);
     for index in 0..shared.reactors.len() {
-        let (listeners, metrics) = listeners.take().unwrap_or_default();
+        let metrics = metrics.take().unwrap_or_default();
         let shared = Arc::clone(shared);
         let spawned = std::thread::Builder::new()
             .name(format!("reactor-{index}"))
             .stack_size(REACTOR_STACK_BYTES)
-            .spawn(move || run_reactor(index, &shared, listeners, metrics, keepalive_s))?;
+            .spawn(move || run_reactor(index, &shared, metrics))?;
         threads.push(spawned);
     }
     let (log_shared, log_clock) = (Arc::clone(shared), Arc::clone(clock));
@@ -80,13 +80,7 @@ impl Running {
     }
 }
 
-fn run_reactor(
-    index: usize,
-    shared: &Arc<Shared>,
-    listeners: Vec<Listener>,
-    metrics_listeners: Vec<std::net::TcpListener>,
-    keepalive_s: u64,
-) {
+fn run_reactor(index: usize, shared: &Arc<Shared>, metrics_listeners: Vec<std::net::TcpListener>) {
     let resting = Arc::clone(shared);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -99,13 +93,6 @@ fn run_reactor(
     let local = LocalSet::new();
     let reactor = Reactor::new(index, Arc::clone(shared));
     local.block_on(&runtime, async {
-        for listener in listeners {
-            tokio::task::spawn_local(listener::accept_loop(
-                listener,
-                Arc::clone(shared),
-                keepalive_s,
-            ));
-        }
         for listener in metrics_listeners {
             tokio::task::spawn_local(metrics::serve(listener, Arc::clone(shared)));
         }
@@ -129,6 +116,7 @@ async fn cron(shared: Arc<Shared>) {
 
 fn cron_once(shared: &Arc<Shared>) -> Duration {
     let Some(mut engine) = shared.lock_unless_busy() else { return BUSY_PAUSE };
+    let begin = shared.clock.monotonic();
     engine.cron();
     let hz = engine.server.config.hz.clamp(1, 500);
     let mut garbage = std::mem::take(&mut engine.server.garbage);
@@ -137,6 +125,10 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
     }
     let bytes = std::mem::take(&mut engine.server.eviction.garbage_bytes);
     shared.unlock(engine);
+    if let Some(stats) = shared.loops.first() {
+        // The timer's turn is one of its reactor's.
+        stats.note_turn(shared.clock.monotonic().saturating_sub(begin));
+    }
     if !garbage.is_empty() {
         // Dropping millions of keys is nobody's turn.
         let thread_shared = Arc::clone(shared);

@@ -1,5 +1,6 @@
 //! What the threads of the server share: the engine behind its lock, the log, and ways to wake each other.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::stream::Accepted;
 use crate::aof::log::Log;
 use crate::clock::Clock;
 use crate::config::{AppendFsync, OutputLimit};
+use crate::engine::loops::LoopStats;
 use crate::engine::{Engine, ShutdownState};
 use crate::session::{ClientId, Mail};
 
@@ -57,8 +59,14 @@ pub struct Shared {
     pub busy_reactor: AtomicUsize,
     /// Where the others ask meanwhile.
     pub desk: Desk,
+    /// Seconds between keepalives of new connections (`tcp-keepalive`).
+    pub keepalive_s: AtomicU64,
+    /// What each reactor does with its time.
+    pub loops: Arc<[LoopStats]>,
     /// The listening sockets once more, for the reactor whose runtime stands still.
     listeners: Mutex<Vec<Listener>>,
+    /// Those that nobody accepts at yet.
+    new_listeners: Mutex<Vec<Listener>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -151,10 +159,13 @@ impl Shared {
     pub fn new(mut engine: Engine, reactors: usize) -> Arc<Self> {
         engine.while_busy = Some(super::reactor::busy::serve);
         let engine_busy = Arc::clone(&engine.busy);
+        let loops: Arc<[LoopStats]> = (0..reactors.max(1)).map(|_| LoopStats::default()).collect();
+        engine.loops = Arc::clone(&loops);
         let config = &engine.server.config;
         let bulk = AtomicU64::new(config.proto_max_bulk_len);
         let config_policy = policy_number(config.appendfsync);
         let query = AtomicU64::new(config.client_query_buffer_limit);
+        let keepalive_s = AtomicU64::new(u64::from(config.tcp_keepalive));
         let latency_ms = AtomicU64::new(config.latency_monitor_threshold);
         let normal_output = AtomicLimit::new(config.client_output_buffer_limit.normal);
         let pubsub_output = AtomicLimit::new(config.client_output_buffer_limit.pubsub);
@@ -180,7 +191,10 @@ impl Shared {
             busy: Arc::clone(&engine_busy),
             busy_reactor: AtomicUsize::new(0),
             desk: Desk::default(),
+            keepalive_s,
+            loops,
             listeners: Mutex::default(),
+            new_listeners: Mutex::default(),
         })
     }
 
@@ -200,6 +214,7 @@ impl Shared {
         self.policy.store(policy_number(config.appendfsync), Ordering::Relaxed);
         self.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
         self.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+        self.keepalive_s.store(u64::from(config.tcp_keepalive), Ordering::Relaxed);
         self.latency_ms.store(config.latency_monitor_threshold, Ordering::Relaxed);
         self.normal_output.set(config.client_output_buffer_limit.normal);
         self.pubsub_output.set(config.client_output_buffer_limit.pubsub);
@@ -246,9 +261,31 @@ impl Shared {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Keeps the listening sockets for [`Self::accept_now`].
-    pub fn keep_listeners(&self, listeners: Vec<Listener>) {
-        *self.listeners.lock() = listeners;
+    /// Has reactor 0 accept at these sockets, too.
+    pub fn add_listeners(&self, listeners: Vec<Listener>) {
+        self.listeners.lock().extend(listeners.iter().filter_map(|own| own.try_clone().ok()));
+        self.new_listeners.lock().extend(listeners);
+        self.wake_all();
+    }
+
+    /// Takes the sockets that nobody accepts at yet.
+    pub fn take_new_listeners(&self) -> Vec<Listener> {
+        std::mem::take(&mut *self.new_listeners.lock())
+    }
+
+    /// Stops listening at the TCP addresses that are not to stay; returns those that stay.
+    pub fn stop_tcp_listeners(&self, stays: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut kept = Vec::new();
+        self.listeners.lock().retain(|listener| {
+            let Some(address) = listener.tcp_address() else { return true };
+            if stays(address) {
+                kept.push(address);
+                return true;
+            }
+            listener.stop();
+            false
+        });
+        kept
     }
 
     /// Takes no connections any more.

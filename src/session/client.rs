@@ -140,6 +140,9 @@ pub struct ClientFlags {
     pub readonly: bool,
     /// To be closed once its output is sent.
     pub close_after_reply: bool,
+    /// Ended by others (CLIENT KILL, eviction): nothing of it runs any more, and nobody sees it, although
+    /// its connection may not be closed yet.
+    pub ended: bool,
     /// CLIENT PAUSE, UNPAUSE and the like come from scripts and the log too: no socket behind.
     pub internal: bool,
 }

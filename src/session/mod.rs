@@ -116,12 +116,17 @@ impl Sessions {
 
     /// Forgets a client: its watches and waits too.
     pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.let_go(id);
+        self.clients.remove(&id)
+    }
+
+    /// Ends all that a client waits for or hears.
+    fn let_go(&mut self, id: ClientId) {
         self.unwatch(id);
         self.waiters.forget(id);
         self.stop_tracking(id);
         self.postponed.retain(|(waiting, _)| *waiting != id);
         self.stop_listening(id);
-        self.clients.remove(&id)
     }
 
     /// Switches client-side caching off. What the client has read is forgotten when it changes.
@@ -186,9 +191,15 @@ impl Sessions {
         }
     }
 
-    /// Closes a connection; the one that asked for it gets its reply first.
+    /// Ends a client; the one that asked for it gets its reply first. Another one is served no more from
+    /// here on, and nothing that it waited for goes to it, although its connection is closed later.
     pub fn disconnect(&mut self, id: ClientId, asked_by: ClientId) {
         if id != asked_by {
+            self.let_go(id);
+            if let Some(client) = self.client_mut(id) {
+                client.flags.ended = true;
+                client.blocked = false;
+            }
             self.outgoing.push(Mail::Close { to: id, flush: false });
         } else if let Some(client) = self.client_mut(id) {
             client.flags.close_after_reply = true;

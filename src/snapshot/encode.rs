@@ -249,7 +249,8 @@ impl Encoder {
         match self.layout() {
             Layout::First => STREAM_1,
             Layout::Second => STREAM_2,
-            Layout::Third => STREAM_3,
+            // Nothing is written in the fourth.
+            Layout::Third | Layout::Fourth => STREAM_3,
         }
     }
 

@@ -204,6 +204,88 @@ fn a_listener_over_the_soft_limit_has_some_seconds() {
 }
 
 #[test]
+fn clients_above_their_limit_are_evicted_before_the_next_request() {
+    let options = ["maxmemory-clients 3mb", "save ", "hz 1"];
+    let server = Server::start(&peers::fastness(), &options);
+    let mut other = server.client();
+    let value = vec![b'x'; 3_200_000];
+    // One large request: it is not run.
+    let mut large = server.client();
+    assert!(large.call(&[b"SET".as_slice(), b"k", &value]).is_err());
+    assert_eq!(other.must("EXISTS k").int(), Some(0));
+    // What MULTI queues, if together it is too much.
+    let queue = |requests: usize| {
+        let mut client = server.client();
+        client.must("MULTI");
+        let part = &value[..800_000];
+        let queued = (0..requests).all(|_| client.call(&[b"SET".as_slice(), b"k", part]).is_ok());
+        queued && client.call(&[b"EXEC".as_slice()]).is_ok()
+    };
+    assert!(queue(2));
+    assert!(!queue(5));
+    // Replies that are not read.
+    let mut lazy = server.client();
+    lazy.send_raw(&b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(20)).unwrap();
+    let begin = Instant::now();
+    while info(&mut other, "evicted_clients") < 3 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "a client may hold more");
+    }
+    // And one that asked not to be evicted.
+    let mut spared = server.client();
+    spared.must("CLIENT NO-EVICT ON");
+    assert!(spared.call(&[b"SET".as_slice(), b"k", &value]).is_ok());
+}
+
+#[test]
+fn who_has_not_said_who_it_is_holds_little() {
+    let server = Server::start(&peers::fastness(), &["requirepass secret", "save "]);
+    // Replies that it does not read, far fewer than sockets would hold for anybody else.
+    let mut stranger = server.client();
+    let _ = stranger.send_raw(&b"*1\r\n$4\r\nPING\r\n".repeat(1_000_000));
+    let mut refusals = 0;
+    while let Ok(reply) = stranger.receive() {
+        assert!(reply.to_string().contains("NOAUTH"), "{reply}");
+        refusals += 1;
+        assert!(refusals < 1_000_000, "all was answered");
+    }
+    let mut known = server.client();
+    known.must("AUTH secret");
+    assert!(info(&mut known, "client_output_buffer_limit_disconnections") > 0);
+    for _ in 0..100 {
+        known.must("PING");
+    }
+}
+
+#[test]
+fn bind_and_port_may_change_while_clients_are_connected() {
+    let server = Server::start(&peers::fastness(), &["save "]);
+    let mut client = server.client();
+    let old = u16::try_from(info(&mut client, "tcp_port")).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let refused = client.line(&format!("CONFIG SET port {port}")).unwrap();
+    assert!(refused.to_string().contains("Unable to listen on this port"), "{refused}");
+    assert_eq!(info(&mut client, "tcp_port"), u64::from(old));
+    server.client().must("PING");
+    let refused = client.line("CONFIG SET bind 192.0.2.1 maxclients 77").unwrap();
+    assert!(refused.to_string().contains("Failed to bind"), "{refused}");
+    assert_ne!(client.must("CONFIG GET maxclients").to_string(), "[\"maxclients\" \"77\"]");
+    server.client().must("PING");
+    drop(taken);
+    assert_eq!(client.must(&format!("CONFIG SET port {port}")).to_string(), "+OK");
+    let connect = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port));
+    assert!(connect(port).is_ok());
+    assert!(connect(old).is_err());
+    assert_eq!(info(&mut client, "tcp_port"), u64::from(port));
+    // Nowhere, and back again, with this client still there.
+    assert!(!client.call(&["CONFIG", "SET", "bind", ""]).unwrap().is_error());
+    assert!(connect(port).is_err());
+    let back = format!("CONFIG SET bind 127.0.0.1 port {old}");
+    assert_eq!(client.must(&back).to_string(), "+OK");
+    server.client().must("PING");
+}
+
+#[test]
 fn input_beyond_the_query_buffer_limit_closes_the_connection() {
     let options = ["client-query-buffer-limit 1mb", "save "];
     let server = Server::start(&peers::fastness(), &options);

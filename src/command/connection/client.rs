@@ -7,7 +7,7 @@ use super::super::{
 use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
 use crate::command::ctx::Origin;
 use crate::number;
-use crate::session::{Client, ClientId, Durability, Mail, ReplyMode};
+use crate::session::{Client, ClientId, Durability, ReplyMode};
 
 const COMMON: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::SENTINEL);
 const ADMIN: Flags = COMMON.or(Flags::ADMIN);
@@ -382,11 +382,7 @@ fn kill(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let victims: Vec<ClientId> =
         ctx.sessions.iter().filter(chosen).map(|client| client.id).collect();
     for to in &victims {
-        if *to == me {
-            ctx.session()?.flags.close_after_reply = true;
-        } else {
-            ctx.sessions.outgoing.push(Mail::Close { to: *to, flush: false });
-        }
+        ctx.sessions.disconnect(*to, me);
     }
     match (old_form, victims.len()) {
         (true, 0) => return Err(CommandError::text("ERR No such client")),

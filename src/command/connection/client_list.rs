@@ -224,6 +224,7 @@ impl ClientFilter {
             wanted.as_ref().is_none_or(|wanted| wanted == actual.as_bytes())
         };
         !client.flags.internal
+            && !client.flags.ended
             && (self.ids.is_empty() || self.ids.contains(&client.id))
             && is(&self.address, &client.address)
             && is(&self.local_address, &client.local_address)

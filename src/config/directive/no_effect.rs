@@ -1,6 +1,6 @@
 //! Rows: what Redis or Valkey know and this server has no use for.
 
-use super::super::rules::{ADDRESSES, OOM_VALUES};
+use super::super::rules::ADDRESSES;
 use super::*;
 
 const NO_DEFRAG: Place = Place::NoEffect("memory is not moved to defragment it");
@@ -51,21 +51,6 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no("jemalloc-bg-thread", UNUSED, "yes", "Let the allocator purge on a thread."),
     yes_no("disable-thp", NO_FORK, "yes", "Turn transparent huge pages off."),
-    one_of(
-        "oom-score-adj",
-        NO_FORK,
-        &["no", "yes", "relative", "absolute"],
-        "no",
-        "Steer the OOM killer.",
-    )
-    .checked(relative_is_yes),
-    Directive::new(
-        "oom-score-adj-values",
-        Kind::Words(&OOM_VALUES),
-        NO_FORK,
-        "0 200 800",
-        "Its score for master, replica and children.",
-    ),
     // Threads.
     text("server-cpulist", NO_PINNING, "", "Cores of the server.")
         .alias(&["server_cpulist"])
@@ -190,8 +175,3 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     Directive::new("lua-replicate-commands", Kind::Line, GONE, "", "How scripts are replicated."),
 ];
-
-/// Redis prints `relative` as `yes`.
-fn relative_is_yes(value: Value) -> Result<Value, String> {
-    if value == Value::Name(2) { Ok(Value::Name(1)) } else { Ok(value) }
-}

@@ -1,7 +1,7 @@
 //! Rows: the process, its start, its end and its rhythm.
 
-use super::super::rules::ShutdownOptions;
-use super::super::settings::Supervised;
+use super::super::rules::{OOM_VALUES, ShutdownOptions};
+use super::super::settings::{OomScoreAdj, Supervised};
 use super::*;
 
 /// The rows of this area.
@@ -18,6 +18,22 @@ pub(super) const ROWS: &[Directive] = &[
         "Tell a supervisor that the server is ready; `auto` asks the environment for which.",
     )
     .immutable(),
+    one_of(
+        "oom-score-adj",
+        at!(oom_score_adj),
+        OomScoreAdj::NAMES,
+        "no",
+        "Tell the kernel how soon to kill this process when memory runs out: `yes` adds to the score that it was \
+         started with, `absolute` replaces it.",
+    )
+    .checked(relative_is_yes),
+    Directive::new(
+        "oom-score-adj-values",
+        Kind::Words(&OOM_VALUES),
+        at!(oom_score_adj_values),
+        "0 200 800",
+        "The scores for that: of a server, which is the one used here, of a replica, of a forked child.",
+    ),
     text("pidfile", at!(pidfile), "", "File that holds the process id while the server runs.").immutable(),
     yes_no("set-proc-title", at!(set_proc_title), "yes", "Show address and mode in the process' title.").immutable(),
     text(
@@ -117,4 +133,9 @@ fn known_variables(value: Value) -> Result<Value, String> {
     } else {
         Err("template format is invalid or contains unknown variables".to_owned())
     }
+}
+
+/// Redis prints `relative` as `yes`.
+fn relative_is_yes(value: Value) -> Result<Value, String> {
+    if value == Value::Name(2) { Ok(Value::Name(1)) } else { Ok(value) }
 }
