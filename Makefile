@@ -7,7 +7,7 @@ FEATURES := --all-features
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: run test differential crash simulate kill interop fuzz bench fmt lint deny ci peers clients
+.PHONY: run test differential crash simulate kill interop fuzz bench guard sweep fmt lint deny ci peers clients
 
 run:
 	$(CARGO) run --release -- serve
@@ -55,6 +55,15 @@ fuzz:
 bench:
 	$(CARGO) bench
 
+# Instructions of fixed workloads, within 5 % of benches/guard.baseline; BLESS=1 writes a new one.
+guard:
+	@scripts/guard.sh
+
+# Every family of commands beside Redis 8: CPU time per request. Minutes.
+sweep: peers
+	$(CARGO) build --release $(FEATURES)
+	benches/sweep.py $${FASTNESS_PEERS:-$(HOME)/.cache/fastness-peers}/redis-server target/release/fastness
+
 fmt:
 	$(CARGO) fmt
 
@@ -69,7 +78,7 @@ deny:
 
 # Everything but fuzzing (`make fuzz`), with the random parts bounded.
 ci: export CI = true
-ci: peers clients lint deny
+ci: peers clients lint deny guard
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
 	$(CARGO) test $(FEATURES) --test crash
 	ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
