@@ -78,7 +78,7 @@ deny:
 
 # Everything but fuzzing (`make fuzz`), with the random parts bounded.
 ci: export CI = true
-ci: peers clients lint deny guard
+ci: peers clients lint deny
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
 	$(CARGO) test $(FEATURES) --test crash
 	ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop

@@ -43,7 +43,7 @@ use crate::disk::SharedDisk;
 use crate::keyspace::Keyspace;
 use crate::logger::Logger;
 use crate::rng::SeededRng;
-use crate::session::{Release, Sessions};
+use crate::session::{ClientId, Release, Sessions};
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,6 +170,14 @@ impl Engine {
         self.batch_start = self.clock.monotonic();
         self.monotonic = self.batch_start;
         self.set_time();
+        self.ks.settled = self.log.as_ref().map_or(0, |log| log.synced().0);
+    }
+
+    /// A client's next requests name these keys: their entries are brought near.
+    pub fn warm<'a>(&self, id: ClientId, keys: impl Iterator<Item = &'a [u8]>) {
+        if let Some(client) = self.sessions.client(id) {
+            self.ks.warm(client.db, keys);
+        }
     }
 
     /// Monotonic time of the last sample.

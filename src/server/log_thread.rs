@@ -61,6 +61,8 @@ fn round(shared: &Arc<Shared>, log: &Log, work: &mut LogWork, clock: &Arc<dyn Cl
     }
     if work.moved(log, clock.monotonic()) {
         shared.wake_holders();
+    }
+    if shared.has_log_waiters() {
         serve_log_waiters(shared, log);
     }
 }
@@ -78,8 +80,6 @@ fn note_latency(shared: &Arc<Shared>, class: &'static str, took: Duration) {
 
 fn serve_log_waiters(shared: &Arc<Shared>, log: &Log) {
     let mut engine = shared.lock();
-    if !engine.sessions.waiters.is_empty() {
-        engine.serve_log_waiters(log.synced().0);
-    }
+    engine.serve_log_waiters(log.synced().0);
     shared.unlock(engine);
 }

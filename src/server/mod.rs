@@ -11,6 +11,7 @@ pub mod connection;
 mod desk;
 pub mod listener;
 pub mod log_thread;
+mod log_view;
 mod metrics;
 pub mod outbox;
 pub mod persist_thread;

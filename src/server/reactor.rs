@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::listener::accept_loop;
+use super::log_view::LogView;
 use super::outbox::LogProgress;
 use super::shared::Shared;
 use super::stream::{Accepted, Stream};
@@ -35,6 +36,8 @@ const READ_BYTES: usize = 64 * 1024;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Requests executed under one hold of the lock.
 const REQUESTS_PER_LOCK: usize = 64;
+/// From so many on their keys are looked at before the first is executed.
+const REQUESTS_TO_WARM: usize = 4;
 
 /// Bytes that a client which has not said who it is may send without an end, and may leave unread.
 const STRANGER_INPUT_MAX: u64 = 1 << 20;
@@ -66,6 +69,9 @@ pub struct Reactor {
     looked_at: Cell<Duration>,
     /// Connections whose replies wait for the log.
     holders: RefCell<Vec<Handle>>,
+    /// An empty list with room, in the place of the one that is worked off.
+    spare: Cell<Vec<Handle>>,
+    log: LogView,
     scratch: RefCell<Scratch>,
 }
 
@@ -100,6 +106,8 @@ impl Reactor {
             write_now: Cell::new(false),
             looked_at: Cell::default(),
             holders: RefCell::default(),
+            spare: Cell::default(),
+            log: LogView::default(),
             scratch: RefCell::new(Scratch { buffer: vec![0; READ_BYTES], batch: Batch::default() }),
         })
     }
@@ -346,6 +354,10 @@ impl Reactor {
             self.take_own_mail(&engine, connection);
             let before = connection.outbox.bytes.len();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
+            if end - index >= REQUESTS_TO_WARM {
+                let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
+                engine.warm(connection.id, keys.flatten());
+            }
             while index < end && connection.takes_requests() {
                 let Some(args) = batch.request(index, input) else { break };
                 self.execute_one(&mut engine, connection, &args, progress);
@@ -493,14 +505,17 @@ impl Reactor {
     /// The log gets this turn's records, the replies leave.
     fn end_turn(self: &Rc<Self>) {
         self.turn_armed.set(false);
-        if let Some(log) = self.shared.log() {
-            self.write_log(&log);
-        }
-        let turn = std::mem::take(&mut *self.turn.borrow_mut());
-        for handle in turn {
+        self.log.with(&self.shared, |log| {
+            if let Some(log) = log {
+                self.write_log(log);
+            }
+        });
+        let mut turn = self.turn.replace(self.spare.take());
+        for handle in turn.drain(..) {
             handle.borrow_mut().in_turn = false;
             self.flush(&handle);
         }
+        self.spare.set(turn);
         if let Some(stats) = self.loop_stats() {
             let now = self.shared.clock.monotonic();
             stats.note_turn(now.saturating_sub(self.turn_began.get()));
@@ -573,9 +588,14 @@ impl Reactor {
     /// found the reply held (`seen`) and the flag: then nobody else would.
     fn announce_hold(&self, seen: LogProgress) {
         let Some(own) = self.shared.reactors.get(self.index) else { return };
+        if own.holds.load(Ordering::Relaxed) {
+            // Only this thread sets it, and it did so before it looked: the wake is on its way.
+            return;
+        }
         own.holds.store(true, Ordering::SeqCst);
         std::sync::atomic::fence(Ordering::SeqCst);
-        let failed = self.shared.log().is_some_and(|log| log.cause().is_some());
+        let failed =
+            self.log.with(&self.shared, |log| log.is_some_and(|log| log.cause().is_some()));
         if failed || self.progress() != seen {
             own.wake.notify_one();
         }
@@ -598,12 +618,12 @@ impl Reactor {
 
     /// The log moved on or failed: looks at every held reply again.
     fn release_holders(self: &Rc<Self>) {
-        let holders = std::mem::take(&mut *self.holders.borrow_mut());
+        let mut holders = self.holders.replace(self.spare.take());
         if let Some(own) = self.shared.reactors.get(self.index) {
             own.holds.store(false, Ordering::Release);
         }
-        let failure = self.shared.log().and_then(|log| Some(log.cause()?.to_string()));
-        for handle in holders {
+        let failure = self.log.with(&self.shared, |log| Some(log?.cause()?.to_string()));
+        for handle in holders.drain(..) {
             {
                 let mut connection = handle.borrow_mut();
                 connection.in_holders = false;
@@ -614,6 +634,7 @@ impl Reactor {
             }
             self.flush(&handle);
         }
+        self.spare.set(holders);
     }
 
     fn deliver(self: &Rc<Self>, mail: Mail) {
@@ -670,10 +691,7 @@ impl Reactor {
     }
 
     fn progress(&self) -> LogProgress {
-        match self.shared.log() {
-            Some(log) => LogProgress { written: log.written().0, synced: log.synced().0 },
-            None => LogProgress { written: u64::MAX, synced: u64::MAX },
-        }
+        self.log.progress(&self.shared)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Shared {
     engine: Mutex<Engine>,
     /// The log in use, if any; replaced when CONFIG SET turns it on or off.
     log: RwLock<Option<Arc<Log>>>,
+    /// How many times `log` was set.
+    log_changes: AtomicU64,
     /// One per reactor.
     pub reactors: Vec<ReactorHandle>,
     pub log_signal: Signal,
@@ -33,6 +35,8 @@ pub struct Shared {
     pub sync_wanted: AtomicBool,
     /// Somebody waits for a write only, while the log thread syncs after every write.
     pub write_wanted: AtomicBool,
+    /// A client waits for the log (WAITAOF); who sets it wakes the log thread.
+    log_waiters: AtomicBool,
     /// Wakes the snapshot worker.
     pub persist_signal: Signal,
     /// Ends the pause of the archive's thread.
@@ -118,6 +122,8 @@ impl AtomicLimit {
 #[derive(Debug, Default)]
 pub struct ReactorHandle {
     mail: Mutex<Vec<Mail>>,
+    /// There may be mail. Set with the mail's lock held.
+    has_mail: AtomicBool,
     arrivals: Mutex<Vec<Accepted>>,
     /// The log moved on or failed, mail or a connection came.
     pub wake: Notify,
@@ -172,11 +178,13 @@ impl Shared {
         let clock = Arc::clone(&engine.clock);
         Arc::new(Self {
             log: RwLock::new(engine.log.clone()),
+            log_changes: AtomicU64::new(1),
             engine: Mutex::new(engine),
             reactors: (0..reactors.max(1)).map(|_| ReactorHandle::default()).collect(),
             log_signal: Signal::default(),
             sync_wanted: AtomicBool::new(false),
             write_wanted: AtomicBool::new(false),
+            log_waiters: AtomicBool::new(false),
             persist_signal: Signal::default(),
             archive_signal: Signal::default(),
             policy: AtomicU8::new(config_policy),
@@ -309,6 +317,7 @@ impl Shared {
         if engine.shutdown != ShutdownState::Running {
             self.stop();
         }
+        self.note_log_waiters(&engine);
         if engine.sessions.outgoing.is_empty() {
             return;
         }
@@ -327,7 +336,9 @@ impl Shared {
             if let (Some(handle), Some(woken)) =
                 (self.reactors.get(client.reactor), woken.get_mut(client.reactor))
             {
-                handle.mail.lock().push(mail);
+                let mut mailbox = handle.mail.lock();
+                mailbox.push(mail);
+                handle.has_mail.store(true, Ordering::Release);
                 *woken = true;
             }
         }
@@ -337,6 +348,23 @@ impl Shared {
         for (handle, _) in self.reactors.iter().zip(woken).filter(|(_, woken)| *woken) {
             handle.wake.notify_one();
         }
+    }
+
+    /// Lets the log thread leave the lock alone while nobody waits for the log. A sync that ended between
+    /// a client's look and this has not served it: the round that is asked for here does.
+    fn note_log_waiters(&self, engine: &Engine) {
+        let waits = engine.sessions.waiters.any_for_log();
+        if waits != self.log_waiters.load(Ordering::Relaxed) {
+            self.log_waiters.store(waits, Ordering::SeqCst);
+            if waits {
+                self.log_signal.raise();
+            }
+        }
+    }
+
+    /// Whether a client waits for the log.
+    pub fn has_log_waiters(&self) -> bool {
+        self.log_waiters.load(Ordering::SeqCst)
     }
 
     /// A reactor has nothing to do and goes to sleep: now the log thread may begin.
@@ -363,15 +391,26 @@ impl Shared {
 
     /// Makes the threads use another log, or none.
     pub fn set_log(&self, log: Option<Arc<Log>>) {
-        *self.log.write() = log;
+        let mut current = self.log.write();
+        *current = log;
+        self.log_changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many times the log was replaced, for who keeps it.
+    #[inline]
+    pub fn log_changes(&self) -> u64 {
+        self.log_changes.load(Ordering::Acquire)
     }
 
     /// Takes the mail of a reactor.
     pub fn take_mail(&self, reactor: usize) -> Vec<Mail> {
-        self.reactors
-            .get(reactor)
-            .map(|handle| std::mem::take(&mut *handle.mail.lock()))
-            .unwrap_or_default()
+        let Some(handle) = self.reactors.get(reactor) else { return Vec::new() };
+        if !handle.has_mail.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut mail = handle.mail.lock();
+        handle.has_mail.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *mail)
     }
 
     /// Takes what the mail of a reactor has for one client. Called with the engine's lock held, this is

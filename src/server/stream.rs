@@ -1,5 +1,6 @@
 //! One stream type over TCP and Unix sockets.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -32,11 +33,14 @@ impl Accepted {
 
 impl Stream {
     /// Waits until there may be something to read.
+    /// One task only, the connection's own: that has a place of its own in the runtime's record of the
+    /// socket, which costs less than entering and leaving the list of those who wait.
     pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
+        poll_fn(|context| match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+        })
+        .await
     }
 
     /// Waits until there may be room to write.

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod pubsub;
+mod roster;
 pub mod tracking;
 pub mod user;
 pub mod wait;
@@ -15,8 +16,10 @@ pub use pubsub::{Message, Subscriptions, Topic};
 pub use user::{UserHandle, UserId};
 pub use wait::{Awaited, Wait, WaitKind, Waiters};
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+use roster::Roster;
 
 /// The unique, increasing number of a connection since the server started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,7 +85,7 @@ pub enum KeyState {
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    clients: BTreeMap<ClientId, Box<Client>>,
+    clients: Roster,
     last_id: u64,
     /// Keys that clients WATCH, with who watches them.
     watched: HashMap<(usize, Vec<u8>), Vec<ClientId>>,
@@ -110,14 +113,14 @@ impl Sessions {
         self.last_id += 1;
         let id = ClientId(self.last_id);
         client.id = id;
-        self.clients.insert(id, Box::new(client));
+        self.clients.insert(Box::new(client));
         id
     }
 
     /// Forgets a client: its watches and waits too.
     pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
         self.let_go(id);
-        self.clients.remove(&id)
+        self.clients.remove(id)
     }
 
     /// Ends all that a client waits for or hears.
@@ -131,7 +134,7 @@ impl Sessions {
 
     /// Switches client-side caching off. What the client has read is forgotten when it changes.
     pub fn stop_tracking(&mut self, id: ClientId) {
-        let Some(tracking) = self.clients.get_mut(&id).and_then(|client| client.tracking.take())
+        let Some(tracking) = self.clients.get_mut(id).and_then(|client| client.tracking.take())
         else {
             return;
         };
@@ -153,17 +156,17 @@ impl Sessions {
 
     /// A client by its id.
     pub fn client(&self, id: ClientId) -> Option<&Client> {
-        self.clients.get(&id).map(AsRef::as_ref)
+        self.clients.get(id)
     }
 
     /// A client by its id, to change.
     pub fn client_mut(&mut self, id: ClientId) -> Option<&mut Client> {
-        self.clients.get_mut(&id).map(AsMut::as_mut)
+        self.clients.get_mut(id)
     }
 
     /// All clients in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.clients.values().map(AsRef::as_ref)
+        self.clients.values()
     }
 
     /// How many clients there are.
@@ -209,7 +212,7 @@ impl Sessions {
     /// Makes `id` watch a key. `expired` tells that the key was there but its time was over: its
     /// removal later is then no change.
     pub fn watch(&mut self, id: ClientId, db: usize, key: &[u8], expired: bool) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         if client.watched.iter().any(|watch| watch.db == db && watch.key == key) {
             return;
         }
@@ -219,7 +222,7 @@ impl Sessions {
 
     /// Ends all watches of a client.
     pub fn unwatch(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         for watch in std::mem::take(&mut client.watched) {
             if let Some(watchers) = self.watched.get_mut(&(watch.db, watch.key.clone())) {
                 watchers.retain(|watcher| *watcher != id);
@@ -250,7 +253,7 @@ impl Sessions {
     pub fn key_changed(&mut self, db: usize, key: &[u8], now: KeyState) {
         let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
         for id in watchers {
-            let Some(client) = self.clients.get_mut(id) else { continue };
+            let Some(client) = self.clients.get_mut(*id) else { continue };
             let watch = client.watched.iter_mut().find(|watch| watch.db == db && watch.key == key);
             match (watch, now) {
                 (Some(watch), KeyState::Gone) if watch.expired => watch.expired = false,
@@ -264,7 +267,7 @@ impl Sessions {
     pub fn expired_key_came(&mut self, db: usize, key: &[u8]) {
         let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
         for id in watchers {
-            let Some(client) = self.clients.get_mut(id) else { continue };
+            let Some(client) = self.clients.get_mut(*id) else { continue };
             for watch in &mut client.watched {
                 watch.expired |= watch.db == db && watch.key == key;
             }

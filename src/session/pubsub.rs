@@ -131,7 +131,7 @@ impl Subscriptions {
 impl Sessions {
     /// Subscribes a client. Nothing changes if it is subscribed already.
     pub fn subscribe(&mut self, topic: Topic, id: ClientId, name: &[u8]) {
-        if self.clients.contains_key(&id) && self.subscriptions.add(topic, id, name) {
+        if self.clients.contains(id) && self.subscriptions.add(topic, id, name) {
             self.count_subscription(topic, id, name, true);
         }
     }
@@ -184,7 +184,7 @@ impl Sessions {
             let parts = [kind, channel, message];
             let mut envelope = Envelope::new(&parts);
             for id in &listeners.clients {
-                let Some(client) = self.clients.get(id) else { continue };
+                let Some(client) = self.clients.get(*id) else { continue };
                 self.messages.push(envelope.addressed(*id, client.resp3));
                 sent += 1;
             }
@@ -202,7 +202,7 @@ impl Sessions {
             let parts = [b"pmessage".as_slice(), pattern, channel, message];
             let mut envelope = Envelope::new(&parts);
             for id in &listeners.clients {
-                let Some(client) = self.clients.get(id) else { continue };
+                let Some(client) = self.clients.get(*id) else { continue };
                 self.messages.push(envelope.addressed(*id, client.resp3));
                 sent += 1;
             }

@@ -265,6 +265,11 @@ impl Waiters {
         reached.map(|(_, id)| *id).collect()
     }
 
+    /// Whether somebody waits for the log.
+    pub fn any_for_log(&self) -> bool {
+        !self.for_log.is_empty()
+    }
+
     /// How many different keys are waited for.
     pub fn key_count(&self) -> usize {
         self.lines.iter().map(HashMap::len).sum()
@@ -341,5 +346,9 @@ mod tests {
         assert_eq!(waiters.served_by_log(20), [ClientId(2), ClientId(3)]);
         waiters.forget(ClientId(2));
         assert_eq!(waiters.served_by_log(20), [ClientId(3)]);
+        assert!(waiters.any_for_log());
+        waiters.forget(ClientId(1));
+        waiters.forget(ClientId(3));
+        assert!(!waiters.any_for_log());
     }
 }

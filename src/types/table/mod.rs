@@ -107,6 +107,12 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
         segment.at(segment.find(hash, key)?)
     }
 
+    /// An entry that may be the one with this hash: for having it near, not for what it is.
+    #[inline]
+    pub fn glimpse(&self, hash: u64) -> Option<&E> {
+        self.segment(hash).glimpse(hash)
+    }
+
     /// The entry with this key, to change anything but the key.
     #[inline]
     pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut E> {

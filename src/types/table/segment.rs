@@ -103,6 +103,14 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
         Self { depth, regular: regular_for(expected) as u16, ..Self::default() }
     }
 
+    /// The first entry of the home bucket with the tag of this hash; no entry is looked at.
+    #[inline]
+    pub(super) fn glimpse(&self, hash: u64) -> Option<&E> {
+        let bucket = self.buckets.get(self.home(hash))?;
+        let slot = matches(bucket.control, tag(hash)).next()?;
+        bucket.slots[slot].as_ref()
+    }
+
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
         let home = self.home(hash);
