@@ -65,7 +65,7 @@ impl<H: Head> Blob<H> {
 
     /// Length of the blob, the head included.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn len_bytes(&self) -> usize {
         // SAFETY: points 1 and 2: every block begins with a head.
         H::len(unsafe { std::slice::from_raw_parts(self.block.as_ptr(), H::SIZE) })
     }
@@ -74,13 +74,13 @@ impl<H: Head> Blob<H> {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: points 1 and 2.
-        unsafe { std::slice::from_raw_parts(self.block.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.block.as_ptr(), self.len_bytes()) }
     }
 
     /// All bytes behind the head.
     #[inline]
     pub fn body_mut(&mut self) -> &mut [u8] {
-        let len = self.len();
+        let len = self.len_bytes();
         // SAFETY: points 1 to 3.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.block.as_ptr(), len) };
         &mut bytes[H::SIZE..]
@@ -90,7 +90,7 @@ impl<H: Head> Blob<H> {
     #[inline]
     pub fn set_head(&mut self, head: &[u8]) {
         let head = &head[..H::SIZE];
-        let (old, new) = (self.len(), H::len(head));
+        let (old, new) = (self.len_bytes(), H::len(head));
         if block_size(old) != block_size(new) {
             self.resize(old, new);
         }
@@ -105,7 +105,7 @@ impl<H: Head> Blob<H> {
 
     /// Bytes of the block.
     pub fn memory_bytes(&self) -> usize {
-        block_size(self.len())
+        block_size(self.len_bytes())
     }
 
     /// Gives the block the size for `new` bytes; the head is the caller's to set.
@@ -126,7 +126,7 @@ impl<H: Head> Clone for Blob<H> {
 
 impl<H: Head> Drop for Blob<H> {
     fn drop(&mut self) {
-        let layout = layout(self.len());
+        let layout = layout(self.len_bytes());
         // SAFETY: points 1 and 3.
         unsafe { dealloc(self.block.as_ptr(), layout) }
     }
@@ -177,7 +177,7 @@ mod tests {
                 body[len - 1] = step as u8;
             }
             assert_eq!(blob.clone().bytes(), blob.bytes());
-            assert!(blob.memory_bytes() >= blob.len());
+            assert!(blob.memory_bytes() >= blob.len_bytes());
         }
     }
 

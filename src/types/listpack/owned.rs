@@ -223,7 +223,7 @@ impl Listpack {
 
     #[inline]
     fn total(&self) -> usize {
-        self.blob.len()
+        self.blob.len_bytes()
     }
 
     /// Writes an element over `removed` bytes at `at`; the count grows by `added`.

@@ -190,8 +190,8 @@ fn shows_some_page(args: &[Vec<u8>]) -> bool {
         b"HSCAN" | b"SSCAN" | b"ZSCAN" => 2,
         _ => return false,
     };
-    let counts = args.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case(b"COUNT"));
-    let shows_all = counts.last().is_some_and(|pair| pair[1].len() >= 4);
+    let mut counts = args.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case(b"COUNT"));
+    let shows_all = counts.next_back().is_some_and(|pair| pair[1].len() >= 4);
     !shows_all || args.get(at).is_some_and(|cursor| cursor != b"0")
 }
 
