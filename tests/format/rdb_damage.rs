@@ -90,7 +90,7 @@ fn what_cannot_be_loaded_is_named() {
     for (records, what) in [
         (module, "module"),
         (unhex("17 03 6b6579 00"), "type or opcode 23"),
-        (unhex("1a 03 6b6579 00"), "type or opcode 26"),
+        (unhex("1b 03 6b6579 00"), "type or opcode 27"),
         (unhex("f7 81 4552496353 4e2d4b 02 02 00"), "module"),
         (unhex("f3 00"), "243"),
     ] {
