@@ -25,6 +25,8 @@ impl Engine {
         if !tracking.is_some_and(|tracking| tracking.remembers()) {
             return;
         }
+        // What changed before, in this very command or transaction, is not news for it.
+        self.notice_changes();
         for at in crate::command::keyspec::key_indices(command, args) {
             self.sessions.tracked.remember(args.at(at), id);
         }
@@ -36,6 +38,15 @@ impl Engine {
         }
     }
 
+    /// Finds out who has read what changed since the last look.
+    fn notice_changes(&mut self) {
+        let tracked = &mut self.sessions.tracked;
+        for key in self.ks.effects.unnoticed_changes() {
+            let readers = tracked.take_readers(key);
+            tracked.due.extend(readers.into_iter().map(|reader| (reader, key.to_vec())));
+        }
+    }
+
     /// At the end of a unit: tells whoever holds copies of what it changed.
     pub(super) fn invalidate_changed(&mut self, writer: ClientId) {
         if self.sessions.tracked.clients == 0 {
@@ -43,23 +54,23 @@ impl Engine {
         }
         let release = Release { need: self.ks.need, ..Release::default() };
         if self.ks.effects.everything_changed {
+            self.sessions.tracked.due.clear();
             self.invalidate_everything(release);
             return;
         }
-        if !self.sessions.tracked.is_used() {
+        if !self.sessions.tracked.is_used() && self.sessions.tracked.due.is_empty() {
             return;
         }
-        let keys: Vec<Vec<u8>> = self.ks.effects.changes().map(|(_, key)| key.to_vec()).collect();
-        for key in &keys {
-            for reader in self.sessions.tracked.take_readers(key) {
-                // What it read before it switched to BCAST is nothing that it waits to hear of.
-                let tracking = self.sessions.client(reader).and_then(|own| own.tracking.as_ref());
-                if tracking.is_some_and(|tracking| tracking.prefixes().is_some()) {
-                    continue;
-                }
-                self.invalidate(reader, &[key], Some(writer), release);
+        self.notice_changes();
+        for (reader, key) in std::mem::take(&mut self.sessions.tracked.due) {
+            // What it read before it switched to BCAST is nothing that it waits to hear of.
+            let tracking = self.sessions.client(reader).and_then(|own| own.tracking.as_ref());
+            if tracking.is_some_and(|tracking| tracking.prefixes().is_some()) {
+                continue;
             }
+            self.invalidate(reader, &[&key], Some(writer), release);
         }
+        let keys: Vec<Vec<u8>> = self.ks.effects.changes().map(|(_, key)| key.to_vec()).collect();
         self.broadcast(&keys, writer, release);
     }
 

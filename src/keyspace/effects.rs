@@ -63,6 +63,8 @@ pub struct Effects {
     pub dirty: u64,
     /// Set by FLUSHALL, FLUSHDB, SWAPDB: every key of these databases may have changed.
     pub everything_changed: bool,
+    /// How many of the changes client-side caching has looked at.
+    noticed: usize,
     /// Classes of events that somebody may listen to (`notify-keyspace-events`); 0 records none.
     pub event_classes: u32,
     /// Whether records are wanted: not while loading, and not with the log off.
@@ -143,6 +145,13 @@ impl Effects {
             .map(|change| (*change, self.keys.get(change.start..change.end).unwrap_or_default()))
     }
 
+    /// The keys that changed since the last call.
+    pub fn unnoticed_changes(&mut self) -> impl Iterator<Item = &[u8]> {
+        let seen = std::mem::replace(&mut self.noticed, self.changes.len());
+        let new = self.changes.get(seen..).unwrap_or_default();
+        new.iter().map(|change| self.keys.get(change.start..change.end).unwrap_or_default())
+    }
+
     /// How many keys changed so far (a mark to look at later changes only).
     pub fn change_count(&self) -> usize {
         self.changes.len()
@@ -175,5 +184,6 @@ impl Effects {
         self.events.clear();
         self.dirty = 0;
         self.everything_changed = false;
+        self.noticed = 0;
     }
 }

@@ -61,6 +61,8 @@ pub struct TrackingTable {
     keys: HashMap<Vec<u8>, Vec<ClientId>>,
     items: usize,
     prefixes: BTreeMap<Vec<u8>, BTreeSet<ClientId>>,
+    /// Who is to be told of which key when the running unit commits.
+    pub due: Vec<(ClientId, Vec<u8>)>,
     /// How many clients have tracking on.
     pub clients: usize,
 }
