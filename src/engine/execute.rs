@@ -379,6 +379,7 @@ impl Engine {
         if flags.has(Flags::PROTECTED) {
             self.permit_protected(id, row)?;
         }
+        self.ks.expiry_waits = flags.has(Flags::READONLY) && !self.log_is_ready();
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {
             return Err(CommandError::text("NOAUTH Authentication required."));
@@ -437,6 +438,11 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let now = self.ks.now;
         permit::permit(&mut self.server, &mut self.sessions, id, (row, args), context, now)
+    }
+
+    /// Whether there is no log, or it takes records.
+    pub(super) fn log_is_ready(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| log.state() == LogState::Ready)
     }
 
     /// Why writes are refused at the moment, if they are.

@@ -166,6 +166,7 @@ impl Engine {
 
     /// Samples the clocks; the reactor calls it after it took the lock.
     pub fn begin_batch(&mut self) {
+        self.ks.expiry_waits = false;
         self.batch_wall_us = self.clock.wall_us();
         self.batch_start = self.clock.monotonic();
         self.monotonic = self.batch_start;

@@ -113,6 +113,9 @@ pub struct Keyspace {
     /// The time of the running unit.
     pub now: UnixMillis,
     pub expire_mode: ExpireMode,
+    /// Nothing can be written at the moment, not even that a key is gone because its time is over: the
+    /// running read finds it missing and leaves it where it is.
+    pub expiry_waits: bool,
     /// What the running unit did.
     pub effects: Effects,
     /// The newest write among the keys that the running unit looked at.
@@ -198,6 +201,7 @@ impl Keyspace {
             dbs,
             now: 0,
             expire_mode: ExpireMode::Active,
+            expiry_waits: false,
             effects: Effects::default(),
             need: 0,
             versions: vec![0; VERSION_SLOTS].into_boxed_slice(),
@@ -238,7 +242,8 @@ impl Keyspace {
     /// Looks a key up for reading.
     pub fn lookup(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.arrive(db, key);
-        let found = self.dbs.get(db)?.table.find(hash, key);
+        let hidden = self.expiry_waits && self.is_over(db, hash, key);
+        let found = self.dbs.get(db)?.table.find(hash, key).filter(|_| !hidden);
         match found {
             Some(entry) => {
                 self.stats.hits += u64::from(self.counts_reads);
@@ -258,6 +263,9 @@ impl Keyspace {
     /// Looks a key up without counting or marking its use (OBJECT, TTL, DEBUG, SCAN's type filter).
     pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.arrive(db, key);
+        if self.expiry_waits && self.is_over(db, hash, key) {
+            return None;
+        }
         self.dbs.get(db)?.table.find(hash, key)
     }
 
@@ -574,15 +582,17 @@ impl Keyspace {
             let written = self.versions.get(version_slot(db, hash)).copied().unwrap_or(u64::MAX);
             self.need = self.need.max(written);
         }
-        let at = self
-            .dbs
-            .get(db)
-            .filter(|db| db.expires > 0)
-            .and_then(|db| db.table.find(hash, key).and_then(Entry::expire_at));
-        if at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active {
+        if !self.expiry_waits && self.is_over(db, hash, key) {
             self.expire_now(db, key);
         }
         hash
+    }
+
+    /// Whether the time of a key is over.
+    fn is_over(&self, db: usize, hash: u64, key: &[u8]) -> bool {
+        let db = self.dbs.get(db).filter(|db| db.expires > 0);
+        let at = db.and_then(|db| db.table.find(hash, key).and_then(Entry::expire_at));
+        at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active
     }
 }
 

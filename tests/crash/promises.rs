@@ -121,6 +121,48 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     assert!(sim.refusals.is_empty());
 }
 
+#[test]
+fn what_expires_while_nothing_can_be_written_reads_as_gone() {
+    for full in [false, true] {
+        let disk = SimDisk::new();
+        let mut sim = start(&disk, AppendFsync::Always);
+        sim.ask(0, &["RPUSH", "soon", "old"]);
+        sim.ask(0, &["PEXPIRE", "soon", "100"]);
+        sim.turn(&Step::LogRound);
+        if full {
+            sim.turn(&Step::Room(Some(40)));
+        } else {
+            disk.fail_at(disk.operation_count() + 1, Fault::SyncDropsPages);
+        }
+        sim.ask(0, &["SET", "other", &"x".repeat(500)]);
+        sim.turn(&Step::LogRound);
+        sim.heard();
+        assert_eq!(std::mem::take(&mut sim.refusals).len(), 1);
+        sim.turn(&Step::Tick(Duration::from_millis(200)));
+        sim.ask(1, &["EXISTS", "soon"]);
+        sim.ask(1, &["LRANGE", "soon", "0", "-1"]);
+        sim.ask(1, &["TTL", "soon"]);
+        assert_eq!(
+            sim.heard(),
+            [
+                "EXISTS soon -> \":0\\r\\n\"",
+                "LRANGE soon 0 -1 -> \"*0\\r\\n\"",
+                "TTL soon -> \":-2\\r\\n\""
+            ]
+        );
+        // When it can, the log gets the removal before what is made anew.
+        sim.turn(&Step::Room(None));
+        sim.turn(&Step::LogRound);
+        assert!(sim.settle().unwrap());
+        sim.turn(&Step::LogRound);
+        sim.ask(1, &["RPUSH", "soon", "new"]);
+        sim.turn(&Step::LogRound);
+        sim.ask(1, &["LRANGE", "soon", "0", "-1"]);
+        assert_eq!(sim.heard().pop().unwrap(), "LRANGE soon 0 -1 -> \"*1\\r\\n$3\\r\\nnew\\r\\n\"");
+        assert!(sim.refusals.is_empty(), "{:?}", sim.refusals);
+    }
+}
+
 /// Databases that are exchanged or emptied while a rewrite walks them are in the new base once, as they were.
 #[test]
 fn a_rewrite_holds_its_instant_whatever_happens_to_databases() {
