@@ -105,8 +105,8 @@ fn what_cannot_be_loaded_is_named() {
         }
     }
     assert_eq!(
-        load_all(b"REDIS0013\xff").err(),
-        Some(LoadError::UnknownVersion("REDIS0013".into()))
+        load_all(b"REDIS0014\xff").err(),
+        Some(LoadError::UnknownVersion("REDIS0014".into()))
     );
     assert_eq!(
         load_all(b"VALKEY081\xff").err(),
