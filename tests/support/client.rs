@@ -153,7 +153,14 @@ impl Client {
         self.buffer.drain(..moved);
         self.start = 0;
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk)? {
+        let read = loop {
+            match self.stream.read(&mut chunk) {
+                // A signal, or a machine that was frozen: nothing of the connection has changed.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        match read {
             0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
             count => {
                 self.buffer.extend_from_slice(&chunk[..count]);
