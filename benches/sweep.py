@@ -28,9 +28,9 @@ class Server:
             try: self.socket = socket.create_connection(("127.0.0.1", self.port)); break
             except OSError: time.sleep(0.02)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.tasks = f"/proc/{self.process.pid}/task"
     def cpu(self):
-        return sum(int(open(f"{self.tasks}/{t}/schedstat").read().split()[0]) for t in os.listdir(self.tasks)) / 1000
+        """Microseconds of all threads, of those that have ended too: the process' clock."""
+        return time.clock_gettime((~self.process.pid << 3) | 2) * 1e6
     def send(self, data):
         """Sends requests and waits for all replies; the first reply's first bytes."""
         self.socket.setblocking(False)
