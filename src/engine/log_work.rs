@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::persist::PersistRequest;
-use crate::aof::log::{Log, LogState};
+use crate::aof::log::{FILL_AHEAD, Log, LogState};
 use crate::config::AppendFsync;
 
 /// How often a log that cannot be written is looked at again.
@@ -32,16 +32,31 @@ pub struct LogWork {
     /// `written` and `synced` at the last look.
     seen: (u64, u64),
     state: LogState,
+    /// Bytes of filler ahead of the frames under `always`.
+    fill_ahead: usize,
 }
 
 impl LogWork {
     /// A driver that begins at `now`.
     pub fn new(now: Duration) -> Self {
-        Self { last_sync: now, last_move: now, seen: (0, 0), state: LogState::Ready }
+        Self {
+            last_sync: now,
+            last_move: now,
+            seen: (0, 0),
+            state: LogState::Ready,
+            fill_ahead: FILL_AHEAD,
+        }
+    }
+
+    /// The same with other filler, for simulations.
+    #[must_use]
+    pub fn filling(self, fill_ahead: usize) -> Self {
+        Self { fill_ahead, ..self }
     }
 
     /// First half of a round: hands what is pending to the kernel. True when that moved `written`.
-    pub fn write(&self, log: &Log) -> bool {
+    pub fn write(&self, log: &Log, policy: AppendFsync) -> bool {
+        log.fill_ahead(if policy == AppendFsync::Always { self.fill_ahead } else { 0 });
         let before = log.written();
         // On a full disk a frame may wait that no position tells of.
         if log.appended() > before || log.state() == LogState::Full {

@@ -35,7 +35,7 @@ pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
 fn round(shared: &Arc<Shared>, log: &Log, work: &mut LogWork, clock: &Arc<dyn Clock>) {
     let wanted = shared.sync_wanted.swap(false, Ordering::AcqRel);
     let began = clock.monotonic();
-    if work.write(log) && shared.write_wanted.swap(false, Ordering::AcqRel) {
+    if work.write(log, shared.policy()) && shared.write_wanted.swap(false, Ordering::AcqRel) {
         shared.wake_holders();
     }
     let written = clock.monotonic();

@@ -159,7 +159,8 @@ impl Sim {
             }
         });
         let clients = clients.collect();
-        let work = LogWork::new(clock.monotonic());
+        // Little of it, so that its ends are met often.
+        let work = LogWork::new(clock.monotonic()).filling(1500);
         let (told, refusals, job) = (Vec::new(), Vec::new(), None);
         let live = Mutex::new(engine);
         let (disk, compare) = (disk.clone(), false);
@@ -384,7 +385,7 @@ impl Sim {
 
     fn log_round(&mut self) -> Result<(), String> {
         let (log, policy) = (self.log(), self.policy());
-        self.work.write(&log);
+        self.work.write(&log, policy);
         self.flush();
         self.work.sync(&log, policy, false, self.clock.monotonic());
         if self.work.state_changed(&log) || log.state() != LogState::Ready {

@@ -12,6 +12,8 @@ use crate::rng::SeededRng;
 
 /// How many seeds each random mode is tried with.
 const SEEDS: u64 = 6;
+/// Without filler ahead of the frames, and with so little that its ends are met often.
+const AHEAD: [usize; 2] = [0, 900];
 
 /// The life of a log: commits, unsynced writes, two rewrites with writes in between, a rotation without a base, a
 /// close. Errors end a step, not the life.
@@ -77,9 +79,9 @@ fn live(world: &mut World, until_error: bool) {
 }
 
 /// The operations of a life without faults.
-fn operations() -> u64 {
+fn operations(ahead: usize) -> u64 {
     let disk = SimDisk::new();
-    live(&mut World::fresh(&disk).unwrap(), true);
+    live(&mut World::filling(&disk, ahead).unwrap(), true);
     disk.operation_count()
 }
 
@@ -129,13 +131,18 @@ fn live_again(disk: &SimDisk, count: usize, what: &str) {
 
 #[test]
 fn power_loss_at_every_operation() {
-    let count = operations();
+    assert!(operations(AHEAD[1]) > operations(AHEAD[0]) + 3, "filler is written");
+    AHEAD.into_iter().for_each(power_loss);
+}
+
+fn power_loss(ahead: usize) {
+    let count = operations(ahead);
     assert!(count > 70, "{count} operations");
     let mut partial = 0;
     for at in 0..=count {
         let disk = SimDisk::new();
         disk.fail_at(at, Fault::PowerCut);
-        let Ok(mut world) = World::fresh(&disk) else {
+        let Ok(mut world) = World::filling(&disk, ahead) else {
             for mode in CrashMode::ALL {
                 let disk = disk.crash(mode, &mut SeededRng::new(at));
                 live_again(&disk, 0, &format!("cut at {at}, {mode:?}"));
@@ -157,6 +164,10 @@ fn power_loss_at_every_operation() {
 
 #[test]
 fn every_fault_at_every_operation() {
+    AHEAD.into_iter().for_each(every_fault);
+}
+
+fn every_fault(ahead: usize) {
     let faults = [
         Fault::Eio,
         Fault::SyncDropsPages,
@@ -166,11 +177,11 @@ fn every_fault_at_every_operation() {
         Fault::ShortWrite(600),
     ];
     let mut failed = 0;
-    for at in 0..operations() {
+    for at in 0..operations(ahead) {
         for fault in faults {
             let disk = SimDisk::new();
             disk.fail_at(at, fault);
-            let Ok(mut world) = World::fresh(&disk) else { continue };
+            let Ok(mut world) = World::filling(&disk, ahead) else { continue };
             live(&mut world, false);
             failed += usize::from(world.log.stats().rewrites > 2);
             assert_ne!(world.log.state(), LogState::Failed, "{fault:?} at {at} is healed");
@@ -186,14 +197,18 @@ fn every_fault_at_every_operation() {
 
 #[test]
 fn fault_and_then_power_loss() {
-    let count = operations();
+    AHEAD.into_iter().for_each(fault_and_power_loss);
+}
+
+fn fault_and_power_loss(ahead: usize) {
+    let count = operations(ahead);
     for at in (0..count).step_by(3) {
         for fault in [Fault::Eio, Fault::SyncDropsPages] {
             for cut in (at + 1..at + 14).step_by(2) {
                 let disk = SimDisk::new();
                 disk.fail_at(at, fault);
                 disk.fail_at(cut, Fault::PowerCut);
-                let Ok(mut world) = World::fresh(&disk) else { continue };
+                let Ok(mut world) = World::filling(&disk, ahead) else { continue };
                 live(&mut world, false);
                 let left = crash(&world, &format!("{fault:?} at {at}, cut at {cut}"));
                 let (disk, found, what) = &left[4 * SEEDS as usize - 1];
@@ -205,11 +220,15 @@ fn fault_and_then_power_loss() {
 
 #[test]
 fn disk_full_at_every_fill_level_and_power_loss_while_it_is() {
+    AHEAD.into_iter().for_each(full_disk);
+}
+
+fn full_disk(ahead: usize) {
     let mut filled = 0;
     for capacity in (200..9000).step_by(97) {
         let disk = SimDisk::new();
         disk.set_capacity(Some(capacity));
-        let Ok(mut world) = World::fresh(&disk) else { continue };
+        let Ok(mut world) = World::filling(&disk, ahead) else { continue };
         live(&mut world, false);
         filled += usize::from(world.log.state() == LogState::Full);
         assert_ne!(world.log.state(), LogState::Failed, "capacity {capacity}");
@@ -226,8 +245,12 @@ fn disk_full_at_every_fill_level_and_power_loss_while_it_is() {
 
 #[test]
 fn rot_of_any_synced_byte_is_never_loaded_silently() {
+    AHEAD.into_iter().for_each(rot);
+}
+
+fn rot(ahead: usize) {
     let disk = SimDisk::new();
-    let mut world = World::fresh(&disk).unwrap();
+    let mut world = World::filling(&disk, ahead).unwrap();
     live(&mut world, true);
     let all = world.ends.len();
     for path in disk.files() {

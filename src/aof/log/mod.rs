@@ -17,6 +17,7 @@
 //! the engine's lock only `pending` is taken, by `append` and `cut`; nobody waits for a disk while it holds
 //! one of those behind `serial`.
 
+mod filler;
 mod names;
 mod rotate;
 mod start;
@@ -31,7 +32,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +45,7 @@ use crate::disk::{DiskError, DiskFile, SharedDisk};
 use crate::resp::unit::{UnitBuffer, put_select};
 use names::Names;
 
+pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
 pub use start::{Recovered, settle};
@@ -76,6 +78,8 @@ pub struct Log {
     syncing: AtomicBool,
     /// When the oldest frame that is not synced was written: monotonic microseconds and one; 0 for none.
     unsynced_since: AtomicU64,
+    /// Bytes of filler that are written ahead of small frames.
+    fill_ahead: AtomicUsize,
     /// A [`LogState`].
     state: AtomicU8,
     /// Why the state is not ready.
@@ -199,6 +203,10 @@ struct Segment {
     first: bool,
     /// What the last frame proves to be synced.
     proven: Position,
+    /// The file has filler up to this offset; at most `len`: none.
+    filled: u64,
+    /// There was no room for filler.
+    fill_failed: bool,
 }
 
 /// What a sync needs, apart from `io` so that it does not wait for writes.

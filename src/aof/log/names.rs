@@ -127,7 +127,18 @@ impl Names {
         })?;
         let len = line.len() as u64;
         let (crc, first, proven) = (0, true, Position::ZERO);
-        Ok(Segment { file: Arc::from(file), seq, salt, len, crc, first, proven })
+        let (filled, fill_failed) = (0, false);
+        Ok(Segment {
+            file: Arc::from(file),
+            seq,
+            salt,
+            len,
+            crc,
+            first,
+            proven,
+            filled,
+            fill_failed,
+        })
     }
 
     /// Writes the manifest durably; in memory it changes as soon as the file may have.

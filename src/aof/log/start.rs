@@ -5,7 +5,7 @@
 //! restarts without writes leave no files behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
 use parking_lot::Mutex;
 
@@ -108,6 +108,7 @@ impl Log {
             synced: AtomicU64::new(position.0),
             syncing: AtomicBool::new(false),
             unsynced_since: AtomicU64::new(0),
+            fill_ahead: AtomicUsize::new(0),
             state: AtomicU8::new(LogState::Ready as u8),
             cause: Mutex::new(None),
             stats: Mutex::new(stats),

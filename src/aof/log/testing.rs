@@ -54,6 +54,13 @@ impl World {
         Ok(Self::new(disk, start(disk, Recovered::default(), 1)?, 0))
     }
 
+    /// The same with filler ahead of the frames.
+    pub(super) fn filling(disk: &SimDisk, ahead: usize) -> Result<Self, LogError> {
+        let world = Self::fresh(disk)?;
+        world.log.fill_ahead(ahead);
+        Ok(world)
+    }
+
     /// Appends the next unit. Some are transactions, some longer than a sector, some in another database.
     pub(super) fn append(&mut self) {
         let number = self.ends.len();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::super::record::{Frame, Position, encode_frame_line};
+use super::filler::padding;
 use super::{BUFFER_KEPT_MAX, BuiltFrame, Cut, HEADROOM, Io, Log, LogError, Segment};
 #[cfg(any(test, feature = "sim"))]
 use crate::disk::sim::canary;
@@ -99,11 +100,23 @@ impl Log {
         self.write()?;
         self.sync()?;
         self.mark_synced()?;
+        self.cut_filler()?;
         let mut names = self.names.lock();
         let (seq, (_, synced)) = (self.io.lock().segment.seq, self.raw_positions());
         // With the old manifest or the new one all is there; the new one only finds more.
         let _ = names.note_end(seq, synced);
         Ok(())
+    }
+
+    /// A closed log ends with its last frame.
+    fn cut_filler(&self) -> Result<(), LogError> {
+        let mut io = self.io.lock();
+        let _serial = self.serial.lock();
+        if io.segment.filled <= io.segment.len {
+            return Ok(());
+        }
+        self.unfill(&mut io.segment)?;
+        io.segment.file.sync_data().map_err(|error| self.latch(error))
     }
 
     /// Writes an empty frame when the last one does not prove that what is before it is synced, and
@@ -197,18 +210,32 @@ impl Log {
     fn write_frame(&self, io: &mut Io) -> Result<(), LogError> {
         let Io { segment, buffer, frame: built } = io;
         let Some(frame) = *built else { return Ok(()) };
+        let frame_len = buffer.len().saturating_sub(frame.start);
+        let payload_end = buffer.len();
+        buffer.extend_from_slice(padding(segment.len + frame_len as u64, segment.filled));
         let bytes = buffer.get(frame.start..).unwrap_or_default();
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             match segment.file.write_at(segment.len + done as u64, rest) {
                 // write(2) returns 0 for no other reason than that it can take nothing now.
-                Ok(0) => return Err(self.undo(segment, done, full())),
+                Ok(0) => {
+                    buffer.truncate(payload_end);
+                    return Err(self.undo(segment, done, full()));
+                }
                 Ok(taken) => done += taken,
-                Err(error) if error.is_full() => return Err(self.undo(segment, done, error)),
+                Err(error) if error.is_full() => {
+                    buffer.truncate(payload_end);
+                    return Err(self.undo(segment, done, error));
+                }
                 Err(error) => return Err(self.latch(error)),
             }
         }
-        segment.len += done as u64;
+        segment.filled = if segment.filled > segment.len {
+            segment.filled.max(segment.len + done as u64)
+        } else {
+            0
+        };
+        segment.len += frame_len as u64;
         segment.crc = frame.crc;
         segment.first = false;
         segment.proven = frame.proves;
@@ -218,20 +245,21 @@ impl Log {
         }
         buffer.truncate(HEADROOM);
         self.note_room();
+        self.fill(segment, frame_len)?;
         self.publish_written(frame.end);
         let mut stats = self.stats.lock();
-        stats.written_bytes += done as u64;
-        stats.incr_bytes += done as u64;
+        stats.written_bytes += frame_len as u64;
+        stats.incr_bytes += frame_len as u64;
         stats.frames += 1;
         Ok(())
     }
 
     /// Cuts a partial frame off again after the disk was found full.
-    fn undo(&self, segment: &Segment, done: usize, error: crate::disk::DiskError) -> LogError {
+    fn undo(&self, segment: &mut Segment, done: usize, error: crate::disk::DiskError) -> LogError {
         if done > 0
-            && let Err(error) = segment.file.truncate(segment.len)
+            && let Err(error) = self.unfill(segment)
         {
-            return self.latch(error);
+            return error;
         }
         self.note_full(error)
     }
