@@ -46,6 +46,12 @@ const STRANGER_OUTPUT_MAX: usize = 1024;
 /// A reply of this size is told to the engine at once, not at the end of the turn.
 const LARGE_REPLY: usize = 16 * 1024;
 
+/// After so many turns without a reply that could leave at once the thread waits for the log and not for
+/// its sockets: writers that wait for a sync then come in groups, not one by one.
+const TURNS_TO_NAP: u32 = 16;
+/// By so much such a nap delays a reader that comes, once.
+const NAP_MAX: Duration = Duration::from_micros(200);
+
 /// How often a client over its soft limit is looked at.
 const LIMIT_EVERY: Duration = Duration::from_millis(200);
 
@@ -65,6 +71,10 @@ pub struct Reactor {
     turn_began: Cell<Duration>,
     /// A reply of this turn waits for the write only, although the policy is to sync.
     write_now: Cell<bool>,
+    /// A reply of this turn left at once.
+    answered: Cell<bool>,
+    /// Turns in a row of which none did.
+    held_turns: Cell<u32>,
     /// When the sockets were looked at last beside a running script.
     looked_at: Cell<Duration>,
     /// Connections whose replies wait for the log.
@@ -104,6 +114,8 @@ impl Reactor {
             turn_end: Notify::new(),
             turn_began: Cell::default(),
             write_now: Cell::new(false),
+            answered: Cell::new(false),
+            held_turns: Cell::new(0),
             looked_at: Cell::default(),
             holders: RefCell::default(),
             spare: Cell::default(),
@@ -520,6 +532,25 @@ impl Reactor {
             let now = self.shared.clock.monotonic();
             stats.note_turn(now.saturating_sub(self.turn_began.get()));
         }
+        self.nap();
+    }
+
+    /// Waits for the log, when every reply of the last turns had to.
+    fn nap(self: &Rc<Self>) {
+        if self.answered.take() {
+            self.held_turns.set(0);
+            return;
+        }
+        self.held_turns.set(self.held_turns.get().saturating_add(1));
+        let always = self.shared.policy() == AppendFsync::Always;
+        if !always || self.held_turns.get() < TURNS_TO_NAP || self.holders.borrow().is_empty() {
+            return;
+        }
+        let Some(own) = self.shared.reactors.get(self.index) else { return };
+        let seen = self.progress();
+        self.shared.reactor_rests(self.index);
+        own.nap(NAP_MAX, || self.progress() == seen);
+        self.release_holders();
     }
 
     fn loop_stats(&self) -> Option<&LoopStats> {
@@ -558,6 +589,7 @@ impl Reactor {
             match connection.stream.try_write(bytes) {
                 Ok(count) => {
                     connection.outbox.advance(count);
+                    self.answered.set(true);
                     if let Some(stats) = self.loop_stats() {
                         stats.note_write();
                     }
@@ -623,6 +655,7 @@ impl Reactor {
             own.holds.store(false, Ordering::Release);
         }
         let failure = self.log.with(&self.shared, |log| Some(log?.cause()?.to_string()));
+        let answered = self.answered.get();
         for handle in holders.drain(..) {
             {
                 let mut connection = handle.borrow_mut();
@@ -635,6 +668,8 @@ impl Reactor {
             self.flush(&handle);
         }
         self.spare.set(holders);
+        // What waited did not leave at once.
+        self.answered.set(answered);
     }
 
     fn deliver(self: &Rc<Self>, mail: Mail) {

@@ -131,6 +131,30 @@ pub struct ReactorHandle {
     pub holds: AtomicBool,
     /// It raises the log thread's signal as soon as it has nothing else to do.
     raise_due: AtomicBool,
+    /// It waits for the log on `nap` and not for its sockets; who calls it lowers this.
+    napping: AtomicBool,
+    nap: Signal,
+}
+
+impl ReactorHandle {
+    /// Has it look at its mail, its arrivals and the log.
+    pub fn call(&self) {
+        if self.napping.swap(false, Ordering::SeqCst) {
+            self.nap.raise();
+        }
+        self.wake.notify_one();
+    }
+
+    /// Sleeps until the log moved or failed, somebody calls, or `longest` is over. `is_idle` is asked once
+    /// more after the nap was announced.
+    pub fn nap(&self, longest: Duration, is_idle: impl FnOnce() -> bool) {
+        self.napping.store(true, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if is_idle() {
+            self.nap.wait(longest);
+        }
+        self.napping.store(false, Ordering::SeqCst);
+    }
 }
 
 /// A flag that a thread sleeps on.
@@ -346,7 +370,7 @@ impl Shared {
         engine.sessions.outgoing.shrink_to(1024);
         drop(engine);
         for (handle, _) in self.reactors.iter().zip(woken).filter(|(_, woken)| *woken) {
-            handle.wake.notify_one();
+            handle.call();
         }
     }
 
@@ -424,7 +448,7 @@ impl Shared {
     pub fn hand_over(&self, reactor: usize, accepted: Accepted) {
         if let Some(handle) = self.reactors.get(reactor) {
             handle.arrivals.lock().push(accepted);
-            handle.wake.notify_one();
+            handle.call();
         }
     }
 
@@ -442,7 +466,12 @@ impl Shared {
         std::sync::atomic::fence(Ordering::SeqCst);
         for handle in &self.reactors {
             if handle.holds.load(Ordering::SeqCst) {
-                handle.wake.notify_one();
+                if handle.napping.swap(false, Ordering::SeqCst) {
+                    // It looks at its holders when the nap ends.
+                    handle.nap.raise();
+                } else {
+                    handle.wake.notify_one();
+                }
             }
         }
     }
@@ -450,7 +479,7 @@ impl Shared {
     /// Wakes every reactor.
     pub fn wake_all(&self) {
         for handle in &self.reactors {
-            handle.wake.notify_one();
+            handle.call();
         }
     }
 
