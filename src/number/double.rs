@@ -130,6 +130,10 @@ pub fn seventeen_digits(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
     }
+    // Whole numbers of at most 16 digits are their own text.
+    if value.trunc() == value && value.abs() < 1e16 && (value != 0.0 || value.is_sign_positive()) {
+        return itoa::Buffer::new().format(value as i64).to_owned();
+    }
     let trimmed = |text: &str| match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => text.to_owned(),
@@ -147,7 +151,35 @@ pub fn seventeen_digits(value: f64) -> String {
 
 /// A value with a fixed number of decimals, at most 17 (GEODIST has four).
 pub fn fixed_point(value: f64, decimals: u32) -> String {
+    if let Some(text) = fixed_point_exact(value, decimals) {
+        return text;
+    }
     format!("{value:.*}", decimals.min(17) as usize)
+}
+
+/// The same for values of ordinary size, in one multiplication: the double is a whole number of halves of
+/// halves, so the digits and what is rounded off are exact in 128 bits.
+fn fixed_point_exact(value: f64, decimals: u32) -> Option<String> {
+    let bits = value.to_bits();
+    let halvings = 1075u32.checked_sub((bits >> 52) as u32 & 0x7FF)?;
+    if !value.is_normal() || !(1..=100).contains(&halvings) || decimals > 9 {
+        return None;
+    }
+    let scale = 10u64.pow(decimals);
+    let mantissa = bits & ((1 << 52) - 1) | 1 << 52;
+    let scaled = u128::from(mantissa) * u128::from(scale);
+    let (whole, rest, half) =
+        (scaled >> halvings, scaled & ((1 << halvings) - 1), 1u128 << (halvings - 1));
+    let up = rest > half || rest == half && whole & 1 == 1;
+    let whole = u64::try_from(whole + u128::from(up)).ok()?;
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let mut text = format!("{sign}{}", itoa::Buffer::new().format(whole / scale));
+    if decimals > 0 {
+        // A one in front keeps the zeros behind the point.
+        let mut digits = itoa::Buffer::new();
+        text.push_str(&digits.format(scale + whole % scale).replacen('1', ".", 1));
+    }
+    Some(text)
 }
 
 /// Parses a double as ZADD and the like do: decimal or hexadecimal, `inf` and `infinity` in any

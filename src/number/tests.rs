@@ -1,4 +1,5 @@
 use super::*;
+use crate::rng::{Rng, SeededRng};
 
 fn double(text: &str) -> Option<f64> {
     parse_double(text.as_bytes())
@@ -291,5 +292,41 @@ fn seventeen_digits_are_those_of_printf() {
         (f64::NEG_INFINITY, "-inf"),
     ] {
         assert_eq!(seventeen_digits(value), text);
+    }
+}
+
+/// Against the standard library's, which is exact: ordinary values, ties, ends of the range of the short way.
+#[test]
+fn fixed_point_is_rounded_exactly() {
+    let mut rng = SeededRng::new(11);
+    let mut values = vec![
+        0.0,
+        -0.0,
+        0.5,
+        1.5,
+        2.5,
+        0.125,
+        0.375,
+        -0.03125,
+        0.00005,
+        99_999.999_95,
+        1e15,
+        4e15,
+        1e22,
+        f64::MAX,
+    ];
+    for _ in 0..100_000 {
+        let value = f64::from_bits(rng.next_u64());
+        values.push(if value.is_finite() { value } else { 1.0 });
+        let whole = (rng.next_u64() >> (rng.next_u64() % 60)) as f64;
+        values.push(
+            whole / [1.0, 2.0, 16.0, 32.0, 1000.0, 1024.0, 1e6][(rng.next_u64() % 7) as usize],
+        );
+    }
+    for value in values {
+        for decimals in [0, 1, 4, 9, 17] {
+            let decimal = decimals as usize;
+            assert_eq!(fixed_point(value, decimals), format!("{value:.decimal$}"), "{value:e}");
+        }
     }
 }

@@ -10,11 +10,15 @@ const ALPHA: f64 = 0.721_347_520_444_481_7;
 
 /// The estimated number of distinct elements.
 pub(super) fn cardinality(values: &Values) -> u64 {
-    let mut histogram = [0u32; 64];
-    for &value in values {
-        histogram[usize::from(value & 63)] += 1;
+    // Neighbours are often equal: four tables, so that no count waits for the one before it.
+    let mut histograms = [[0u32; 64]; 4];
+    for four in values.chunks_exact(4) {
+        for (histogram, value) in histograms.iter_mut().zip(four) {
+            histogram[usize::from(value & 63)] += 1;
+        }
     }
-    let count = |rank: u32| f64::from(histogram[rank as usize]);
+    let count =
+        |rank: u32| f64::from(histograms.iter().map(|table| table[rank as usize]).sum::<u32>());
     let registers = REGISTERS as f64;
     let mut z = registers * tau((registers - count(RANK_BITS + 1)) / registers);
     for rank in (1..=RANK_BITS).rev() {

@@ -165,8 +165,15 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = (usize, Run)> {
 /// Raises `values` to the registers of a HyperLogLog.
 pub(super) fn merge_into(values: &mut Values, bytes: &[u8]) -> Result<(), Corrupt> {
     if is_dense(bytes) {
-        for (index, value) in values.iter_mut().enumerate() {
-            *value = (*value).max(dense_register(bytes, index));
+        let registers = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        // Four registers in three bytes.
+        for (four, three) in values.chunks_exact_mut(4).zip(registers.chunks_exact(3)) {
+            if let ([a, b, c, d], &[x, y, z]) = (four, three) {
+                *a = (*a).max(x & 0x3F);
+                *b = (*b).max(x >> 6 | y << 2 & 0x3F);
+                *c = (*c).max(y >> 4 | z << 4 & 0x3F);
+                *d = (*d).max(z >> 2);
+            }
         }
         return Ok(());
     }
