@@ -109,15 +109,19 @@ impl KeySpec {
         }
     }
 
-    /// Indices of the keys of a request, in order. `None` where the request does not follow the
-    /// specification: it will be refused, and has no keys at all.
+    /// Indices of the keys of a request, in order: none where the word before them is missing. `None` where
+    /// the request does not follow the specification: it will be refused, and has no keys at all.
     pub fn positions(&self, args: &Args) -> Option<Vec<usize>> {
         self.positions_by(args, crate::number::parse_i64)
     }
 
     /// The same, with another way to read a number of keys.
     fn positions_by(&self, args: &Args, number: fn(&[u8]) -> Option<i64>) -> Option<Vec<usize>> {
-        let begin = self.begin_at(args)?;
+        let begin = match (self.begin_at(args), self.begin) {
+            (Some(begin), _) => begin,
+            (None, Begin::Keyword(..)) => return Some(Vec::new()),
+            (None, _) => return None,
+        };
         let (begin, end, step) = match self.find {
             Find::Unknown => return None,
             Find::Range { last, step, limit } => {
@@ -148,10 +152,11 @@ impl KeySpec {
             Begin::Keyword(word, from) => {
                 let forward = usize::try_from(from).ok();
                 let mut range: Box<dyn Iterator<Item = usize>> = match forward {
-                    Some(from) => Box::new(from..args.len()),
+                    // As in Redis, not at the very end, where nothing follows.
+                    Some(from) => Box::new(from..args.len().saturating_sub(1)),
                     None => {
                         let back = from.unsigned_abs() as usize;
-                        Box::new((1..=args.len().saturating_sub(back)).rev())
+                        Box::new((2..=args.len().saturating_sub(back)).rev())
                     }
                 };
                 range.find(|&at| args.is(at, word)).map(|at| at + 1)

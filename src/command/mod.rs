@@ -31,6 +31,7 @@ pub mod scan_args;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod sort_part;
 pub mod state;
 pub mod store;
 pub mod stream;

@@ -87,6 +87,7 @@ impl Config {
             stream_node_max_entries: size(self.stream_node_max_entries),
             hll_sparse_max_bytes: size(self.hll_sparse_max_bytes),
             string_max_bytes: size(self.proto_max_bulk_len),
+            keeps_zero_sign: false,
         }
     }
 

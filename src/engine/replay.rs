@@ -48,7 +48,9 @@ impl Engine {
         }
         self.ks.effects.clear();
         // What ran is what counts: the outcome's reply is looked at below.
+        self.server.limits.keeps_zero_sign = true;
         let _ = self.call(id, row, args, scratch, Origin::Log);
+        self.server.limits.keeps_zero_sign = false;
         if scratch.buffer.first() == Some(&b'-') {
             return Err(failed(&scratch.buffer));
         }

@@ -63,6 +63,7 @@ pub struct Effects {
     pub dirty: u64,
     /// Set by FLUSHALL, FLUSHDB, SWAPDB: every key of these databases may have changed.
     pub everything_changed: bool,
+    restated: bool,
     /// How many of the changes client-side caching has looked at.
     noticed: usize,
     /// Classes of events that somebody may listen to (`notify-keyspace-events`); 0 records none.
@@ -92,9 +93,15 @@ impl Effects {
         }
     }
 
-    /// Adds the request itself as a record.
+    /// Says that the running command has recorded what it did, and that the request itself would not do the same.
+    pub fn restate(&mut self) {
+        self.restated = true;
+    }
+
+    /// Adds the request itself as a record, unless it was restated.
     pub fn record_as_sent(&mut self, db: usize, args: &Args) {
-        if self.recording {
+        let restated = std::mem::take(&mut self.restated);
+        if self.recording && !restated {
             let db = u32::try_from(db).unwrap_or(u32::MAX);
             match args.raw() {
                 Some(raw) => self.unit.push_raw(db, raw),
@@ -185,5 +192,6 @@ impl Effects {
         self.dirty = 0;
         self.everything_changed = false;
         self.noticed = 0;
+        self.restated = false;
     }
 }

@@ -33,6 +33,8 @@ pub struct Limits {
     pub hll_sparse_max_bytes: usize,
     /// Bytes of the longest string (`proto-max-bulk-len`).
     pub string_max_bytes: usize,
+    /// Whether small sorted sets keep the sign of a zero: while the log is replayed, which says what was stored.
+    pub keeps_zero_sign: bool,
 }
 
 impl Default for Limits {
@@ -51,6 +53,7 @@ impl Default for Limits {
             stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
             string_max_bytes: 512 * 1024 * 1024,
+            keeps_zero_sign: false,
         }
     }
 }

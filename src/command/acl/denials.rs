@@ -58,9 +58,11 @@ pub(super) fn dry_run(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Err(CommandError::owned(format!("ERR User '{}' not found", text(2))));
     };
     let request = args.tail(3);
-    let row = table()
-        .find(&request)
-        .map_err(|_| CommandError::owned(format!("ERR Command '{}' not found", text(3))))?;
+    let row = table().find(&request).map_err(|error| match error {
+        // A container without its subcommand.
+        CommandError::Arity(_) => error,
+        _ => CommandError::owned(format!("ERR Command '{}' not found", text(3))),
+    })?;
     if !row.command.accepts(request.len()) {
         return Err(CommandError::Arity(row.full_name.clone()));
     }

@@ -8,6 +8,7 @@ use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
+use crate::command::sort_part::sort_part;
 use crate::command::string::value;
 use crate::keyspace::{Entry, Typed, ValueRef, event};
 use crate::number;
@@ -184,12 +185,18 @@ fn run(ctx: &mut Ctx, key: &[u8], mut options: Options) -> CommandResult {
     let mut items = weigh(ctx, elements, &options)?;
     if !options.unsorted {
         let by = options.by.is_some();
-        items.sort_by(|a, b| {
+        let mut order = |a: &Item, b: &Item| {
             let order = compare(a, b, options.alpha, by);
             // What lies in a set in no order must not be stored in one that depends on chance.
             let order = if is_set { order.then_with(|| a.element.cmp(&b.element)) } else { order };
             if options.descending { order.reverse() } else { order }
-        });
+        };
+        let wanted = options.range(items.len());
+        if by && options.alpha && !is_set && wanted.len() < items.len() {
+            sort_part(&mut items, &wanted, &mut order);
+        } else {
+            items.sort_by(order);
+        }
     }
     // Without an order `load` brought what is wanted, and no more.
     let range = if options.unsorted { 0..items.len() } else { options.range(items.len()) };

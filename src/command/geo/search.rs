@@ -2,12 +2,15 @@
 //!
 //! Nine cells that cover the area are ranges of scores; their members are measured one by one.
 
+use std::cmp::Ordering;
+
 use super::cell::{self, Area, Cell, Position};
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, coordinates, parse_position, parse_unit,
 };
 use crate::command::keyspec::{Begin, Find};
+use crate::command::sort_part::sort_part;
 use crate::command::store::store;
 use crate::keyspace::event;
 use crate::number::{parse_double, parse_i64};
@@ -59,6 +62,13 @@ struct Hit {
     member: Vec<u8>,
     score: f64,
     distance: f64,
+}
+
+impl Hit {
+    /// As Redis compares: no number is less than anything.
+    fn order(&self, other: &Self) -> Ordering {
+        self.distance.partial_cmp(&other.distance).unwrap_or(Ordering::Less)
+    }
 }
 
 pub(super) const GEOSEARCH: Command = Command {
@@ -468,16 +478,17 @@ impl<'a> Search<'a> {
                 }
             }
         }
+        let wanted = if self.count > 0 { self.count.min(hits.len()) } else { hits.len() };
         // COUNT without ANY is the nearest ones.
         let ascending = self.ascending.or((self.count > 0 && !self.any).then_some(true));
         match ascending {
-            Some(true) => hits.sort_by(|a, b| a.distance.total_cmp(&b.distance)),
-            Some(false) => hits.sort_by(|a, b| b.distance.total_cmp(&a.distance)),
+            Some(true) => sort_part(&mut hits, &(0..wanted), &mut Hit::order),
+            Some(false) => {
+                sort_part(&mut hits, &(0..wanted), &mut |a, b| Hit::order(a, b).reverse());
+            }
             None => {}
         }
-        if self.count > 0 {
-            hits.truncate(self.count);
-        }
+        hits.truncate(wanted);
         hits
     }
 

@@ -4,6 +4,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
+use super::zeros::restate_put;
 use crate::keyspace::event;
 use crate::number::parse_double;
 use crate::types::ZSet;
@@ -52,6 +53,18 @@ impl Conditions {
             at += 1;
         }
         (conditions, at)
+    }
+
+    /// The options as they are written.
+    pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (self.nx, "NX"),
+            (self.xx, "XX"),
+            (self.gt, "GT"),
+            (self.lt, "LT"),
+            (self.incr, "INCR"),
+        ];
+        all.into_iter().filter(|(given, _)| *given).map(|(_, word)| word)
     }
 
     /// Whether the options go together, with `pairs` pairs of score and member behind them.
@@ -187,6 +200,7 @@ pub fn put(
     if added + updated > 0 {
         let name = if conditions.incr { "zincr" } else { "zadd" };
         ctx.changed_by(key, added + updated, event::ZSET, name);
+        restate_put(ctx, key, conditions, scores);
     }
     match (conditions.incr, result) {
         (true, Some(score)) => ctx.reply.double(score),

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use super::algebra_args::{Combination, Operation, Target, zero_if_nan};
 use super::source::{Source, sources};
+use super::zeros::{is_signed, restate_stored, restated};
 use super::{
     Access, Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, Propagate, Shape,
     doc,
@@ -162,10 +163,16 @@ fn keep(ctx: &mut Ctx, args: &Args, operation: Operation, name: &'static str) ->
     let request = Combination::parse(ctx, args, 2, operation, Target::Key)?;
     let mut result = combine(ctx, &request);
     let len = result.len();
+    let mut restatement = None;
     if len <= ctx.limits().zset_max_listpack_entries {
+        let signed = result.iter().any(|(_, score)| is_signed(score));
         result = packed(&result, ctx.limits());
+        restatement = restated(signed, &result);
     }
     store(ctx, args.at(1), result, event::ZSET, name);
+    if let Some(pairs) = restatement {
+        restate_stored(ctx, args.at(1), pairs);
+    }
     ctx.reply.count(len);
     Ok(())
 }

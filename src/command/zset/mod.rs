@@ -12,6 +12,7 @@ mod random;
 mod range;
 mod remove;
 mod source;
+mod zeros;
 
 use super::scan_args::{ScanOptions, ScanReply, Scanned, parse_cursor, reply_empty};
 use super::store::bulk;

@@ -221,7 +221,7 @@ impl ZSet {
                     (Some((cursor, old)), Some(score)) => {
                         if old != score {
                             packed::remove(list, cursor);
-                            packed::insert(list, member, score);
+                            packed::insert(list, member, score, limits.keeps_zero_sign);
                         }
                     }
                     (None, Some(score)) => self.add(member, score, limits),
@@ -405,7 +405,7 @@ impl ZSet {
                 // A score takes up to 26 bytes.
                 && list.has_room(member.len() + 64)
             {
-                return packed::insert(list, member, score);
+                return packed::insert(list, member, score, limits.keeps_zero_sign);
             }
             self.unpack(1);
         }

@@ -1,7 +1,7 @@
 //! The small form of a sorted set: a listpack of member, score, member, score, ... in order.
 //!
 //! The bytes are Redis': a score is an integer element when it is one, else the shortest text that
-//! reads back as the same double. A negative zero is stored as 0. Everything is a linear walk; the
+//! reads back as the same double. A negative zero is stored as 0, except from a log. Everything is a linear walk; the
 //! limits keep it short, and an append at the end is found without one.
 
 use std::cmp::Ordering;
@@ -19,11 +19,16 @@ pub(super) fn score_of(element: Element<'_>) -> Option<f64> {
     }
 }
 
-/// Calls `write` with the element that stands for `score`.
-fn with_score_element<R>(score: f64, write: impl FnOnce(Element<'_>) -> R) -> R {
+/// Calls `write` with the element that stands for `score`, the sign of a zero only if it is kept.
+fn with_score_element<R>(
+    score: f64,
+    keeps_sign: bool,
+    write: impl FnOnce(Element<'_>) -> R,
+) -> R {
     // Beyond this bound a double's neighbours are further apart than its shortest digits say.
     const PLAIN_MAX: f64 = (1i64 << 62) as f64;
-    if score.abs() < PLAIN_MAX && score.trunc() == score {
+    let signed = keeps_sign && score == 0.0 && score.is_sign_negative();
+    if score.abs() < PLAIN_MAX && score.trunc() == score && !signed {
         return write(Element::Int(score as i64));
     }
     write(Element::from(DoubleText::new(score).as_bytes()))
@@ -54,16 +59,16 @@ pub(super) fn rank(list: ListpackRef<'_>, member: &[u8]) -> Option<(usize, f64)>
 }
 
 /// Puts in a member that is not there.
-pub(super) fn insert(list: &mut Listpack, member: &[u8], score: f64) {
+pub(super) fn insert(list: &mut Listpack, member: &[u8], score: f64, keeps_sign: bool) {
     let element = Element::from(member);
     match place_for(list.view(), member, score) {
         Some(cursor) => {
             list.insert_before(cursor, element);
-            with_score_element(score, |score| list.insert_after(cursor, score));
+            with_score_element(score, keeps_sign, |score| list.insert_after(cursor, score));
         }
         None => {
             list.push_back(element);
-            with_score_element(score, |score| list.push_back(score));
+            with_score_element(score, keeps_sign, |score| list.push_back(score));
         }
     }
 }
