@@ -83,7 +83,7 @@ fn seeds() {
     };
     let mut refusals = 0;
     for seed in kept.into_iter().chain((0..rounds).map(|round| first.wrapping_add(round))) {
-        match check_round(seed, None) {
+        match check_round(seed, true) {
             Ok(round) => refusals += round.refusals,
             Err(trouble) => fail_with(seed, &trouble),
         }
@@ -100,7 +100,7 @@ fn planted_faults_are_noticed() {
     for canary in Canary::ALL {
         let noticed = (0..SEEDS_MAX).find(|seed| {
             plant(Some(canary));
-            let round = check_round(0xCA_0000 + seed, None);
+            let round = check_round(0xCA_0000 + seed, false);
             plant(None);
             round.is_err()
         });
@@ -109,6 +109,22 @@ fn planted_faults_are_noticed() {
             None => panic!("{canary:?} was not noticed within {SEEDS_MAX} seeds"),
         }
     }
+}
+
+/// What fails is made short, and still fails.
+#[test]
+fn a_failure_is_minimised() {
+    fix_hashes();
+    plant(Some(Canary::ForgottenFileSync));
+    let failing = (0..400).find_map(|seed| {
+        let scenario = verdict::Scenario::of(0xCA_0000 + seed).ok()?;
+        let trouble = scenario.check().err()?;
+        Some((scenario.steps(), scenario.minimised(trouble)))
+    });
+    plant(None);
+    let (steps, trouble) = failing.expect("the planted fault is noticed");
+    let shortest = trouble.story_steps();
+    assert!(shortest <= 12 && shortest < steps, "{shortest} of {steps} steps are left: {trouble}");
 }
 
 /// A directory without a log gets one: cut off anywhere, the next start has all of it.

@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Tick(Duration),
     /// The persistence worker does one stage.
     Persist,
+    /// Somebody sets the clock on the wall by so many milliseconds.
+    SetClock(i64),
     /// The disk has this much room left, or all it wants.
     Room(Option<u64>),
 }
@@ -51,6 +53,8 @@ struct Weights {
     round: usize,
     persist: usize,
     durability: usize,
+    script: usize,
+    clock: usize,
     /// How many keys there are from the start.
     filled: usize,
 }
@@ -67,6 +71,8 @@ impl Weights {
             wait: of(15),
             tick: of(30),
             durability: of(6),
+            script: of(20),
+            clock: of(8),
             filled: of(150),
             round: 10 + of(80),
             persist: 10 + of(60),
@@ -127,6 +133,8 @@ impl Plan {
                 push(form(forms, rng));
             }
             push(words(&["EXEC"]));
+        } else if rng.chance(weights.script) {
+            push(script(rng));
         } else if rng.chance(weights.expiry) {
             let pause = (1 + rng.below(400)).to_string();
             push(words(&["PEXPIRE", &key(rng), &pause]));
@@ -178,6 +186,11 @@ impl Plan {
         if rng.chance(weights.persist) {
             self.steps.push(Step::Persist);
         }
+        if rng.chance(weights.clock) {
+            let most = *rng.pick(&[50, 2000, 100_000_000]);
+            let by = 1 + rng.below(most) as i64;
+            self.steps.push(Step::SetClock(if rng.chance(50) { by } else { -by }));
+        }
         if rng.chance(weights.tick) {
             self.steps.push(Step::Tick(Duration::from_millis(rng.below(500) as u64)));
         }
@@ -195,6 +208,21 @@ impl Plan {
 
 pub(crate) fn words(words: &[&str]) -> Request {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// A script that writes several keys: all of it is there afterwards, or nothing. One fails half-way.
+fn script(rng: &mut Rng) -> Request {
+    const BODIES: [&str; 5] = [
+        "redis.call('SET',KEYS[1],ARGV[1]) redis.call('RPUSH',KEYS[2],ARGV[1]) return 1",
+        "for i=1,5 do redis.call('RPUSH',KEYS[2],i) end return redis.call('LLEN',KEYS[2])",
+        "redis.call('DEL',KEYS[1],KEYS[2]) redis.call('SET',KEYS[1],'x','PX',ARGV[1])",
+        "redis.call('SET',KEYS[1],ARGV[1]) redis.call('INCR',KEYS[2]) return 'not reached'",
+        "redis.call('SELECT',2) redis.call('SET',KEYS[1],redis.call('TIME')[2]) return 2",
+    ];
+    let keys = [format!("s{}", rng.below(4)), format!("l{}", rng.below(4))];
+    let number = (1 + rng.below(300)).to_string();
+    let body = *rng.pick(&BODIES);
+    words(&["EVAL", body, "2", &keys[0], &keys[1], &number])
 }
 
 fn form(forms: &[Form], rng: &mut Rng) -> Request {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastness::aof::log::{Log, LogState};
@@ -30,22 +30,27 @@ use crate::plan::{Request, Step};
 /// 2026-11-22 in Unix milliseconds.
 const WALL_START_MS: u64 = 1_795_305_600_000;
 
-/// A clock that goes on by itself whenever somebody looks at the monotonic one.
+/// A clock that goes on by itself whenever somebody looks at the monotonic one. The one on the wall may be
+/// set forwards and back.
 #[derive(Debug, Default)]
-pub(crate) struct StepClock(AtomicU64);
+pub(crate) struct StepClock {
+    passed_us: AtomicU64,
+    set_by_us: AtomicI64,
+}
 
 impl StepClock {
     fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_micros() as u64, Ordering::SeqCst);
+        self.passed_us.fetch_add(by.as_micros() as u64, Ordering::SeqCst);
     }
 }
 
 impl Clock for StepClock {
     fn wall_us(&self) -> i64 {
-        (WALL_START_MS * 1000 + self.0.load(Ordering::SeqCst)) as i64
+        let passed = (WALL_START_MS * 1000 + self.passed_us.load(Ordering::SeqCst)) as i64;
+        passed + self.set_by_us.load(Ordering::SeqCst)
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.fetch_add(400, Ordering::SeqCst))
+        Duration::from_micros(self.passed_us.fetch_add(400, Ordering::SeqCst))
     }
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
@@ -179,6 +184,9 @@ impl Sim {
             Step::LogRound => self.log_round()?,
             Step::Tick(pause) => self.tick(*pause)?,
             Step::Persist => self.persist(),
+            Step::SetClock(by_ms) => {
+                self.clock.set_by_us.fetch_add(by_ms * 1000, Ordering::SeqCst);
+            }
             Step::Room(None) => self.disk.set_capacity(None),
             Step::Room(Some(room)) => self.disk.set_capacity(Some(self.disk.used_bytes() + room)),
         }

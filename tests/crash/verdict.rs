@@ -22,6 +22,13 @@ pub(crate) struct Trouble {
     story: String,
 }
 
+impl Trouble {
+    /// How many steps led to it.
+    pub(crate) fn story_steps(&self) -> usize {
+        self.story.lines().skip(1).take_while(|line| !line.starts_with("-- ")).count()
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.what, self.story)
@@ -270,45 +277,113 @@ pub(crate) fn fault_everywhere(plan: &Plan, fault: Fault) -> Result<u64, Trouble
     Ok(refusals)
 }
 
+/// A plan, and what goes wrong at which operation of the disk.
+#[derive(Clone)]
+pub(crate) struct Scenario {
+    plan: Plan,
+    faults: Vec<(u64, Fault)>,
+}
+
+impl Scenario {
+    /// A random plan with random faults, and a random crash.
+    pub(crate) fn of(seed: u64) -> Result<Self, Trouble> {
+        let mut rng = Rng::new(!seed);
+        let mut plan = Plan::of(seed, 10 + rng.below(50));
+        if rng.chance(25) {
+            plan = plan.with_full_disk(&mut rng);
+        }
+        let whole = live(&plan, &SimDisk::new(), true, false)?.expect("starts on an empty disk");
+        let span = (whole.ended - whole.started).max(1) as usize;
+        let mut faults = Vec::new();
+        for _ in 0..rng.below(4) {
+            let at = whole.started + rng.below(span) as u64;
+            let fault = *rng.pick(&[
+                Fault::SyncDropsPages,
+                Fault::SyncKeepsPages,
+                Fault::Eio,
+                Fault::ShortWrite(0),
+                Fault::ShortWrite(7),
+            ]);
+            faults.push((at, fault));
+        }
+        if rng.chance(70) {
+            faults.push((whole.started + rng.below(span) as u64, Fault::PowerCut));
+        }
+        Ok(Self { plan, faults })
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.plan.steps.len()
+    }
+
+    /// Lives it, and looks at what is left in all modes.
+    pub(crate) fn check(&self) -> Result<Round, Trouble> {
+        let disk = SimDisk::new();
+        let mut cut = false;
+        for (at, fault) in &self.faults {
+            disk.fail_at(*at, *fault);
+            cut |= *fault == Fault::PowerCut;
+        }
+        let Some(life) = live(&self.plan, &disk, true, !cut)? else {
+            return Ok(Round { refusals: 0 });
+        };
+        let what = format!("{:?}", self.faults);
+        crash(&self.plan, &life.sim, &life.sim.model, self.plan.seed, &what)?;
+        Ok(Round { refusals: life.sim.refusals.len() as u64 })
+    }
+
+    /// The shortest scenario found that still fails, and how it does: faults and steps are taken away as long
+    /// as something fails, faults coming as much earlier as the disk has less to do.
+    pub(crate) fn minimised(mut self, mut trouble: Trouble) -> Trouble {
+        let mut tries = 400;
+        let mut chunk = self.plan.steps.len().max(1);
+        while chunk > 0 && tries > 0 {
+            let mut from = 0;
+            while from < self.plan.steps.len() && tries > 0 {
+                tries -= 1;
+                match self.without(from, chunk) {
+                    Some((shorter, why)) => (self, trouble) = (shorter, why),
+                    None => from += chunk,
+                }
+            }
+            chunk /= 2;
+        }
+        for index in (0..self.faults.len()).rev() {
+            let mut fewer = self.clone();
+            fewer.faults.remove(index);
+            if let Err(why) = fewer.check() {
+                (self, trouble) = (fewer, why);
+            }
+        }
+        trouble
+    }
+
+    fn without(&self, from: usize, count: usize) -> Option<(Self, Trouble)> {
+        let operations = |plan: &Plan| Some(live(plan, &SimDisk::new(), false, false).ok()??.ended);
+        let mut plan = self.plan.clone();
+        plan.steps.drain(from..(from + count).min(plan.steps.len()));
+        let less = operations(&self.plan)?.saturating_sub(operations(&plan)?);
+        [0, less].into_iter().find_map(|earlier| {
+            let faults = self.faults.iter();
+            let faults = faults.map(|(at, fault)| (at.saturating_sub(earlier), *fault)).collect();
+            let shorter = Self { plan: plan.clone(), faults };
+            shorter.check().err().map(|why| (shorter, why))
+        })
+    }
+}
+
 /// What a round of one seed came to.
 pub(crate) struct Round {
     pub(crate) refusals: u64,
 }
 
-/// A random plan with random faults, and a random crash.
-pub(crate) fn check_round(seed: u64, requests: Option<usize>) -> Result<Round, Trouble> {
-    let mut rng = Rng::new(!seed);
-    let requests = requests.unwrap_or_else(|| 10 + rng.below(50));
-    let mut plan = Plan::of(seed, requests);
-    if rng.chance(25) {
-        plan = plan.with_full_disk(&mut rng);
-    }
-    let disk = SimDisk::new();
-    let whole = live(&plan, &disk, true, false)?.expect("starts on an empty disk");
-    let span = (whole.ended - whole.started).max(1) as usize;
-    let disk = SimDisk::new();
-    let mut what = String::new();
-    for _ in 0..rng.below(4) {
-        let at = whole.started + rng.below(span) as u64;
-        let fault = *rng.pick(&[
-            Fault::SyncDropsPages,
-            Fault::SyncKeepsPages,
-            Fault::Eio,
-            Fault::ShortWrite(0),
-            Fault::ShortWrite(7),
-        ]);
-        disk.fail_at(at, fault);
-        what += &format!("{fault:?} at {at}, ");
-    }
-    let cut = rng.chance(70);
-    if cut {
-        let at = whole.started + rng.below(span) as u64;
-        disk.fail_at(at, Fault::PowerCut);
-        what += &format!("power cut at {at}");
-    }
-    let Some(life) = live(&plan, &disk, true, !cut)? else { return Ok(Round { refusals: 0 }) };
-    crash(&plan, &life.sim, &life.sim.model, seed, &what)?;
-    Ok(Round { refusals: life.sim.refusals.len() as u64 })
+/// One seed's scenario; what fails is made short.
+pub(crate) fn check_round(seed: u64, minimise: bool) -> Result<Round, Trouble> {
+    let scenario = Scenario::of(seed)?;
+    scenario.check().map_err(|trouble| match minimise {
+        true => scenario.minimised(trouble),
+        false => trouble,
+    })
 }
 
 /// Makes a snapshot of a plan's data set the only file, and cuts its conversion into a log at each operation.

@@ -10,6 +10,8 @@ use std::cell::Cell;
 pub enum Canary {
     /// A file is replaced without syncing its directory.
     ForgottenDirectorySync,
+    /// A file takes another's place without having been synced.
+    ForgottenFileSync,
     /// Frames are believed without their checksum.
     UncheckedFrames,
     /// Replies leave when their records are written, whatever they wait for.
@@ -22,8 +24,9 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ForgottenDirectorySync,
+        Self::ForgottenFileSync,
         Self::UncheckedFrames,
         Self::EarlyReplies,
         Self::ForgottenFailure,
