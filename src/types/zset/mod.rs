@@ -102,8 +102,11 @@ impl ZSet {
 
     /// The set of these members, in any order, none with a score that is no number: built from the
     /// order at once, which is what a large set in a file gets. Files have the highest score first.
+    /// A negative zero stays one, which the small form would make 0: the set answers as it did before.
     pub fn from_items(mut items: Vec<ThinScored>, limits: &Limits) -> Result<Self, NotAZSet> {
-        if items.len() <= limits.zset_max_listpack_entries {
+        let negative_zero =
+            |item: &ThinScored| item.score() == 0.0 && item.score().is_sign_negative();
+        if items.len() <= limits.zset_max_listpack_entries && !items.iter().any(negative_zero) {
             let pairs = items.iter().map(|item| (item.member(), item.score()));
             return Self::from_pairs(pairs, limits);
         }

@@ -409,3 +409,10 @@ fn a_set_built_at_once_is_the_one_built_member_by_member() {
         }
     }
 }
+
+#[test]
+fn a_negative_zero_in_a_file_stays_one() {
+    let items = vec![ThinScored::new(-0.0, b"minus"), ThinScored::new(1.0, b"one")];
+    let set = ZSet::from_items(items, &Limits::default()).unwrap();
+    assert!(set.score(b"minus").unwrap().is_sign_negative());
+}
