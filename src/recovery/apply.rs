@@ -12,7 +12,7 @@ use super::load::{SnapshotOptions, load_snapshot};
 use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
-use crate::aof::log::{Kept, Recovered, settle as aof_settle};
+use crate::aof::log::{GoodEnd, Kept, Recovered, settle as aof_settle};
 use crate::aof::manifest::{Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
@@ -195,10 +195,14 @@ fn load_files(
         return Err(LoadError::Log(error.clone()));
     }
     let names: Vec<String> = segments.iter().map(|segment| segment.name.to_owned()).collect();
+    let last = end.content_end.checked_sub(1);
+    let good = last.and_then(|last| Some((segments.get(last)?, end.files.get(last)?)));
+    let good =
+        good.map(|(segment, file)| GoodEnd::of(segment.bytes, file.synced_offset, file.offset));
     drop(segments);
     drop(views);
     if live.is_some() {
-        make_end_durable(disk.as_ref(), facts, files, &names, &end, &mut outcome)?;
+        make_end_durable(disk.as_ref(), facts, files, &names, (&end, good), &mut outcome)?;
     }
     outcome.end = Some(end);
     Ok(outcome)
@@ -211,7 +215,7 @@ fn make_end_durable(
     facts: &Facts,
     files: &[(Entry, String)],
     names: &[String],
-    end: &LogEnd,
+    (end, good): (&LogEnd, Option<GoodEnd>),
     outcome: &mut Outcome,
 ) -> Result<(), LoadError> {
     let bases = usize::from(names.len() > facts.manifest.incrs.len());
@@ -227,9 +231,9 @@ fn make_end_durable(
         outcome.notes.push(keep_torn_tail(disk, &path, from, error)?);
     }
     if let Some(last) = end.content_end.checked_sub(1)
-        && let (Some(path), Some(file)) = (path_of(last), end.files.get(last))
+        && let (Some(path), Some(good)) = (path_of(last), good)
     {
-        aof_settle(disk, &path, file.synced_offset, file.offset)?;
+        aof_settle(disk, &path, &good)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod support;
 mod generate;
 
 mod damage;
+mod lies;
 mod model;
 mod plan;
 mod promises;
@@ -81,34 +82,68 @@ fn seeds() {
         Some(seed) => (seed, Vec::new()),
         None => (0x1000, kept.collect()),
     };
-    let mut refusals = 0;
+    let (mut refusals, mut lies) = (0, lies::Tally::default());
     for seed in kept.into_iter().chain((0..rounds).map(|round| first.wrapping_add(round))) {
         match check_round(seed, true) {
-            Ok(round) => refusals += round.refusals,
+            Ok(round) => {
+                refusals += round.refusals;
+                lies.add(&round.lies);
+            }
             Err(trouble) => fail_with(seed, &trouble),
         }
     }
-    println!("{rounds} rounds, writes were refused {refusals} times");
+    println!("{rounds} rounds, writes were refused {refusals} times; lies of the disk: {lies:?}");
+    if rounds >= 100 {
+        assert!(refusals > 10 && lies.refused > 100 && lies.exact > 10, "{refusals}, {lies:?}");
+    }
 }
 
-/// The tests above would notice: each deliberate fault is found within so many seeds.
-#[test]
-fn planted_faults_are_noticed() {
+/// Each deliberate fault is found within so many seeds, and the seed that finds it finds nothing without it.
+fn must_be_noticed(canary: Canary) {
     const SEEDS_MAX: u64 = 400;
     fix_hashes();
     // What a planted fault breaks may well panic; that is one way to be noticed.
-    for canary in Canary::ALL {
-        let noticed = (0..SEEDS_MAX).find(|seed| {
-            plant(Some(canary));
-            let round = check_round(0xCA_0000 + seed, false);
-            plant(None);
-            round.is_err()
-        });
-        match noticed {
-            Some(seed) => println!("{canary:?} was noticed by seed {seed}"),
-            None => panic!("{canary:?} was not noticed within {SEEDS_MAX} seeds"),
-        }
+    let noticed = (0xCA_0000..0xCA_0000 + SEEDS_MAX).find(|seed| {
+        plant(Some(canary));
+        let round = check_round(*seed, false);
+        plant(None);
+        round.is_err()
+    });
+    let seed = noticed.unwrap_or_else(|| panic!("{canary:?} was not noticed"));
+    println!("{canary:?} was noticed by seed {seed:#x}");
+    if let Err(trouble) = check_round(seed, true) {
+        fail_with(seed, &trouble);
     }
+}
+
+#[test]
+fn a_directory_that_is_not_synced_is_noticed() {
+    must_be_noticed(Canary::ForgottenDirectorySync);
+}
+
+#[test]
+fn a_file_renamed_before_its_sync_is_noticed() {
+    must_be_noticed(Canary::ForgottenFileSync);
+}
+
+#[test]
+fn a_checksum_not_looked_at_is_noticed() {
+    must_be_noticed(Canary::UncheckedFrames);
+}
+
+#[test]
+fn a_reply_sent_early_is_noticed() {
+    must_be_noticed(Canary::EarlyReplies);
+}
+
+#[test]
+fn a_failed_sync_forgotten_is_noticed() {
+    must_be_noticed(Canary::ForgottenFailure);
+}
+
+#[test]
+fn a_snapshot_that_comes_late_is_noticed() {
+    must_be_noticed(Canary::LateSnapshot);
 }
 
 /// What fails is made short, and still fails.

@@ -7,6 +7,7 @@ use fastness::config::AppendFsync;
 use fastness::disk::sim::{CrashMode, Fault, SimDisk};
 use fastness::rng::SeededRng;
 
+use crate::lies::{self, Tally};
 use crate::model::{Model, State, difference, state_of};
 use crate::plan::{Plan, Step, words};
 use crate::sim::{Sim, Told, later, recover};
@@ -325,11 +326,17 @@ impl Scenario {
             cut |= *fault == Fault::PowerCut;
         }
         let Some(life) = live(&self.plan, &disk, true, !cut)? else {
-            return Ok(Round { refusals: 0 });
+            return Ok(Round::default());
         };
         let what = format!("{:?}", self.faults);
         crash(&self.plan, &life.sim, &life.sim.model, self.plan.seed, &what)?;
-        Ok(Round { refusals: life.sim.refusals.len() as u64 })
+        let lies = catch_unwind(AssertUnwindSafe(|| lies::check(&self.plan, &life.sim)));
+        let lies = lies.unwrap_or_else(|_| Err("panic while a lying disk was read".to_owned()));
+        let lies = lies.map_err(|why| Trouble {
+            what: format!("{what}, then {why}"),
+            story: story(&self.plan, &disk),
+        })?;
+        Ok(Round { refusals: life.sim.refusals.len() as u64, lies })
     }
 
     /// The shortest scenario found that still fails, and how it does: faults and steps are taken away as long
@@ -373,8 +380,11 @@ impl Scenario {
 }
 
 /// What a round of one seed came to.
+#[derive(Default)]
 pub(crate) struct Round {
     pub(crate) refusals: u64,
+    /// What became of what the disk said wrongly.
+    pub(crate) lies: Tally,
 }
 
 /// One seed's scenario; what fails is made short.

@@ -48,7 +48,7 @@ use names::Names;
 pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
-pub use start::{Recovered, settle};
+pub use start::{GoodEnd, Recovered, settle};
 pub use write::Written;
 
 /// Room in front of pending bytes for the frame line, so that line and payload are one write.

@@ -9,7 +9,7 @@ use super::super::chain::{LogEnd, ReadError, SegmentFile, read_log};
 use super::super::filename::{BaseFormat, FileNames};
 use super::super::manifest::Manifest;
 use super::super::record::Position;
-use super::{CutPoint, Log, LogError, LogState, Recovered, settle};
+use super::{CutPoint, GoodEnd, Log, LogError, LogState, Recovered, settle};
 use crate::clock::SimClock;
 use crate::disk::durable::read_small;
 use crate::disk::sim::SimDisk;
@@ -147,14 +147,14 @@ pub(super) struct Found {
     pub(super) count: usize,
     pub(super) recovered: Recovered,
     /// What `settle` has to be called with.
-    settle: Option<(String, u64, u64)>,
+    settle: Option<(String, GoodEnd)>,
 }
 
 impl Found {
     /// Goes on where the crash left off.
     pub(super) fn restart(self, disk: &SimDisk, seed: u64) -> Result<World, LogError> {
-        if let Some((path, synced, len)) = &self.settle {
-            let settled = settle(disk, path, *synced, *len);
+        if let Some((path, end)) = &self.settle {
+            let settled = settle(disk, path, end);
             settled.map_err(|error| LogError::Disk(Arc::new(error)))?;
         }
         Ok(World::new(disk, start(disk, self.recovered, seed)?, self.count))
@@ -215,15 +215,17 @@ pub(super) fn recover(disk: &SimDisk) -> Result<Found, String> {
         ReadError::Corrupt(error) => error.to_string(),
         ReadError::Visitor(()) => unreachable!(),
     })?;
-    Ok(found(count, manifest, end))
+    let contents = segments.iter().map(|segment| segment.bytes).collect::<Vec<_>>();
+    Ok(found(count, manifest.clone(), end, &contents))
 }
 
-fn found(count: usize, manifest: Manifest, end: LogEnd) -> Found {
+fn found(count: usize, manifest: Manifest, end: LogEnd, contents: &[&[u8]]) -> Found {
     let names = names();
     let last = end.content_end.checked_sub(1);
     let settle = last.map(|index| {
         let file = end.files[index];
-        (names.path(&manifest.incrs[index].name), file.synced_offset, file.offset)
+        let good = GoodEnd::of(contents[index], file.synced_offset, file.offset);
+        (names.path(&manifest.incrs[index].name), good)
     });
     let recovered = Recovered {
         manifest,

@@ -291,10 +291,15 @@ fn settle_cuts_and_writes_what_is_not_proven_again() {
     file.write_all_at(4, b"abcdef").unwrap();
     disk.fail_at(disk.operation_count(), Fault::SyncDropsPages);
     assert!(file.sync_data().is_err());
-    settle(&disk, "d/f", 3, 8).unwrap();
+    let bytes = disk.bytes("d/f").unwrap();
+    settle(&disk, "d/f", &GoodEnd::of(&bytes, 3, 8)).unwrap();
     let mode = crate::disk::sim::CrashMode::NothingUnsynced;
     let after = disk.crash(mode, &mut SeededRng::new(1));
     assert_eq!(after.bytes("d/f").unwrap(), b"0123abcd");
+    let end = GoodEnd::of(&bytes, 3, 8);
+    disk.misread_at(disk.read_count(), crate::disk::sim::Misread::Flipped(1));
+    assert!(settle(&disk, "d/f", &end).is_err(), "what is read now was never found good");
+    assert_eq!(disk.bytes("d/f").unwrap(), b"0123abcd");
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) fn after_power_loss(world: &World, mode: CrashMode, rng: &mut dyn Rng
         durable: image,
         pending: Vec::new(),
         damaged: node.damaged.clone(),
+        older: node.older.clone(),
     });
     let nodes = nodes.collect();
     World { nodes, names: names.clone(), durable_names: names, ..World::default() }

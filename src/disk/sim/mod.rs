@@ -7,7 +7,8 @@
 //! pending, chosen by a [`CrashMode`] from a seeded generator.
 //!
 //! Every change and every sync is one numbered operation. [`SimDisk::fail_at`] makes the one of a given number
-//! fail in a given way, so a test can run a scenario once per operation and fault. Everything is
+//! fail in a given way, so a test can run a scenario once per operation and fault; [`SimDisk::misread_at`] makes
+//! one read return other bytes than are there. Everything is
 //! deterministic; [`SimDisk::operations`] is the story for a failure report.
 //!
 //! The model is as hostile as POSIX allows where that costs the code under test nothing (a synced file's name is
@@ -18,6 +19,7 @@
 #[cfg(any(test, feature = "sim"))]
 pub mod canary;
 pub(crate) mod crash;
+mod misread;
 mod mounted;
 pub(crate) mod world;
 
@@ -32,6 +34,7 @@ use parking_lot::Mutex;
 
 use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode};
 use crate::rng::Rng;
+pub use misread::Misread;
 use world::{NodeId, World};
 
 /// What a power loss leaves of the changes that were not synced.
@@ -101,6 +104,16 @@ impl SimDisk {
     /// Makes operation number `operation` fail with `fault`.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.0.lock().faults.insert(operation, fault);
+    }
+
+    /// The number of reads so far: the number of the next one.
+    pub fn read_count(&self) -> u64 {
+        self.0.lock().read_count
+    }
+
+    /// Makes read number `read` return something else, without an error.
+    pub fn misread_at(&self, read: u64, misread: Misread) {
+        self.0.lock().misreads.insert(read, misread);
     }
 
     /// Takes all faults back that have not happened yet.

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::super::OpenMode;
 use super::super::durable::parent;
 use super::Fault;
+use super::misread::Misread;
 
 /// The unit that a medium writes whole.
 pub(crate) const SECTOR: usize = 512;
@@ -87,6 +89,8 @@ pub(crate) struct Node {
     pub(crate) pending: Vec<(u64, Change)>,
     /// Sectors (by number) that cannot be read.
     pub(crate) damaged: BTreeSet<usize>,
+    /// The durable bytes before each sync.
+    pub(crate) older: Vec<Arc<[u8]>>,
 }
 
 /// Everything that a disk knows.
@@ -100,6 +104,8 @@ pub(crate) struct World {
     pub(crate) locks: BTreeMap<String, String>,
     pub(crate) operation_count: u64,
     pub(crate) faults: BTreeMap<u64, Fault>,
+    pub(crate) read_count: u64,
+    pub(crate) misreads: BTreeMap<u64, Misread>,
     pub(crate) off: bool,
     pub(crate) capacity: Option<u64>,
     pub(crate) story: Vec<String>,
@@ -305,7 +311,7 @@ impl World {
         self.node(id).map(|node| node.live.len() as u64).ok_or_else(eio)
     }
 
-    pub(crate) fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read(&mut self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id).ok_or_else(eio)?;
         let from = usize::try_from(offset).map_or(node.live.len(), |at| at.min(node.live.len()));
         let bytes = node.live.get(from..).unwrap_or_default();
@@ -317,6 +323,7 @@ impl World {
         for (to, byte) in buffer.iter_mut().zip(bytes) {
             *to = *byte;
         }
+        self.misread(id, from, buffer.get_mut(..len).unwrap_or_default());
         Ok(len)
     }
 
@@ -367,6 +374,10 @@ impl World {
             }
             _ => {}
         }
+        if !node.pending.is_empty() {
+            self.remember(id);
+        }
+        let node = self.node_mut(id)?;
         for (_, change) in std::mem::take(&mut node.pending) {
             change.apply(&mut node.durable);
         }

@@ -137,7 +137,7 @@ impl Files {
     }
 
     fn read_at(&self, file: INodeNo, offset: u64, size: u32) -> Outcome<Vec<u8>> {
-        let state = self.0.running()?;
+        let mut state = self.0.running()?;
         let id = state.file(file)?;
         let mut buffer = vec![0; size as usize];
         let taken = state.world.read(id, offset, &mut buffer).map_err(errno)?;
