@@ -17,6 +17,7 @@ mod support;
 
 mod access;
 mod bless;
+mod bypass;
 mod clients;
 mod compare;
 mod differential;
