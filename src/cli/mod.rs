@@ -79,7 +79,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Kill a server while clients write to it, again and again, and check that nothing acknowledged is lost.
     ///
-    /// Exit code: 0 nothing is lost, 1 something is or it does not start again, 2 the test could not be run.
+    /// Exit code: 0 nothing is lost, 1 something is or it does not start again, 2 the test could not be run;
+    /// 129, 130 or 143 when SIGHUP, SIGINT or SIGTERM ended it, and with it the server that it had started.
     #[command(name = "crashtest")]
     CrashTest(crashtest::CrashTestArgs),
     /// Measure a server, or several side by side: rate, latency and the server's CPU time per request.

@@ -29,6 +29,41 @@ fn our_server_loses_nothing() {
     }
 }
 
+/// The processes whose command line names this folder.
+fn processes_in(folder: &std::path::Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(&folder)).collect()
+}
+
+#[test]
+fn who_ends_the_test_ends_its_server() {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fastness"))
+            .args(["crashtest", "--json", "--rounds", "100", "--within-ms", "20000"])
+            .env("TMPDIR", folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        while processes_in(folder.path()).is_empty() {
+            assert!(begun.elapsed().as_secs() < 20, "no server is started");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let mut kill = Command::new("kill");
+        kill.args([format!("-{signal}"), child.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(128 + number), "{status}");
+        assert_eq!(processes_in(folder.path()), Vec::<String>::new());
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
 #[test]
 fn a_server_that_keeps_no_log_fails() {
     let Some(redis) = peers::redis8() else { return };

@@ -7,6 +7,7 @@
 //!
 //! A server that refuses what the kill or the cut left gets an empty directory, and the test goes on.
 
+mod ending;
 mod ledger;
 #[cfg(target_os = "linux")]
 mod power;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::sim::CrashMode;
 use crate::rng::{Rng as _, SeededRng};
+use ending::Ending;
 use ledger::{Finding, Ledger};
 use power::{Drive, PowerDisk};
 use report::{Report, Round};
@@ -90,7 +92,11 @@ impl CrashTestArgs {
 /// Runs the test and prints its report.
 pub(super) fn run(args: &CrashTestArgs) -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| SeededRng::from_os().next_u64() >> 16);
-    match test(args, seed) {
+    let ending = match Ending::listen() {
+        Ok(ending) => ending,
+        Err(why) => return fail(args, &why, 2),
+    };
+    match test(args, seed, &ending) {
         Ok(report) => {
             let text = match args.json {
                 true => format!("{:#}\n", report.json(args, seed)),
@@ -100,21 +106,25 @@ pub(super) fn run(args: &CrashTestArgs) -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::from(u8::from(!report.is_clean()))
         }
-        Err(why) => {
-            if args.json {
-                let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": why }));
-            } else {
-                eprintln!("fastness: {why}");
-            }
-            ExitCode::from(2)
-        }
+        // As a shell counts those that a signal ended.
+        Err(why) => fail(args, &why, ending.signal().map_or(2, |number| 128 + number)),
     }
+}
+
+fn fail(args: &CrashTestArgs, why: &str, code: u8) -> ExitCode {
+    if args.json {
+        let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": why }));
+    } else {
+        eprintln!("fastness: {why}");
+    }
+    ExitCode::from(code)
 }
 
 /// What goes on from round to round.
 struct Bench<'a> {
     args: &'a CrashTestArgs,
     clock: Arc<dyn Clock>,
+    ending: &'a Ending,
     rng: SeededRng,
     // Before the folder that it is mounted in: they are dropped in this order.
     power: Option<PowerDisk>,
@@ -122,7 +132,7 @@ struct Bench<'a> {
     ledgers: Vec<Ledger>,
 }
 
-fn test(args: &CrashTestArgs, seed: u64) -> Result<Report, String> {
+fn test(args: &CrashTestArgs, seed: u64, ending: &Ending) -> Result<Report, String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let folder = Folder::new()?;
     let power = match args.power {
@@ -137,17 +147,19 @@ fn test(args: &CrashTestArgs, seed: u64) -> Result<Report, String> {
         false => None,
     };
     let rng = SeededRng::new(seed);
-    let mut bench = Bench { args, clock, rng, power, folder, ledgers: Vec::new() };
+    let mut bench = Bench { args, clock, ending, rng, power, folder, ledgers: Vec::new() };
     bench.new_ledgers();
     let mut server = bench.start()?;
     let mut report = Report::new(args.may_lose());
     for number in 0..args.rounds {
         progress(number, args.rounds);
         let (mut round, cut) = bench.live_and_die(&mut server)?;
+        ending.check()?;
         let before = bench.clock.monotonic();
         server = match bench.start() {
             Ok(server) => server,
             Err(why) => {
+                ending.check()?;
                 round.refused = Some(why);
                 report.rounds.push(round);
                 bench.begin_anew()?;
@@ -157,6 +169,7 @@ fn test(args: &CrashTestArgs, seed: u64) -> Result<Report, String> {
         };
         round.started_in = bench.clock.monotonic().saturating_sub(before);
         bench.verify(&server, cut, &mut round)?;
+        ending.check()?;
         report.rounds.push(round);
     }
     progress(args.rounds, args.rounds);
@@ -170,7 +183,7 @@ fn test(args: &CrashTestArgs, seed: u64) -> Result<Report, String> {
 impl Bench<'_> {
     fn start(&self) -> Result<Server, String> {
         let (command, policy) = (self.args.command.as_deref(), &self.args.policy);
-        Server::start(command, policy, &self.folder, &self.clock)
+        Server::start(command, policy, &self.folder, &self.clock, self.ending)
     }
 
     fn new_ledgers(&mut self) {
@@ -192,13 +205,13 @@ impl Bench<'_> {
         let span = (self.args.within_ms * 1000).saturating_sub(KILL_AFTER_US);
         let moment = Duration::from_micros(KILL_AFTER_US + self.rng.below(span));
         let (port, clock, rng, power) = (server.port, &self.clock, &mut self.rng, &self.power);
-        let ledgers = &mut self.ledgers;
+        let (ledgers, ending) = (&mut self.ledgers, self.ending);
         let cut = std::thread::scope(|scope| {
             for ledger in ledgers {
                 let mut rng = SeededRng::new(rng.next_u64());
                 scope.spawn(move || ledger.write_until_killed(port, &mut rng, &**clock));
             }
-            clock.sleep(moment);
+            ending.sleep(&**clock, moment);
             match power {
                 Some(power) => {
                     power.freeze();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use super::ending::Ending;
 use super::ledger::Connection;
 use crate::clock::Clock;
 use crate::disk::os::OsDisk;
@@ -74,6 +75,7 @@ impl Server {
         policy: &str,
         folder: &Folder,
         clock: &Arc<dyn Clock>,
+        ending: &Ending,
     ) -> Result<Self, String> {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
         let port = free.map_err(|error| format!("no port: {error}"))?.port();
@@ -99,6 +101,7 @@ impl Server {
         let mut server = Self { port, child };
         let deadline = clock.monotonic() + READY_WITHIN;
         loop {
+            ending.check()?;
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Err(format!("it ended at its start ({status}): {}", folder.printed()));
             }
