@@ -13,7 +13,7 @@ use crate::sim::{Sim, later, recover};
 
 fn start(disk: &SimDisk, policy: AppendFsync) -> Sim {
     crate::fix_hashes();
-    Sim::start(disk, policy, 3, 1, None).unwrap()
+    Sim::start(disk, policy, 3, 1, None).unwrap().without_filler()
 }
 
 impl Sim {

@@ -172,6 +172,12 @@ impl Sim {
         Ok(Self { disk, clock, live, work, clients, job, model, compare, told, refusals })
     }
 
+    /// The same without filler, where a test counts the disk's operations.
+    pub(crate) fn without_filler(mut self) -> Self {
+        self.work = self.work.filling(0);
+        self
+    }
+
     pub(crate) fn log(&self) -> Arc<Log> {
         self.live.lock().log.clone().unwrap()
     }

@@ -245,8 +245,8 @@ impl Log {
         }
         buffer.truncate(HEADROOM);
         self.note_room();
-        self.fill(segment, frame_len)?;
         self.publish_written(frame.end);
+        self.fill(segment, frame_len)?;
         let mut stats = self.stats.lock();
         stats.written_bytes += frame_len as u64;
         stats.incr_bytes += frame_len as u64;
