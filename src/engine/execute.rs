@@ -209,7 +209,7 @@ impl Engine {
     ) -> Result<Outcome, CommandError> {
         let command = row.command;
         let reply_start = reply.buffer.len();
-        let dirty = self.ks.effects.dirty;
+        let dirty = self.ks.effects.dirty_by_commands();
         let (db, no_touch, runs_again) = match self.sessions.client_mut(id) {
             Some(client) => {
                 client.commands += 1;
@@ -246,7 +246,8 @@ impl Engine {
             counted = ended.as_ref().is_err_and(|error| error.counted);
             outcome = ended.map(|()| Outcome::Replied).map_err(CommandError::from);
         }
-        if command.propagate == Propagate::AsSent && self.ks.effects.dirty > dirty {
+        let changed = self.ks.effects.dirty_by_commands() > dirty;
+        if command.propagate == Propagate::AsSent && changed {
             self.ks.effects.record_as_sent(db, args);
         }
         if self.sessions.tracked.clients > 0 && outcome.is_ok() {

@@ -61,6 +61,8 @@ pub struct Effects {
     events: Vec<Event>,
     /// Changes so far in this unit; Redis' `dirty`.
     pub dirty: u64,
+    /// How many of these are keys and fields whose time was over, which have records of their own.
+    expired: u64,
     /// Set by FLUSHALL, FLUSHDB, SWAPDB: every key of these databases may have changed.
     pub everything_changed: bool,
     restated: bool,
@@ -138,6 +140,16 @@ impl Effects {
         self.dirty += 1;
     }
 
+    /// Says that the last change was the end of something whose time was over.
+    pub fn was_expiry(&mut self) {
+        self.expired += 1;
+    }
+
+    /// Changes so far that a command made, not the time that went by.
+    pub fn dirty_by_commands(&self) -> u64 {
+        self.dirty.saturating_sub(self.expired)
+    }
+
     /// Notes an event, if anybody may listen.
     pub fn event(&mut self, db: usize, class: u32, name: &'static str, key: &[u8]) {
         if self.event_classes & class != 0 {
@@ -190,6 +202,7 @@ impl Effects {
         self.changes.clear();
         self.events.clear();
         self.dirty = 0;
+        self.expired = 0;
         self.everything_changed = false;
         self.noticed = 0;
         self.restated = false;

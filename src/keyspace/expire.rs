@@ -40,6 +40,7 @@ impl Keyspace {
             self.stats.expired += 1;
             self.effects.record(db, &[b"DEL", key]);
             self.changed(db, key, event::EXPIRED, "expired");
+            self.effects.was_expiry();
         }
     }
 
@@ -112,9 +113,11 @@ impl Keyspace {
         self.stats.expired_fields += count;
         let now_empty = fields.is_empty();
         self.changed(db, key, event::HASH, "hexpired");
+        self.effects.was_expiry();
         if now_empty {
             self.remove(db, key);
             self.changed(db, key, event::GENERIC, "del");
+            self.effects.was_expiry();
         }
     }
 

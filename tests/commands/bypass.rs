@@ -226,7 +226,10 @@ fn check_keys(bench: &mut Bench, row: &Row, request: &Request) -> usize {
 
 #[test]
 fn no_command_gets_past_the_access_control_lists() {
-    let server = Server::start(&peers::fastness(), &["enable-debug-command yes", "enable-module-command yes", "save "]);
+    let server = Server::start(
+        &peers::fastness(),
+        &["enable-debug-command yes", "enable-module-command yes", "save "],
+    );
     let (mut admin, mut user) = (server.client(), server.client());
     admin.must("ACL SETUSER eve on nopass +@all ~* &*");
     user.must("AUTH eve x");
@@ -259,7 +262,10 @@ fn no_command_gets_past_the_access_control_lists() {
             }
             let subscribes = ["publish", "spublish", "subscribe", "psubscribe", "ssubscribe"];
             if subscribes.contains(&name) {
-                bench.rules(&[&everything[..2], &[b"resetchannels".to_vec()]].concat());
+                bench.rules(
+                    &[&everything[..2], &[b"resetchannels".to_vec(), b"&another".to_vec()]]
+                        .concat(),
+                );
                 bench.refuses(row, request, "the channel");
             }
         }

@@ -66,6 +66,11 @@ fn rot(disk: &SimDisk, rng: &mut Rng) -> Option<String> {
     } else {
         let other = *rng.pick(&full);
         let source = disk.bytes(other)?;
+        // A whole sound snapshot in the place of another is none that anything can tell: nothing outside a base
+        // says what it holds (docs/durability.md, "Not covered"; seed 0x113c52).
+        if source.len() <= BLOCK && path.ends_with(".rdb") && other.ends_with(".rdb") {
+            return None;
+        }
         let from = rng.below(source.len().div_ceil(BLOCK)) * BLOCK;
         let to = rng.below(bytes.len().div_ceil(BLOCK)) * BLOCK;
         let place = bytes[to..].iter_mut().take(BLOCK);
