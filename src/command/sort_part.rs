@@ -91,9 +91,8 @@ fn quicksort<T>(
         let pivot = pivot(items, compare);
         items.swap(0, pivot);
         let (less, more) = partition(items, compare);
-        let holds = |from: usize, len: usize| {
-            len > 1 && from < wanted.end && wanted.start < from + len
-        };
+        let holds =
+            |from: usize, len: usize| len > 1 && from < wanted.end && wanted.start < from + len;
         if holds(offset, less) {
             quicksort(&mut items[..less], offset, wanted, compare);
         }
@@ -155,10 +154,7 @@ fn median<T>(
 
 /// Splits by the first element, the pivot: what is less comes first, what is more last, what is equal between
 /// them. Returns how many are less and how many are more.
-fn partition<T>(
-    items: &mut [T],
-    compare: &mut impl FnMut(&T, &T) -> Ordering,
-) -> (usize, usize) {
+fn partition<T>(items: &mut [T], compare: &mut impl FnMut(&T, &T) -> Ordering) -> (usize, usize) {
     let len = items.len();
     // Equal ones gather at both ends: before `equal_low`, and from `equal_high` on. `high` is one beyond.
     let (mut equal_low, mut low) = (1, 1);

@@ -123,7 +123,11 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
             Some(Err(text)) => error_table(lua, &text, true).map(Value::Table),
             Some(Ok(())) if raises && reply.buffer.first() == Some(&b'-') => {
                 let text = String::from_utf8_lossy(reply.buffer.get(1..).unwrap_or_default());
-                Err(Raise::Reply { text: text.trim_end().to_owned(), counted: true }.into())
+                Err(Raise::Reply {
+                    text: text.trim_end_matches(['\r', '\n']).to_owned(),
+                    counted: true,
+                }
+                .into())
             }
             Some(Ok(())) => reply::to_lua(lua, &reply.buffer),
         };

@@ -202,7 +202,7 @@ impl<'a> SetRequest<'a> {
         }
         let count = number::parse_i64(args.at(at + 1))
             .and_then(|count| usize::try_from(count).ok())
-            .filter(|count| *count > 0)
+            .filter(|count| (1..=i32::MAX as usize).contains(count))
             .ok_or(CommandError::text("ERR invalid number of fields"))?;
         let pairs = args.tail(at + 2);
         if count.checked_mul(2) != Some(pairs.len()) {
@@ -257,11 +257,15 @@ fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResu
         hear(ctx, event::NEW, "new");
     }
     hear(ctx, event::HASH, "hset");
+    let limits = &ctx.server.limits;
     let Some(hash) = ctx.ks.write::<Hash>(ctx.db, key)? else {
         hear(ctx, event::HASH, "hdel");
         hear(ctx, event::GENERIC, "del");
         return Ok(());
     };
+    // The form is Redis', which sets them first.
+    hash.expect(request.pairs.len() / 2, limits);
+    hash.expect_text(request.pairs.iter().map(<[u8]>::len).max().unwrap_or(0), limits);
     hash.keep_times();
     let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
     record_removal(ctx, key, &removed);

@@ -1,10 +1,10 @@
 //! ZADD and ZINCRBY.
 
+use super::zeros::restate_put;
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
-use super::zeros::restate_put;
 use crate::keyspace::event;
 use crate::number::parse_double;
 use crate::types::ZSet;

@@ -166,7 +166,7 @@ fn keep(ctx: &mut Ctx, args: &Args, operation: Operation, name: &'static str) ->
     let mut restatement = None;
     if len <= ctx.limits().zset_max_listpack_entries {
         let signed = result.iter().any(|(_, score)| is_signed(score));
-        result = packed(&result, ctx.limits());
+        result = packed(result, ctx.limits());
         restatement = restated(signed, &result);
     }
     store(ctx, args.at(1), result, event::ZSET, name);
@@ -237,8 +237,16 @@ fn combine(ctx: &Ctx, request: &Combination) -> ZSet {
     }
 }
 
-/// The same set in the form that suits its size.
-fn packed(set: &ZSet, limits: &Limits) -> ZSet {
+/// The same set in the form that suits its size. Never in the small one first: that has no negative zero.
+fn packed(set: ZSet, limits: &Limits) -> ZSet {
+    let short = |member: Element<'_>| {
+        member.with_bytes(|member| member.len() <= limits.zset_max_listpack_value)
+    };
+    let fits = set.len() <= limits.zset_max_listpack_entries
+        && set.iter().all(|(member, _)| short(member));
+    if !fits {
+        return set;
+    }
     let mut packed = ZSet::new();
     for (member, score) in set.iter() {
         member.with_bytes(|member| packed.insert(member, score, limits));
@@ -252,18 +260,20 @@ fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
     for &(source, weight) in inputs {
         for (member, score) in source.iter() {
             let score = zero_if_nan(score * weight);
-            let lost_sign = Cell::new(false);
+            let other_zero = Cell::new(None);
             let combined = |old: Option<f64>| {
                 let new = old.map_or(score, |old| request.aggregate.apply(old, score));
-                let other_zero = |old: f64| new == 0.0 && old.to_bits() != new.to_bits();
-                lost_sign.set(old.is_some_and(other_zero));
+                let differs = |old: f64| old == new && old.to_bits() != new.to_bits();
+                other_zero.set(old.is_some_and(differs).then_some(new));
                 Some(new)
             };
             member.with_bytes(|member| {
                 result.upsert(member, limits, combined);
                 // To a set zero is zero, and it keeps the one it has. Here the sign counts.
-                if lost_sign.get() && result.remove(member).is_some() {
-                    result.insert(member, 0.0, limits);
+                if let Some(zero) = other_zero.get()
+                    && result.remove(member).is_some()
+                {
+                    result.insert(member, zero, limits);
                 }
             });
         }

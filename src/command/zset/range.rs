@@ -68,6 +68,10 @@ impl<'a> Request<'a> {
                  BYLEX",
             ));
         }
+        if by == By::Rank {
+            // LIMIT with -1 is taken here, and means nothing.
+            offset = 0;
+        }
         if with_scores && by == By::Lex {
             return Err(CommandError::text(
                 "ERR syntax error, WITHSCORES not supported in combination with BYLEX",

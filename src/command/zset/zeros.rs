@@ -3,8 +3,8 @@
 //! A small sorted set stores -0 as 0, as in Redis, a large one keeps it. Which of the two a set is depends on
 //! limits that may be others when the log is replayed, so the log says what was stored.
 
-use super::add::{Conditions, Score};
 use super::Ctx;
+use super::add::{Conditions, Score};
 use crate::number::DoubleText;
 use crate::types::ZSet;
 
@@ -14,12 +14,7 @@ pub(super) fn is_signed(score: f64) -> bool {
 }
 
 /// Records a ZADD or ZINCRBY that gave members these scores, if one of them was stored as another zero.
-pub(super) fn restate_put(
-    ctx: &mut Ctx,
-    key: &[u8],
-    conditions: Conditions,
-    scores: &[Score<'_>],
-) {
+pub(super) fn restate_put(ctx: &mut Ctx, key: &[u8], conditions: Conditions, scores: &[Score<'_>]) {
     if !scores.iter().any(|item| is_signed(item.score)) {
         return;
     }

@@ -94,6 +94,13 @@ impl Hash {
         }
     }
 
+    /// Goes over to a hash table if the small forms do not hold a text of so many bytes.
+    pub fn expect_text(&mut self, bytes: usize, limits: &Limits) {
+        if bytes > limits.hash_max_listpack_value {
+            self.unpack(0);
+        }
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         match &self.form {
@@ -373,7 +380,7 @@ impl Hash {
             let place = packed.find(field);
             let fits = text_max <= limits.hash_max_listpack_value
                 && packed.list.has_room(field.len() + value.len() + 64)
-                && (place.is_some() || packed.len() < limits.hash_max_listpack_entries);
+                && packed.len() + usize::from(place.is_none()) <= limits.hash_max_listpack_entries;
             match place {
                 Some(cursor) if fits => {
                     if keep_expire || packed.expire(cursor).is_none() {

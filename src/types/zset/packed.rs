@@ -20,11 +20,7 @@ pub(super) fn score_of(element: Element<'_>) -> Option<f64> {
 }
 
 /// Calls `write` with the element that stands for `score`, the sign of a zero only if it is kept.
-fn with_score_element<R>(
-    score: f64,
-    keeps_sign: bool,
-    write: impl FnOnce(Element<'_>) -> R,
-) -> R {
+fn with_score_element<R>(score: f64, keeps_sign: bool, write: impl FnOnce(Element<'_>) -> R) -> R {
     // Beyond this bound a double's neighbours are further apart than its shortest digits say.
     const PLAIN_MAX: f64 = (1i64 << 62) as f64;
     let signed = keeps_sign && score == 0.0 && score.is_sign_negative();

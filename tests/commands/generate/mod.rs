@@ -231,10 +231,15 @@ fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
             damage(&mut args, rng);
         }
     }
-    if waits_for_ever(&args) || expires_soon(&args) {
+    if waits_for_ever(&args) || expires_soon(&args) || asks_for_the_table(&args) {
         return vec![b"PING".to_vec()];
     }
     args
+}
+
+/// Whether nothing is left but COMMAND, whose order differs between two runs of one server.
+fn asks_for_the_table(args: &[Vec<u8>]) -> bool {
+    args.len() == 1 && args[0].eq_ignore_ascii_case(b"COMMAND")
 }
 
 /// Whether a timeout is none, because of damage.
