@@ -20,6 +20,12 @@ use crate::session::{Client, ClientId, ReplyMode};
 
 /// Commands that run at once inside MULTI instead of being queued.
 const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"];
+
+/// Whether it is one of them; LATENCY RESET is not.
+fn runs_at_once(row: &Row) -> bool {
+    row.container.is_none() && NOT_QUEUED.contains(&row.command.name)
+}
+
 /// Error codes that are counted; a script can make up as many as it likes.
 const ERROR_CODES_MAX: usize = 128;
 /// Stands for all of them when there were more.
@@ -386,7 +392,7 @@ impl Engine {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
         // MULTI and WATCH have errors of their own.
-        let own_error = NOT_QUEUED.contains(&row.command.name);
+        let own_error = runs_at_once(row);
         if client.transaction.is_some() && flags.has(Flags::NO_MULTI) && !own_error {
             return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
@@ -481,7 +487,7 @@ impl Engine {
     fn queue(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
         let Some(client) = self.sessions.client_mut(id) else { return false };
         let Some(transaction) = client.transaction.as_mut() else { return false };
-        if NOT_QUEUED.contains(&row.command.name) {
+        if runs_at_once(row) {
             return false;
         }
         let flags = row.command.flags;
