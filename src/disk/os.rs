@@ -153,7 +153,7 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, DiskError> {
-        let most = crash_point::bytes_left(bytes.len());
+        let most = crash_point::bytes_left(bytes);
         let part = bytes.get(..most).unwrap_or_default();
         let written = at("write", &self.path, uninterrupted(|| self.file.write_at(part, offset)))?;
         if most < bytes.len() {
