@@ -93,14 +93,19 @@ fn quicksort<T>(
         let (less, more) = partition(items, compare);
         let holds =
             |from: usize, len: usize| len > 1 && from < wanted.end && wanted.start < from + len;
-        if holds(offset, less) {
-            quicksort(&mut items[..less], offset, wanted, compare);
+        let (low, high) = ((0, less), (len - more, more));
+        // Neither side's result depends on the other's: the longer one is next, so that the stack is never deep.
+        let (shorter, longer) = if less < more { (low, high) } else { (high, low) };
+        let (from, count) = shorter;
+        if holds(offset + from, count) {
+            quicksort(&mut items[from..from + count], offset + from, wanted, compare);
         }
-        if !holds(offset + len - more, more) {
+        let (from, count) = longer;
+        if !holds(offset + from, count) {
             return;
         }
-        items = &mut items[len - more..];
-        offset += len - more;
+        items = &mut items[from..from + count];
+        offset += from;
     }
 }
 
@@ -249,5 +254,37 @@ mod tests {
             all.sort_unstable();
             assert_eq!(items, all);
         }
+    }
+
+    /// M. D. McIlroy, "A Killer Adversary for Quicksort" (1999): values are chosen while they are compared, so that
+    /// each pivot is one of the smallest. A small stack has to do.
+    #[test]
+    fn no_input_needs_a_deep_stack() {
+        const COUNT: usize = 20_000;
+        let work = || {
+            let (mut values, mut solid, mut candidate) = (vec![usize::MAX; COUNT], 0, 0);
+            let mut adversary = |a: &usize, b: &usize| {
+                if values[*a] == usize::MAX && values[*b] == usize::MAX {
+                    values[if *a == candidate { *a } else { *b }] = solid;
+                    solid += 1;
+                }
+                if values[*a] == usize::MAX {
+                    candidate = *a;
+                } else if values[*b] == usize::MAX {
+                    candidate = *b;
+                }
+                values[*a].cmp(&values[*b])
+            };
+            let mut items: Vec<usize> = (0..COUNT).collect();
+            sort_part(&mut items, &(0..COUNT - 1), &mut adversary);
+            let mut reversed: Vec<usize> = (0..COUNT).collect();
+            let order = |a: &usize, b: &usize| values[*b].cmp(&values[*a]);
+            sort_part(&mut reversed, &(0..COUNT - 1), &mut { order });
+            (solid, items, reversed)
+        };
+        let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(work).unwrap();
+        let (solid, items, reversed) = thread.join().unwrap();
+        assert!(solid > COUNT / 2, "the adversary had its way");
+        assert_eq!((items.len(), reversed.len()), (COUNT, COUNT));
     }
 }

@@ -5,7 +5,6 @@
 //! replaced by an error: they were not safe and must not be seen (P1, P3). Held messages answer nothing and
 //! vanish: an error in their place would be taken for a reply.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 
 #[cfg(any(test, feature = "sim"))]
@@ -17,16 +16,6 @@ use crate::session::Release;
 pub struct LogProgress {
     pub written: u64,
     pub synced: u64,
-}
-
-/// Above this an empty outbox gives its memory back.
-const KEPT_MAX: usize = 16 * 1024;
-/// The largest buffer that a thread keeps for the next large reply, of whichever connection: fresh pages cost
-/// more than the copy into them.
-const SPARE_MAX: usize = 4 << 20;
-
-thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Replies that have not been sent.
@@ -59,13 +48,6 @@ impl Hold {
 }
 
 impl Outbox {
-    /// Has room for replies at once, if the thread has a buffer to spare.
-    pub fn prepare(&mut self) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.take();
-        }
-    }
-
     /// Adds a reply.
     pub fn reply(&mut self, bytes: &[u8], release: Release, progress: LogProgress) {
         let start = self.bytes.len();
@@ -118,9 +100,8 @@ impl Outbox {
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
-            if self.bytes.capacity() > KEPT_MAX {
-                give_spare(std::mem::take(&mut self.bytes));
-            }
+            // A large reply does not keep its memory.
+            self.bytes.shrink_to(16 * 1024);
         } else if self.sent > 64 * 1024 && self.sent > self.bytes.len() / 2 {
             let gone = std::mem::take(&mut self.sent);
             self.bytes.drain(..gone);
@@ -212,13 +193,6 @@ fn skip_reply(bytes: &[u8], at: usize) -> Option<usize> {
         }
     }
     Some(at)
-}
-
-/// Keeps a buffer for the next connection with a large reply, if it is the largest of those that may be kept.
-fn give_spare(buffer: Vec<u8>) {
-    let spare = SPARE.take();
-    let fits = buffer.capacity() <= SPARE_MAX && buffer.capacity() > spare.capacity();
-    SPARE.set(if fits { buffer } else { spare });
 }
 
 #[cfg(test)]

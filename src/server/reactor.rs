@@ -52,9 +52,6 @@ const TURNS_TO_NAP: u32 = 16;
 /// By so much such a nap delays a reader that comes, once.
 const NAP_MAX: Duration = Duration::from_micros(200);
 
-/// With so many bytes of replies the requests behind have to wait until what can be sent is.
-const SEND_EARLY: usize = 1 << 20;
-
 /// How often a client over its soft limit is looked at.
 const LIMIT_EVERY: Duration = Duration::from_millis(200);
 
@@ -367,18 +364,13 @@ impl Reactor {
             };
             engine.begin_batch();
             self.take_own_mail(&engine, connection);
-            connection.outbox.prepare();
             let before = connection.outbox.bytes.len();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
             if end - index >= REQUESTS_TO_WARM {
                 let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
                 engine.warm(connection.id, keys.flatten());
             }
-            let first = index;
-            while index < end
-                && connection.takes_requests()
-                && (index == first || connection.outbox.pending() < SEND_EARLY)
-            {
+            while index < end && connection.takes_requests() {
                 let Some(args) = batch.request(index, input) else { break };
                 self.execute_one(&mut engine, connection, &args, progress);
                 index += 1;
@@ -390,30 +382,9 @@ impl Reactor {
             }
             self.shared.unlock(engine);
             input_bytes = 0;
-            if connection.outbox.pending() >= SEND_EARLY {
-                self.send_early(connection);
-            }
         }
         connection.note_buffers();
         if connection.closing { batch.len() } else { index }
-    }
-
-    /// Sends large replies before the next ones are made, as far as the socket takes them; the end of the turn
-    /// sees to the rest, and to errors.
-    fn send_early(&self, connection: &mut Connection) {
-        let progress = self.progress();
-        loop {
-            let bytes = connection.outbox.sendable(progress);
-            if bytes.is_empty() {
-                return;
-            }
-            let Ok(count) = connection.stream.try_write(bytes) else { return };
-            connection.outbox.advance(count);
-            self.answered.set(true);
-            if let Some(stats) = self.loop_stats() {
-                stats.note_write();
-            }
-        }
     }
 
     /// Has requests executed beside a script that another thread runs; how many were.
