@@ -3,10 +3,10 @@
 
     benches/sweep.py REDIS_SERVER FASTNESS [--only WORD] [--rounds 5] [--over 1.1]
 
-Requests are sent in pipelines over one connection to both servers in turns, and the smallest figure of the rounds counts: CPU time,
+Requests are sent in pipelines over one connection to both servers in turns, and the median of the rounds counts: CPU time,
 not the clock, so other programs on the machine disturb it little. Without a log. Prints a table, worst ratios first.
 """
-import argparse, hashlib, os, random, shutil, socket, subprocess, sys, tempfile, time
+import argparse, hashlib, random, shutil, socket, statistics, subprocess, sys, tempfile, time
 
 END = b"$7\r\nthe-end\r\n"
 
@@ -147,7 +147,7 @@ def limit(commands):
 
 def measure(servers, title, commands, fill, rounds, target_us):
     data, fill = limit(commands), limit(fill or [])
-    best, passes = {}, {}
+    figures, passes = {s: [] for s in servers}, {}
     for s in servers:
         if fill: s.send(fill)
         first = s.send(data)
@@ -170,8 +170,8 @@ def measure(servers, title, commands, fill, rounds, target_us):
                 before = s.cpu()
                 for _ in range(s.times): s.send(s.data)
                 used = s.cpu() - before; n = s.times * (len(s.data) // len(data)) * len(commands)
-            best[s] = min(best.get(s, 1e18), used / n)
-    return [best[s] for s in servers]
+            figures[s].append(used / n)
+    return [statistics.median(figures[s]) for s in servers]
 
 def main():
     ap = argparse.ArgumentParser(); ap.add_argument("redis"); ap.add_argument("fastness"); ap.add_argument("--only", default="")

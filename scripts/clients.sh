@@ -6,11 +6,12 @@
 # usage: scripts/clients.sh        prints nothing when everything is there already
 # FASTNESS_CLIENTS names the cache folder (default: ~/.cache/fastness-clients).
 set -euo pipefail
-cd "$(dirname "$0")/../tests/interop/clients"
+scripts=$(cd "$(dirname "$0")" && pwd)
+cd "$scripts/../tests/interop/clients"
+# shellcheck source=scripts/packages.sh
+. "$scripts/packages.sh"
 
 home=${FASTNESS_CLIENTS:-$HOME/.cache/fastness-clients}
-
-say() { echo "clients: $*" >&2; }
 
 as_root() {
   if [[ $(id -u) -eq 0 ]]; then "$@"; else sudo -n "$@"; fi
@@ -33,43 +34,15 @@ ensure_node() {
   if command -v node >/dev/null; then install_packages npm; else install_packages nodejs npm; fi
 }
 
-# Whether a folder was completed from exactly the list of packages that is given now.
-is_current() { cmp -s "$1" "$2"; }
-
-install_python() {
-  is_current requirements.txt "$home/python/installed.txt" && return
-  ensure_python
-  say "installing the Python packages into $home/python"
-  rm -rf "$home/python"
-  python3 -m venv "$home/python"
-  "$home/python/bin/pip" install --quiet --disable-pip-version-check --no-deps \
-    --requirement requirements.txt >&2
-  cp requirements.txt "$home/python/installed.txt"
-}
-
-install_node() {
-  ensure_node
-  is_current package.json "$home/node/installed.json" && return
-  say "installing the Node packages into $home/node"
-  rm -rf "$home/node"
-  mkdir -p "$home/node"
-  cp package.json "$home/node/"
-  # Neither scripts of packages nor optional ones: what they would build only makes some faster.
-  (cd "$home/node" && npm install --silent --no-package-lock --omit=optional --no-audit --no-fund \
-    --ignore-scripts >&2)
-  cp package.json "$home/node/installed.json"
-}
-
 # What draws the page of `fastness inspect --html`.
 ensure_browser() {
   command -v chromium >/dev/null || command -v google-chrome >/dev/null && return
   install_packages chromium fonts-dejavu-core
 }
 
-mkdir -p "$home"
-# Two runs at once must not install into the same folder.
-exec 9>"$home/lock"
-flock 9
+lock_home
+ensure_python
 install_python
+ensure_node
 install_node
 ensure_browser

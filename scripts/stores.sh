@@ -5,40 +5,13 @@
 # usage: scripts/stores.sh        prints nothing when everything is there already
 # FASTNESS_STORES names the cache folder (default: ~/.cache/fastness-stores).
 set -euo pipefail
-cd "$(dirname "$0")/../tests/interop/stores"
+scripts=$(cd "$(dirname "$0")" && pwd)
+cd "$scripts/../tests/interop/stores"
+# shellcheck source=scripts/packages.sh
+. "$scripts/packages.sh"
 
 home=${FASTNESS_STORES:-$HOME/.cache/fastness-stores}
 
-say() { echo "stores: $*" >&2; }
-
-# Whether a folder was completed from exactly the list of packages that is given now.
-is_current() { cmp -s "$1" "$2"; }
-
-install_python() {
-  is_current requirements.txt "$home/python/installed.txt" && return
-  say "installing the Python packages into $home/python"
-  rm -rf "$home/python"
-  python3 -m venv "$home/python"
-  "$home/python/bin/pip" install --quiet --disable-pip-version-check --no-deps \
-    --requirement requirements.txt >&2
-  cp requirements.txt "$home/python/installed.txt"
-}
-
-install_node() {
-  is_current package.json "$home/node/installed.json" && return
-  say "installing the Node packages into $home/node"
-  rm -rf "$home/node"
-  mkdir -p "$home/node"
-  cp package.json "$home/node/"
-  # Neither scripts of packages nor optional ones: what they would build only makes some faster.
-  (cd "$home/node" && npm install --silent --no-package-lock --omit=optional --no-audit --no-fund \
-    --ignore-scripts >&2)
-  cp package.json "$home/node/installed.json"
-}
-
-mkdir -p "$home"
-# Two runs at once must not install into the same folder.
-exec 9>"$home/lock"
-flock 9
+lock_home
 install_python
 install_node

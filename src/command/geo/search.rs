@@ -479,9 +479,12 @@ impl<'a> Search<'a> {
             }
         }
         let wanted = if self.count > 0 { self.count.min(hits.len()) } else { hits.len() };
+        let all = wanted == hits.len();
         // COUNT without ANY is the nearest ones.
         let ascending = self.ascending.or((self.count > 0 && !self.any).then_some(true));
         match ascending {
+            Some(true) if all => hits.sort_by(|a, b| a.distance.total_cmp(&b.distance)),
+            Some(false) if all => hits.sort_by(|a, b| b.distance.total_cmp(&a.distance)),
             Some(true) => sort_part(&mut hits, &(0..wanted), &mut Hit::order),
             Some(false) => {
                 sort_part(&mut hits, &(0..wanted), &mut |a, b| Hit::order(a, b).reverse());
