@@ -3,6 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// What an error tells of a word that was sent: as in Redis, nothing behind a NUL.
+pub fn told(word: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(word.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
 /// Why a command failed. Comparable, so that tests can name the exact cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {

@@ -216,7 +216,9 @@ fn by_leading_count(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
     let others = command.keys.iter().filter(|spec| !is_counted(spec));
     for spec in std::iter::once(counted).chain(others) {
         let positions = spec.positions_by(args, leading_integer)?;
-        found.extend(positions.into_iter().map(|at| KeyUse::of(spec, at)));
+        // What would be done to them is not said.
+        let key = |at| KeyUse { at, access: Access::None, notes: &[] };
+        found.extend(positions.into_iter().map(key));
     }
     Some(found)
 }

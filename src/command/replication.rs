@@ -4,6 +4,7 @@
 //! what would change it is refused in clear words.
 
 use super::{Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc};
+use crate::command::error::told;
 use crate::number;
 
 pub const COMMANDS: &[Command] = &[FAILOVER, PSYNC, REPLCONF, REPLICAOF, SLAVEOF, SYNC];
@@ -148,7 +149,7 @@ fn replconf(ctx: &mut Ctx, args: &Args) -> CommandResult {
         if !KNOWN.iter().any(|known| args.is(at, known)) {
             return Err(CommandError::owned(format!(
                 "ERR Unrecognized REPLCONF option: {}",
-                String::from_utf8_lossy(args.at(at))
+                told(args.at(at))
             )));
         }
     }

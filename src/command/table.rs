@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::{Command, CommandError, Flags};
+use crate::command::error::told;
 use crate::resp::Args;
 
 /// The lists of all families. A new family file is added here and nowhere else.
@@ -191,20 +192,19 @@ pub fn unknown_command(args: &Args) -> CommandError {
         if shown.len() >= 128 {
             break;
         }
-        shown.push_str(&format!("'{}' ", told(arg, 128 - shown.len())));
+        shown.push_str(&format!("'{}' ", told_part(arg, 128 - shown.len())));
     }
-    let name = told(args.at(0), 128);
+    let name = told_part(args.at(0), 128);
     CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
 }
 
-/// What an error tells of a word: so many bytes at most and, as in Redis, nothing behind a NUL.
-fn told(word: &[u8], most: usize) -> std::borrow::Cow<'_, str> {
-    let word = word.get(..most).unwrap_or(word);
-    String::from_utf8_lossy(word.split(|byte| *byte == 0).next().unwrap_or_default())
+/// So many bytes at most of what an error tells of a word.
+fn told_part(word: &[u8], most: usize) -> std::borrow::Cow<'_, str> {
+    told(word.get(..most).unwrap_or(word))
 }
 
 fn unknown_subcommand(row: &Row, word: &[u8]) -> CommandError {
-    let word = told(word, 128);
+    let word = told_part(word, 128);
     CommandError::owned(format!(
         "ERR unknown subcommand '{word}'. Try {} HELP.",
         row.command.name.to_uppercase()

@@ -4,6 +4,7 @@ use super::super::table::table;
 use super::super::{Args, CommandError, CommandResult, Ctx};
 use crate::acl::permit::Refusal;
 use crate::acl::shown;
+use crate::command::error::told;
 use crate::number;
 
 /// Entries that LOG shows when not told how many.
@@ -53,7 +54,7 @@ pub(super) fn log(ctx: &mut Ctx, args: &Args) -> CommandResult {
 }
 
 pub(super) fn dry_run(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let text = |at: usize| String::from_utf8_lossy(args.at(at)).into_owned();
+    let text = |at: usize| told(args.at(at));
     let Some(handle) = ctx.server.acl.handle(args.at(2)) else {
         return Err(CommandError::owned(format!("ERR User '{}' not found", text(2))));
     };

@@ -12,6 +12,7 @@ use super::table::table;
 use super::{
     Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, Outcome, doc,
 };
+use crate::command::error::told;
 use crate::number;
 
 pub const COMMANDS: &[Command] = &[ACL];
@@ -202,7 +203,7 @@ pub const ACL: Command = Command {
 fn wrong_arguments(args: &Args) -> CommandError {
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
-        String::from_utf8_lossy(args.at(1))
+        told(args.at(1))
     ))
 }
 

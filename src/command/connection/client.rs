@@ -6,6 +6,7 @@ use super::super::{
 };
 use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
 use crate::command::ctx::Origin;
+use crate::command::error::told;
 use crate::number;
 use crate::session::{Client, ClientId, Durability, ReplyMode};
 
@@ -329,7 +330,7 @@ fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
         valid_client_text(value, &String::from_utf8_lossy(args.at(2)))?;
         ctx.session()?.library_version = value.to_vec();
     } else {
-        let name = String::from_utf8_lossy(args.at(2)).into_owned();
+        let name = told(args.at(2));
         return Err(CommandError::owned(format!("ERR Unrecognized option '{name}'")));
     }
     ctx.reply.ok();
@@ -411,7 +412,7 @@ fn reply_mode(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandError> {
     if args.len() > 4 {
-        let word = String::from_utf8_lossy(args.at(1)).into_owned();
+        let word = told(args.at(1)).into_owned();
         return Err(CommandError::owned(format!(
             "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
         )));

@@ -3,16 +3,14 @@
 use super::super::{Args, CommandError};
 use crate::acl::Acl;
 use crate::clock::UnixMillis;
+use crate::command::error::told;
 use crate::number;
 use crate::session::{Client, ClientId, Durability, UserId};
 
 /// One client as CLIENT LIST shows it.
 pub fn describe(client: &Client, now: UnixMillis) -> String {
     let (age, idle) = client.age_and_idle(now);
-    let text = |bytes: &[u8]| {
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        String::from_utf8_lossy(&bytes[..end]).into_owned()
-    };
+    let text = |bytes: &[u8]| told(bytes).into_owned();
     let command = match (client.last_command, client.last_subcommand) {
         ("NULL", _) => "NULL".to_owned(),
         (command, "") => command.to_lowercase(),

@@ -4,6 +4,7 @@ use super::super::{Args, Command, CommandError, CommandResult, Ctx, Flags, Group
 use super::client::valid_client_text;
 use crate::acl::{Context, Reason, permit};
 use crate::command::ctx::Origin;
+use crate::command::error::told;
 use crate::number;
 use crate::session::UserId;
 
@@ -108,7 +109,7 @@ fn hello(ctx: &mut Ctx, args: &Args) -> CommandResult {
             name = Some(args.at(at + 1));
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.at(at)).into_owned();
+            let option = told(args.at(at)).into_owned();
             return Err(CommandError::owned(format!(
                 "ERR Syntax error in HELLO option '{option}'"
             )));

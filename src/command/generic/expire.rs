@@ -7,6 +7,7 @@ use super::super::{
 };
 use super::inspect;
 use crate::clock::UnixMillis;
+use crate::command::error::told;
 use crate::keyspace::event;
 
 const HISTORY: &[(&str, &str)] = &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")];
@@ -84,7 +85,7 @@ impl Conditions {
             } else if args.is(index, "LT") {
                 conditions.less = true;
             } else {
-                let word = String::from_utf8_lossy(args.at(index));
+                let word = told(args.at(index));
                 return Err(CommandError::owned(format!("ERR Unsupported option {word}")));
             }
         }

@@ -123,8 +123,10 @@ impl<'a> Options<'a> {
             } else if args.is(at, "BY") && operands >= 1 {
                 at += 1;
                 // A pattern that names one key for all elements asks for no order.
-                options.unsorted = !args.at(at).contains(&b'*');
-                if !options.unsorted && !any_key {
+                // A later one that does not comes too late.
+                let varies = args.at(at).contains(&b'*');
+                options.unsorted |= !varies;
+                if varies && !any_key {
                     return Err(denied("BY"));
                 }
                 options.by = args.get(at);
@@ -292,7 +294,12 @@ fn weigh(
 fn compare(a: &Item, b: &Item, alpha: bool, by: bool) -> Ordering {
     match (alpha, by) {
         // Equal numbers keep an order that does not depend on where the elements lay.
-        (false, _) => a.score.total_cmp(&b.score).then_with(|| a.element.cmp(&b.element)),
+        // Zeros of both signs are equal.
+        (false, _) => a
+            .score
+            .partial_cmp(&b.score)
+            .unwrap_or(Ordering::Equal)
+            .then_with(|| a.element.cmp(&b.element)),
         (true, true) => a.weight.cmp(&b.weight),
         (true, false) => a.element.cmp(&b.element),
     }

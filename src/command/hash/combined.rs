@@ -7,6 +7,7 @@ use super::{
     Propagate, doc, event, fields_removed, look_at, write_value,
 };
 use crate::command::ctx::Origin;
+use crate::command::error::told;
 use crate::number;
 use crate::types::Hash;
 
@@ -180,9 +181,7 @@ impl<'a> SetRequest<'a> {
             }
             let form = TimeForm::of_option(args, at);
             if form.is_none() && !args.is(at, "KEEPTTL") {
-                // As Redis tells it, up to a NUL.
-                let word = args.at(at).split(|byte| *byte == 0).next().unwrap_or_default();
-                let word = String::from_utf8_lossy(word);
+                let word = told(args.at(at));
                 return Err(CommandError::owned(format!("ERR unknown argument: {word}")));
             }
             if time.is_some() {

@@ -6,7 +6,7 @@ use super::super::{
 };
 use super::registers::{self, REGISTERS, Run, Values};
 use super::{estimate, load, store};
-use crate::keyspace::event;
+use crate::command::error::told;
 use crate::rng::Rng;
 use crate::rng::SeededRng;
 
@@ -33,7 +33,8 @@ fn pfdebug(ctx: &mut Ctx, args: &Args) -> CommandResult {
         registers::to_dense(&mut bytes)?;
         if converted {
             store(ctx, key, &bytes)?;
-            ctx.changed(key, event::STRING, "pfadd");
+            // Nobody is told: the value is the same.
+            ctx.ks.changed_quietly(ctx.db, key);
         }
         if args.is(1, "TODENSE") {
             ctx.reply.flag(converted);
@@ -55,7 +56,7 @@ fn pfdebug(ctx: &mut Ctx, args: &Args) -> CommandResult {
         });
         ctx.reply.bulk(runs.collect::<Vec<_>>().join(" ").as_bytes());
     } else {
-        let word = String::from_utf8_lossy(args.at(1)).into_owned();
+        let word = told(args.at(1)).into_owned();
         return Err(CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'")));
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::super::help::reply_help;
 use super::{Args, COMMON, Command, CommandResult, Ctx, Flags, Group, Handler, doc};
+use crate::command::error::told;
 use crate::glob;
 use crate::session::Topic;
 
@@ -106,7 +107,7 @@ fn counts(ctx: &mut Ctx, args: &Args, topic: Topic) -> CommandResult {
 }
 
 fn wrong_arguments(args: &Args) -> super::super::CommandError {
-    let word = String::from_utf8_lossy(args.at(1)).into_owned();
+    let word = told(args.at(1)).into_owned();
     super::super::CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
     ))

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::command::Propagate;
 use crate::command::ctx::{ScriptCall, ScriptTarget, Task};
+use crate::command::error::told;
 use crate::command::help::reply_help;
 use crate::glob::matches;
 use crate::number;
@@ -156,7 +157,7 @@ fn flush(ctx: &mut Ctx, args: &Args) -> CommandResult {
             return Err(CommandError::text(text));
         }
         _ => {
-            let word = String::from_utf8_lossy(args.at(1)).into_owned();
+            let word = told(args.at(1)).into_owned();
             return Err(CommandError::owned(format!(
                 "ERR unknown subcommand or wrong number of arguments for '{word}'. Try FUNCTION \
                  HELP."
@@ -265,7 +266,7 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
             let text = "ERR library name argument was not given";
             pattern = Some(args.get(at).ok_or(CommandError::text(text))?);
         } else {
-            let word = String::from_utf8_lossy(args.at(at));
+            let word = told(args.at(at));
             return Err(error(format!("Unknown argument {word}")));
         }
         at += 1;
@@ -323,7 +324,7 @@ fn load(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let last = args.len() - 1;
     for at in 2..last {
         if !args.is(at, "REPLACE") {
-            let word = String::from_utf8_lossy(args.at(at));
+            let word = told(args.at(at));
             return Err(error(format!("Unknown option given: {word}")));
         }
     }
@@ -360,7 +361,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
             return Err(CommandError::text(text));
         }
         _ => {
-            let word = String::from_utf8_lossy(args.at(1)).into_owned();
+            let word = told(args.at(1)).into_owned();
             return Err(error(format!(
                 "unknown subcommand or wrong number of arguments for '{word}'. Try FUNCTION HELP."
             )));

@@ -7,6 +7,7 @@ use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Outcome, Task, doc,
 };
 use super::debug_tools;
+use crate::command::error::told;
 use crate::keyspace::{Entry, ValueRef, digest};
 use crate::number;
 use crate::snapshot::dump;
@@ -115,7 +116,7 @@ fn debug(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
         Some((_, arity, run)) if arity.contains(&args.len()) => run(ctx, args),
         _ => Err(CommandError::owned(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-            String::from_utf8_lossy(args.at(1))
+            told(args.at(1))
         ))),
     }
 }

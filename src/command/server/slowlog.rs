@@ -9,6 +9,7 @@ use super::super::help::reply_help;
 use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc,
 };
+use crate::command::error::told;
 use crate::config::is_secret;
 use crate::number;
 use crate::resp::Reply;
@@ -227,7 +228,7 @@ fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
         _ if args.len() > 3 => {
             return Err(CommandError::owned(format!(
                 "ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
-                String::from_utf8_lossy(args.at(1))
+                told(args.at(1))
             )));
         }
         None => 10,

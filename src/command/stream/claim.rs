@@ -11,6 +11,7 @@ use super::{
     Propagate, doc,
 };
 use super::{no_group, reply_entry, reply_id};
+use crate::command::error::told;
 use crate::number::parse_i64;
 use crate::resp::Reply;
 use crate::types::Stream;
@@ -116,7 +117,7 @@ impl Options {
             } else {
                 return Err(CommandError::owned(format!(
                     "ERR Unrecognized XCLAIM option '{}'",
-                    String::from_utf8_lossy(args.at(at))
+                    told(args.at(at))
                 )));
             }
             at += 1;

@@ -6,6 +6,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
+use crate::command::error::told;
 use crate::command::help::reply_help;
 use crate::keyspace::event;
 use crate::number::parse_i64;
@@ -138,7 +139,7 @@ impl Options {
 fn wrong_subcommand(args: &Args) -> CommandError {
     CommandError::owned(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try XGROUP HELP.",
-        String::from_utf8_lossy(args.at(1))
+        told(args.at(1))
     ))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler};
 use super::{KeySpec, doc, no_such_group, reply_entries, reply_entry, reply_id};
+use crate::command::error::told;
 use crate::command::help::reply_help;
 use crate::number::parse_i64;
 use crate::resp::Reply;
@@ -157,7 +158,7 @@ fn stream_info(ctx: &mut Ctx, args: &Args) -> CommandResult {
         _ => {
             return Err(CommandError::owned(format!(
                 "ERR unknown subcommand or wrong number of arguments for '{}'. Try XINFO HELP.",
-                String::from_utf8_lossy(args.at(1))
+                told(args.at(1))
             )));
         }
     };

@@ -231,15 +231,10 @@ fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
             damage(&mut args, rng);
         }
     }
-    if waits_for_ever(&args) || expires_soon(&args) || asks_for_the_table(&args) {
+    if waits_for_ever(&args) || expires_soon(&args) || asks_of_newer(&args) {
         return vec![b"PING".to_vec()];
     }
     args
-}
-
-/// Whether nothing is left but COMMAND, whose order differs between two runs of one server.
-fn asks_for_the_table(args: &[Vec<u8>]) -> bool {
-    args.len() == 1 && args[0].eq_ignore_ascii_case(b"COMMAND")
 }
 
 /// Whether a timeout is none, because of damage.
@@ -255,6 +250,14 @@ fn waits_for_ever(args: &[Vec<u8>]) -> bool {
     }
     let blocks = name.starts_with(b"B") && !name.starts_with(b"BIT");
     blocks && (long(args.get(1), 0.001) || long(args.last(), 0.001))
+}
+
+/// Whether damage asks about commands that the real server does not have, or for a list of all.
+fn asks_of_newer(args: &[Vec<u8>]) -> bool {
+    let word = |at: usize| args.get(at).map(|word| word.to_ascii_uppercase());
+    word(0).is_some_and(|name| name == b"COMMAND")
+        && (matches!(word(1).as_deref(), None | Some(b"INFO"))
+            || word(2).is_some_and(|name| name == b"DIGEST"))
 }
 
 /// Whether something expires during the round, because of damage.
