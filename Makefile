@@ -4,8 +4,6 @@
 CARGO ?= cargo
 # One set of features for every step, so that nothing is compiled twice.
 FEATURES := --all-features
-FUZZ_SECONDS ?= 30
-FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 .PHONY: run test differential crash simulate kill interop fuzz bench guard sweep fmt lint deny ci peers clients
 
@@ -40,17 +38,9 @@ kill: peers
 interop: peers clients
 	$(CARGO) test $(FEATURES) --test interop -- --nocapture
 
+# Every fuzz target for FUZZ_SECONDS (30) each.
 fuzz:
-	@if [ -z "$(FUZZ_TARGETS)" ]; then echo "no fuzz targets"; else \
-	  $(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz || exit 1; \
-	  for target in $(FUZZ_TARGETS); do \
-	    echo "fuzz $$target, $(FUZZ_SECONDS) s"; mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
-	    for vector in $$(ls format-spec/vectors/*.aof format-spec/vectors/*.manifest format-spec/vectors/*.rdb); do \
-	      case $$target.$$vector in aof_reader.*.aof|manifest.*.manifest|rdb.*/rdb-*.rdb|container.*/container-*.rdb) cp $$vector fuzz/corpus/$$target/;; esac; \
-	    done; \
-	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target \
-	      fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 || exit 1; \
-	  done; fi
+	@scripts/fuzz.sh
 
 bench:
 	$(CARGO) bench
@@ -76,7 +66,6 @@ deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked"; fi
 
-# Everything but fuzzing (`make fuzz`), with the random parts bounded.
 ci: export CI = true
 ci: peers clients lint deny
 	$(CARGO) test $(FEATURES) --lib --test tidy --test cli --test format
@@ -84,6 +73,7 @@ ci: peers clients lint deny
 	ROUNDS=15 $(CARGO) test $(FEATURES) --test kill --test interop
 	# A fixed seed: what is built does not fail for what a fresh one finds. `make differential` looks on.
 	SEED=20261122 COMMANDS=50000 $(CARGO) test $(FEATURES) --test commands
+	@scripts/fuzz.sh
 
 peers:
 	@scripts/peers.sh
