@@ -110,7 +110,10 @@ impl Config {
             else {
                 return Err(ChangeError::Unknown(String::from_utf8_lossy(name).into_owned()));
             };
+            let same =
+                || directive.or_same && directive.kind.print(&self.value(directive)) == *value;
             match directive.change {
+                Change::Never | Change::Protected if same() => {}
                 Change::Never => return Err(refused(name, "can't set immutable config")),
                 Change::Protected if !self.protected_allowed(local) => {
                     return Err(refused(name, "can't set protected config"));

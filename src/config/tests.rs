@@ -148,6 +148,18 @@ fn set_is_all_or_nothing_and_names_what_changed() {
     assert_eq!(changed(&[("bind", "127.0.0.1 -::1")]).bind, ["127.0.0.1", "-::1"]);
 }
 
+/// What Redis' own tests set: every directive but those they name as immutable, to what CONFIG GET says.
+#[test]
+fn what_redis_does_not_have_can_be_set_to_what_it_is() {
+    let config = Config::default();
+    for (name, value) in [("metrics-port", "0"), ("mptcp", "no"), ("archive", "")] {
+        assert!(set(&config, &[(name, value)]).is_ok(), "{name}");
+    }
+    for (name, value, why) in [("metrics-port", "1", "immutable"), ("archive", "/x", "protected")] {
+        assert!(set(&config, &[(name, value)]).unwrap_err().contains(why), "{name}");
+    }
+}
+
 #[test]
 fn set_refuses_with_the_words_of_redis() {
     let config = Config::default();

@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Directive] = &[
         "Archive the log in this repository, within a second or so: a path, or `s3://`, `gs://` or `az://` with \
          bucket and prefix. Credentials are taken from the environment. Empty: no archive. See docs/backup.md.",
     )
-    .protected(),
+    .protected().or_same(),
     text(
         "archive-recipients",
         at!(archive_recipients),
@@ -64,7 +64,7 @@ pub(super) const ROWS: &[Directive] = &[
         "Encrypt the archive for these age recipients (`age1...`, several with spaces between them). A repository that \
          exists must have been made for them. Empty: as the repository is.",
     )
-    .protected(),
+    .protected().or_same(),
     integer(
         "archive-interval",
         at!(archive_interval),

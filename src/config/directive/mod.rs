@@ -56,6 +56,8 @@ pub struct Directive {
     pub default: &'static str,
     /// Whether `CONFIG SET` may change it.
     pub change: Change,
+    /// Setting it to the value it has is no error, whatever `change` says.
+    pub or_same: bool,
     /// Whether `CONFIG GET` shows it only when asked by its very name.
     pub hidden: bool,
     /// Whether its value is a secret.
@@ -152,6 +154,7 @@ impl Directive {
             place,
             default,
             change: Change::Always,
+            or_same: false,
             hidden: false,
             secret: false,
             check: None,
@@ -182,6 +185,12 @@ impl Directive {
     }
     const fn protected(mut self) -> Self {
         self.change = Change::Protected;
+        self
+    }
+    /// For what Redis does not have, and may not change: `CONFIG SET` to the value it has is no error. There are
+    /// tools that set every directive to what CONFIG GET says, knowing only Redis' own as exceptions.
+    const fn or_same(mut self) -> Self {
+        self.or_same = true;
         self
     }
     const fn hidden(mut self) -> Self {

@@ -17,7 +17,8 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     integer("cluster-port", NO_CLUSTER, PORT, "0", "Port of the cluster bus.").immutable(),
     integer("cluster-databases", NO_CLUSTER, (1, i32::MAX as i64), "1", "Databases in a cluster.")
-        .immutable(),
+        .immutable()
+        .or_same(),
     integer(
         "cluster-node-timeout",
         NO_CLUSTER,

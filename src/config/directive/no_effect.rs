@@ -95,13 +95,16 @@ pub(super) const ROWS: &[Directive] = &[
         "Connections accepted in one turn.",
     ),
     integer("socket-mark-id", UNSUPPORTED, U32, "0", "Mark of the server's packets.").immutable(),
-    text("unixsocketgroup", UNSUPPORTED, "", "Group of the Unix socket.").immutable(),
-    yes_no("mptcp", UNSUPPORTED, "no", "Multipath TCP for clients.").immutable(),
+    text("unixsocketgroup", UNSUPPORTED, "", "Group of the Unix socket.").immutable().or_same(),
+    yes_no("mptcp", UNSUPPORTED, "no", "Multipath TCP for clients.").immutable().or_same(),
     Directive::new("rdma-bind", Kind::Words(&ADDRESSES), NO_RDMA, "", "Addresses for RDMA."),
     integer("rdma-port", NO_RDMA, PORT, "0", "Port for RDMA."),
     integer("rdma-rx-size", NO_RDMA, (65_536, 16_777_216), "1048576", "Receive buffer.")
-        .immutable(),
-    integer("rdma-completion-vector", NO_RDMA, (-1, 1024), "-1", "Completion vector.").immutable(),
+        .immutable()
+        .or_same(),
+    integer("rdma-completion-vector", NO_RDMA, (-1, 1024), "-1", "Completion vector.")
+        .immutable()
+        .or_same(),
     // Durability.
     one_of(
         "sanitize-dump-payload",
@@ -155,7 +158,7 @@ pub(super) const ROWS: &[Directive] = &[
     yes_no("lua-enable-insecure-api", UNSUPPORTED, "no", "Insecure functions in Lua scripts.")
         .hidden()
         .protected(),
-    text("hash-seed", UNUSED, "", "Seed of the hash of keys.").immutable(),
+    text("hash-seed", UNUSED, "", "Seed of the hash of keys.").immutable().or_same(),
     yes_no("import-mode", UNSUPPORTED, "no", "Expire nothing while data is imported."),
     yes_no("extended-redis-compatibility", UNUSED, "no", "Call itself Redis."),
     Directive::new("loadmodule", Kind::Line, NO_MODULES, "", "Load a module."),

@@ -121,7 +121,7 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no("repl-rdb-channel", NO_REPLICAS, "yes", "A connection of its own for a full sync.")
         .hidden(),
-    yes_no("repl-mptcp", NO_REPLICAS, "no", "Multipath TCP to the master.").immutable(),
+    yes_no("repl-mptcp", NO_REPLICAS, "no", "Multipath TCP to the master.").immutable().or_same(),
     yes_no(
         "dual-channel-replication-enabled",
         NO_REPLICAS,

@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Directive] = &[
         "0",
         "TCP port on which `GET /metrics` answers Prometheus; 0 is none.",
     )
-    .immutable(),
+    .immutable().or_same(),
     Directive::new(
         "metrics-bind",
         Kind::Words(&BIND),
@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Directive] = &[
         "127.0.0.1 -::1",
         "Addresses for `metrics-port`, as `bind` takes them. Whoever reaches them can read the metrics.",
     )
-    .immutable(),
+    .immutable().or_same(),
     yes_no(
         "latency-tracking",
         at!(latency_tracking),
