@@ -74,7 +74,8 @@ impl Engine {
         }
         let took = self.clock.monotonic().saturating_sub(begin);
         self.note_expiry(removed, took, over && removed > 0);
-        match (ended < databases, removed > 0) {
+        let more = std::mem::take(&mut self.ks.fields_left_due) || ended < databases;
+        match (more, removed > 0) {
             (true, true) => Duration::from_millis(1),
             (true, false) => EXPIRE_EVERY / 10,
             (false, _) => EXPIRE_EVERY,

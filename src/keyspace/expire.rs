@@ -122,7 +122,8 @@ impl Keyspace {
     }
 
     /// Removes expired keys and hash fields of up to `segments` segments of `db`, going on where the
-    /// last call stopped. Returns how many there were and whether the walk came to the end of the table.
+    /// last call stopped. Returns how many there were and whether the walk came to the end of the table;
+    /// sets `fields_left_due` when a hash has more to lose than one step takes.
     pub fn expire_step(&mut self, db: usize, segments: usize) -> (usize, bool) {
         let mut removed = 0;
         for _ in 0..segments {
@@ -149,6 +150,7 @@ impl Keyspace {
         self.expire_fields(db, key, hash, FIELDS_PER_HASH);
         let Some(place) = self.dbs.get_mut(db) else { return 0 };
         if let Some(at) = place.table.find(hash, key).and_then(earliest_field) {
+            self.fields_left_due |= at < self.now;
             let meta = place.table.segment_meta_mut(hash);
             meta.earliest_field = meta.earliest_field.min(at);
         }
@@ -232,7 +234,9 @@ mod tests {
         ks.now = 501;
         // Half of them are over their time.
         assert_eq!(ks.expire_step(0, 16), (256, true));
+        assert!(std::mem::take(&mut ks.fields_left_due));
         assert_eq!(ks.expire_step(0, 16), (244, true));
+        assert!(!ks.fields_left_due);
         assert_eq!(ks.expire_step(0, 16), (0, true));
         ks.now = 10_000;
         let mut rounds = 0;

@@ -140,6 +140,8 @@ pub struct Keyspace {
     flushed: Vec<Table<Entry, SegmentMeta>>,
     /// A hash field was given an expiry since the start.
     field_expiry: bool,
+    /// The active cycle left fields in a hash whose time is over: it should come again soon.
+    pub fields_left_due: bool,
 }
 
 /// A value type that commands work on in place.
@@ -216,6 +218,7 @@ impl Keyspace {
             snapshots_started: 0,
             flushed: Vec::new(),
             field_expiry: false,
+            fields_left_due: false,
         }
     }
 
