@@ -147,6 +147,9 @@ impl Engine {
             Err(error) => return self.reject(id, None, &error, reply),
         };
         self.free_memory();
+        if !self.sessions.to_answered.is_empty() {
+            self.tell_before_reply(id, reply);
+        }
         if let Err(error) = self.check(id, row, args) {
             return self.reject(id, Some(row), &error, reply);
         }
@@ -159,6 +162,20 @@ impl Engine {
         }
         self.ks.effects.clear();
         self.run_unit(id, row, args, reply)
+    }
+
+    /// What evictions made room for this command is told before its reply, as nothing of the command is in it.
+    /// The reply waits for their log position as well.
+    fn tell_before_reply(&mut self, id: ClientId, reply: &mut Reply) {
+        if self.sessions.client(id).is_none_or(|client| client.reply_mode != ReplyMode::On) {
+            return;
+        }
+        for mut mail in self.sessions.to_answered.drain(..) {
+            if let Some(release) = mail.release_mut() {
+                self.ks.need = self.ks.need.max(release.need);
+            }
+            reply.buffer.extend_from_slice(mail.bytes());
+        }
     }
 
     /// Runs one command as a unit of its own and commits it.
