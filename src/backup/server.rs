@@ -1,8 +1,8 @@
 //! A running server as a source: asked over RESP, or read as a replica reads.
 //!
 //! A Fastness on this machine is asked where its files are, and they are read beside it: they are
-//! consistent at every instant (see `source`). Any Redis or Valkey is asked for a full synchronization, as
-//! `redis-cli --rdb` does; the snapshot that it sends is written to a file and checked.
+//! consistent at every instant (see `source`). Any other Fastness, Redis or Valkey is asked for a full
+//! synchronization, as `redis-cli --rdb` does; the snapshot that it sends is written to a file and checked.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};

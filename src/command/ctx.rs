@@ -141,6 +141,12 @@ pub enum Task {
     DebugSleep(Duration),
     /// WAITAOF numlocal numreplicas timeout
     WaitLog { local: i64, replicas: i64, timeout_ms: u64 },
+    /// WAIT numreplicas timeout, which has to wait perhaps.
+    WaitReplicas { replicas: i64, timeout_ms: u64 },
+    /// PSYNC, SYNC
+    Synchronize { psync: bool },
+    /// REPLCONF ACK
+    Acknowledged,
     /// CLIENT UNBLOCK; its own reply is written.
     Unblock { id: ClientId, error: bool },
     /// EXEC, checked: run the queue.

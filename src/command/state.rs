@@ -94,6 +94,12 @@ pub struct Eviction {
 pub const LARGE_BYTES: usize = 64 * 1024;
 
 impl ServerState {
+    /// What the stream that replicas get is called.
+    pub fn replication_id(&self) -> &str {
+        let changed = &self.observed.replication_id;
+        if changed.is_empty() { &self.run_id } else { changed }
+    }
+
     /// Drops a value: here, or if it is large on the reclaim thread.
     pub fn release(&mut self, entry: crate::keyspace::Entry) {
         let bytes = entry.memory_bytes();

@@ -214,10 +214,10 @@ fn what_has_no_effect_is_reported_once() {
         warnings,
         [
             "/cwd/redis.conf:1: 'tls-port' has no effect: there is no TLS",
-            "/cwd/redis.conf:3: 'replicaof' has no effect: there is no replication",
+            "/cwd/redis.conf:3: 'replicaof' has no effect: this server is no replica",
             "/cwd/redis.conf:5: 'loadmodule' has no effect: there are no modules",
             "/cwd/redis.conf:6: 'list-max-ziplist-value' has no effect: it has been without meaning since Redis 7",
-            "/cwd/redis.conf:7: 'replica-priority' has no effect: there is no replication",
+            "/cwd/redis.conf:7: 'replica-priority' has no effect: this server is no replica",
             "command line: 'mptcp' has no effect: it is not supported",
         ]
     );

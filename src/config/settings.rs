@@ -240,4 +240,10 @@ pub struct Settings {
     pub metrics_port: u16,
     pub metrics_bind: Vec<String>,
     pub latency_tracking_info_percentiles: Vec<f64>,
+
+    // Replication. Times are in seconds.
+    pub repl_ping_replica_period: u32,
+    pub repl_timeout: u32,
+    pub min_replicas_to_write: u32,
+    pub min_replicas_max_lag: u32,
 }

@@ -101,6 +101,12 @@ pub enum FileView {
     Mapped(memmap2::Mmap),
 }
 
+impl fmt::Debug for FileView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileView({} bytes)", self.len())
+    }
+}
+
 impl std::ops::Deref for FileView {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

@@ -39,14 +39,19 @@ impl Engine {
 
     fn log_records(&mut self, id: ClientId) -> bool {
         let records = !self.ks.effects.unit.is_empty();
+        let mut appended = 0;
         if let Some(log) = self.log.as_ref().filter(|_| records) {
             let position = log.append(&self.ks.effects.unit).0;
             self.server.persistence.appended = position;
+            appended = position;
             self.ks.publish_position(position);
             self.ks.need = self.ks.need.max(position);
             if let Some(client) = self.sessions.client_mut(id) {
                 client.last_write = position;
             }
+        }
+        if self.sessions.replicas.is_fed() && records {
+            self.feed_replicas(id, appended);
         }
         records || self.ks.effects.dirty > 0
     }

@@ -44,6 +44,7 @@ impl Engine {
         self.evict_clients();
         self.expire_waiters();
         self.watch_log();
+        self.replicas_cron();
         self.save_if_due();
         self.rewrite_if_due();
     }
@@ -139,6 +140,7 @@ impl Engine {
         let now = self.ks.now;
         let idle = |client: &&crate::session::Client| {
             !client.blocked
+                && !client.flags.replica
                 && !client.hears_messages()
                 && client.age_and_idle(now).1 > u64::from(timeout)
         };

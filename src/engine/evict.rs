@@ -219,7 +219,8 @@ impl Engine {
             return;
         }
         // Those that are being closed already count no more.
-        let open = || self.sessions.iter().filter(|client| !client.flags.ended);
+        let counts = |client: &&Client| !client.flags.ended && !client.flags.replica;
+        let open = || self.sessions.iter().filter(counts);
         let mut used = open().map(|client| client.memory_bytes() as u64).sum::<u64>();
         if used <= limit {
             return;

@@ -203,6 +203,9 @@ impl Engine {
                 self.run_transaction(id, reply);
                 self.feed_monitors(id, row, args, Origin::Client);
             }
+            Ok(Outcome::Task(Task::Synchronize { psync })) => {
+                executed.feeds = self.synchronize(id, psync);
+            }
             Ok(Outcome::Task(task)) => {
                 executed.waits = self.perform(id, task, args, reply);
             }
@@ -428,6 +431,9 @@ impl Engine {
         {
             return Err(cause);
         }
+        if writes && self.server.config.min_replicas_to_write > 0 {
+            self.check_replicas()?;
+        }
         if subscribed && !ALLOWED_WHILE_SUBSCRIBED.contains(&row.command.name) {
             return Err(CommandError::owned(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
@@ -435,13 +441,13 @@ impl Engine {
                 row.full_name
             )));
         }
-        let monitors = client.flags.monitor;
+        let replica = client.flags.monitor || client.flags.replica;
         if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
             return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
         }
         // Redis' monitors are a kind of replica.
         let touches_keys = writes || flags.has(Flags::READONLY) || flags.has(Flags::MAY_REPLICATE);
-        if monitors && touches_keys {
+        if replica && touches_keys {
             return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         if let Some(running) = &self.server.running_script

@@ -3,6 +3,8 @@
 //! A section is a function from the engine's facts to lines. Sections asked for by name come in a fixed
 //! order, each once; `default`, `all` and `everything` are sets of sections.
 
+mod replication;
+
 use std::fmt::Write;
 
 use super::{keysizes, loops};
@@ -25,7 +27,7 @@ const SECTIONS: &[Section] = &[
     ("persistence", true, persistence),
     ("threads", false, threads),
     ("stats", true, stats),
-    ("replication", true, replication),
+    ("replication", true, replication::render),
     ("cpu", true, cpu),
     ("modules", true, |_, _| {}),
     ("commandstats", false, command_stats),
@@ -117,7 +119,8 @@ fn blocked_clients(engine: &Engine) -> usize {
 }
 
 fn clients(engine: &Engine, out: &mut String) {
-    let seen = |client: &&Client| !client.flags.internal && !client.flags.ended;
+    let seen =
+        |client: &&Client| !client.flags.internal && !client.flags.ended && !client.flags.replica;
     let clients = || engine.sessions.iter().filter(seen);
     line(out, "connected_clients", clients().count());
     line(out, "cluster_connections", 0);
@@ -185,9 +188,9 @@ fn memory(engine: &Engine, out: &mut String) {
     line(out, "mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
     line(out, "mem_not_counted_for_evict", state.uncounted_memory());
     line(out, "mem_replication_backlog", 0);
-    line(out, "mem_total_replication_buffers", 0);
+    line(out, "mem_total_replication_buffers", engine.sessions.replicas.held());
     line(out, "mem_replica_full_sync_buffer", 0);
-    line(out, "mem_clients_slaves", 0);
+    line(out, "mem_clients_slaves", engine.sessions.replicas.held());
     line(out, "mem_clients_normal", engine.sessions.memory_bytes());
     line(out, "mem_cluster_links", 0);
     line(
@@ -358,13 +361,13 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "total_net_input_bytes", stats.net_input_bytes);
     line(out, "total_net_output_bytes", stats.net_output_bytes);
     line(out, "total_net_repl_input_bytes", 0);
-    line(out, "total_net_repl_output_bytes", 0);
+    line(out, "total_net_repl_output_bytes", engine.sessions.replicas.queued_bytes);
     line(out, "instantaneous_input_kbps", format!("{:.2}", stats.input_kbps));
     line(out, "instantaneous_output_kbps", format!("{:.2}", stats.output_kbps));
     line(out, "instantaneous_input_repl_kbps", "0.00");
     line(out, "instantaneous_output_repl_kbps", "0.00");
     line(out, "rejected_connections", stats.connections_rejected);
-    line(out, "sync_full", 0);
+    line(out, "sync_full", engine.sessions.replicas.syncs);
     line(out, "sync_partial_ok", 0);
     line(out, "sync_partial_err", 0);
     expiry_stats(engine, out);
@@ -437,23 +440,6 @@ fn loop_stats(engine: &Engine, out: &mut String) {
     line(out, "eventloop_duration_cmd_sum", stats.command_time.as_micros());
     line(out, "instantaneous_eventloop_cycles_per_sec", stats.turns_per_second);
     line(out, "instantaneous_eventloop_duration_usec", stats.turn_us);
-}
-
-fn replication(engine: &Engine, out: &mut String) {
-    line(out, "role", "master");
-    line(out, "connected_slaves", 0);
-    line(out, "master_failover_state", "no-failover");
-    let state = &engine.server;
-    let replication_id = &state.observed.replication_id;
-    let id = if replication_id.is_empty() { &state.run_id } else { replication_id };
-    line(out, "master_replid", id);
-    line(out, "master_replid2", "0".repeat(40));
-    line(out, "master_repl_offset", engine.server.persistence.appended);
-    line(out, "second_repl_offset", -1);
-    line(out, "repl_backlog_active", 0);
-    line(out, "repl_backlog_size", 1_048_576);
-    line(out, "repl_backlog_first_byte_offset", 0);
-    line(out, "repl_backlog_histlen", 0);
 }
 
 fn cpu(_: &Engine, out: &mut String) {

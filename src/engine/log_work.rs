@@ -203,7 +203,7 @@ impl Engine {
     /// Asks for the rewrite that ends a failure, unless one is running or it is too early.
     fn heal_log(&mut self) {
         let early = self.server.persistence.heal_not_before.is_some_and(|at| self.monotonic() < at);
-        if self.persist.running == Some(PersistRequest::Save) {
+        if matches!(self.persist.running, Some(PersistRequest::Save | PersistRequest::Sync)) {
             // Whoever waits for the log must not wait for a snapshot: it gives way.
             self.persist.cancel = true;
         }

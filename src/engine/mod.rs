@@ -23,6 +23,7 @@ mod oom;
 pub mod pause;
 pub mod persist;
 pub mod replay;
+mod replicate;
 mod script;
 pub mod settings;
 mod slow;
@@ -60,6 +61,8 @@ pub struct Executed {
     pub closes: bool,
     /// The reply is a message (SUBSCRIBE): CLIENT REPLY does not silence it.
     pub is_message: bool,
+    /// The client is a replica from here on: what follows on its connection is the snapshot and the stream.
+    pub feeds: bool,
 }
 
 impl Executed {

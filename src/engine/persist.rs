@@ -24,9 +24,11 @@ use crate::aof::filename::BaseFormat;
 use crate::aof::log::{CutPoint, Log, NewBase};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, RdbCompression};
-use crate::disk::{SharedDisk, durable};
+use crate::disk::{FileView, OpenMode, SharedDisk, durable};
+use crate::session::replica::SyncKind;
 pub use crate::snapshot::container::write::FileForm;
 use crate::snapshot::encode::{Encoder, Header};
+use crate::snapshot::target::Target;
 use feeder::Feeder;
 pub use file::{Manner, SnapshotFile};
 use sink::{GatheringSink, Piece};
@@ -38,10 +40,13 @@ const SLICE: Duration = Duration::from_micros(100);
 const SEGMENTS_PER_LOOK: usize = 4;
 /// The files of a save under way, in the background and under the lock; a crash leaves them behind, the
 /// next start removes them.
-pub const TEMP_SAVES: [&str; 3] =
-    ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb", TEMP_CONVERT];
+pub const TEMP_SAVES: [&str; 4] =
+    ["temp-fastness-save.rdb", "temp-fastness-save-now.rdb", TEMP_CONVERT, TEMP_SYNC];
 /// The file that `fastness convert` writes.
 pub const TEMP_CONVERT: &str = "temp-fastness-convert.rdb";
+
+/// The snapshot that is being made for replicas; it loses its name when it is done.
+const TEMP_SYNC: &str = "temp-fastness-sync.rdb";
 
 const CANCELLED: &str = "cancelled";
 
@@ -52,6 +57,8 @@ pub enum PersistRequest {
     Save,
     /// A new base for the log.
     Rewrite,
+    /// A snapshot for replicas that wait for one.
+    Sync,
 }
 
 /// The save or rewrite asked for and under way.
@@ -110,6 +117,11 @@ pub struct SaveJob {
     cut: Option<CutPoint>,
     base: Option<NewBase>,
     dirty_at_start: u64,
+    /// For replicas: what is in it, and the file when it is done.
+    sync: SyncKind,
+    sync_file: Option<Arc<FileView>>,
+    /// The log's position at the instant whose state it holds.
+    position: u64,
     /// It was told to give up, which is no failure.
     cancelled: bool,
     pub started: Duration,
@@ -188,7 +200,11 @@ impl SaveJob {
 
     /// Fixes the point in time: the snapshot starts and the log is cut. Under the lock.
     fn start(&mut self, engine: &mut Engine) -> Result<(), String> {
-        let mut encoder = Encoder::new(self.manner.form == FileForm::Lzf);
+        if self.request == PersistRequest::Sync {
+            self.settle_sync(engine)?;
+        }
+        let mut encoder =
+            Encoder::for_target(self.manner.form == FileForm::Lzf, self.manner.target);
         let header = Header {
             field_expiry: engine.ks.has_field_expiry(),
             created_at: engine.ks.now / 1000,
@@ -198,12 +214,12 @@ impl SaveJob {
         };
         let mut out = Vec::new();
         encoder.header(&mut out, &header);
-        for library in engine.server.libraries.iter() {
+        for library in engine.server.libraries.iter().filter(|_| self.sync.functions) {
             encoder.function(&mut out, &library.source);
         }
         for db in 0..engine.ks.databases() {
             let keys = engine.ks.len(db) as u64;
-            if keys > 0 {
+            if keys > 0 && self.sync.keys {
                 encoder.select_db(&mut out, u32::try_from(db).unwrap_or(u32::MAX));
                 encoder.resize_db(&mut out, keys, engine.ks.expires(db) as u64);
             }
@@ -211,8 +227,8 @@ impl SaveJob {
         let policy = engine.server.config.maxmemory_policy;
         let uses = policy.by_use().then(|| engine.ks.use_clock.clone());
         self.head = out;
-        let sink = GatheringSink::new(uses, self.manner.section_bytes);
-        if !engine.ks.snapshot_start(Box::new(sink)) {
+        let sink = GatheringSink::new(uses, self.manner);
+        if self.sync.keys && !engine.ks.snapshot_start(Box::new(sink)) {
             return Err("another snapshot is running".to_owned());
         }
         if let Some(log) = &self.log {
@@ -224,10 +240,27 @@ impl SaveJob {
                 }
             }
         }
+        if self.request == PersistRequest::Sync {
+            engine.sync_begins(self.sync);
+        }
+        self.position = engine.server.persistence.appended;
         self.dirty_at_start = engine.server.persistence.dirty;
         self.taken_at = engine.ks.now;
         let keys = (0..engine.ks.databases()).map(|db| engine.ks.len(db) as u64).sum();
         engine.server.persistence.snapshot_keys = (0, keys);
+        Ok(())
+    }
+
+    /// What the snapshot for replicas is to be: as the one wants it that waits longest.
+    fn settle_sync(&mut self, engine: &Engine) -> Result<(), String> {
+        let Some(kind) = engine.sessions.replicas.awaited() else {
+            self.cancelled = true;
+            return Err(CANCELLED.to_owned());
+        };
+        self.sync = kind;
+        if kind.valkey && engine.ks.has_field_expiry() {
+            self.manner.target = Target::Valkey;
+        }
         Ok(())
     }
 
@@ -296,6 +329,12 @@ impl SaveJob {
                     installed.and_then(|()| if self.closes_log { log.close() } else { Ok(()) });
                 done.map_err(|error| error.to_string())
             }
+            _ if self.request == PersistRequest::Sync => {
+                let file = self.disk.open(&self.temp, OpenMode::Read).map_err(text)?;
+                self.sync_file = Some(Arc::new(file.map().map_err(text)?));
+                // Open files stay readable; the name would only be in the way.
+                self.disk.remove(&self.temp).map_err(text)
+            }
             _ => {
                 self.take_place(engine)?;
                 self.disk.sync_dir(durable::parent(&self.target)).map_err(text)
@@ -337,6 +376,7 @@ impl Engine {
                 persistence.rewrite_running = true;
                 persistence.rewrite_started = Some(self.monotonic);
             }
+            PersistRequest::Sync => {}
         }
     }
 
@@ -353,14 +393,20 @@ impl Engine {
         let without_log = request == PersistRequest::Rewrite && self.log.is_none();
         let unopened = without_log.then(|| Unopened::new(self));
         let config = &self.server.config;
+        let mut manner = manner(config, &self.persist);
+        let mut temp = TEMP_SAVES[0];
+        if request == PersistRequest::Sync {
+            temp = TEMP_SYNC;
+            manner = for_replicas(manner);
+        }
         SaveJob {
             request,
             stage: Stage::Prepare,
             disk: Arc::clone(&self.disk),
             file: None,
-            temp: TEMP_SAVES[0].to_owned(),
+            temp: temp.to_owned(),
             target: config.dbfilename.clone(),
-            manner: manner(config, &self.persist),
+            manner,
             head: Vec::new(),
             pending: Vec::new(),
             log: self.log.clone().filter(|_| request == PersistRequest::Rewrite),
@@ -369,6 +415,9 @@ impl Engine {
             cut: None,
             base: None,
             dirty_at_start: 0,
+            sync: SyncKind::default(),
+            sync_file: None,
+            position: 0,
             cancelled: false,
             started: self.monotonic,
             taken_at: self.ks.now,
@@ -403,8 +452,13 @@ impl Engine {
                 persistence.last_rewrite_ok =
                     outcome.is_ok() || (job.cancelled && persistence.last_rewrite_ok);
             }
+            PersistRequest::Sync => {}
         }
         match (outcome, job.request) {
+            (outcome, PersistRequest::Sync) => match (outcome, &job.sync_file) {
+                (Ok(()), Some(file)) => self.sync_ready(file, job.position, job.keys),
+                (outcome, _) => self.sync_failed(&outcome.err().unwrap_or_default()),
+            },
             (Ok(()), PersistRequest::Save) => self.saved(job),
             (Ok(()), PersistRequest::Rewrite) => {
                 persistence.rewrites += 1;
@@ -481,7 +535,8 @@ impl Engine {
         if self.server.config.save.is_empty() {
             return;
         }
-        if self.persist.running.or(self.persist.requested) == Some(PersistRequest::Save) {
+        let under_way = self.persist.running.or(self.persist.requested);
+        if matches!(under_way, Some(PersistRequest::Save | PersistRequest::Sync)) {
             self.cancel_persist();
         }
         // A failure is logged, shown by INFO and tried again as that of any save.
@@ -539,6 +594,15 @@ fn manner(config: &Config, state: &PersistState) -> Manner {
     Manner { threads, section_bytes, ..manner_of(config) }
 }
 
+/// The same for a file that is sent to replicas: in Redis' own form, and not to be kept.
+fn for_replicas(manner: Manner) -> Manner {
+    let form = match manner.form {
+        FileForm::Zstd { .. } | FileForm::Lzf => FileForm::Lzf,
+        FileForm::Plain => FileForm::Plain,
+    };
+    Manner { form, incremental_sync: false, durable: false, ..manner }
+}
+
 /// How the configuration wants snapshots written, by the thread that feeds.
 pub fn manner_of(config: &Config) -> Manner {
     let level = i32::try_from(config.rdbcompression_level).unwrap_or(1);
@@ -552,5 +616,7 @@ pub fn manner_of(config: &Config) -> Manner {
         threads: 0,
         section_bytes: SECTION_BYTES,
         incremental_sync: config.rdb_save_incremental_fsync,
+        durable: true,
+        target: Target::Newest,
     }
 }

@@ -125,8 +125,8 @@ impl Engine {
             config.lfu_decay_time,
         );
         self.ks.effects.event_classes = event_classes(config);
-        self.ks.effects.recording = self.log.is_some();
         self.logger.set_level(config.loglevel);
+        self.refresh_recording();
     }
 
     fn is_local(&self, id: ClientId) -> bool {

@@ -7,7 +7,7 @@ use super::{Engine, ShutdownState};
 use crate::command::CommandError;
 use crate::command::ctx::Task;
 use crate::resp::{Args, Reply};
-use crate::session::wait::TimeoutReply;
+use crate::session::wait::{ReplicaWait, TimeoutReply};
 use crate::session::{Client, ClientId, Wait, WaitKind};
 
 impl Engine {
@@ -52,6 +52,13 @@ impl Engine {
             Task::WaitLog { local, replicas, timeout_ms } => {
                 return self.wait_for_log(id, (local, replicas), timeout_ms, args, reply);
             }
+            Task::WaitReplicas { replicas, timeout_ms } => {
+                return self.wait_for_replicas(id, replicas, timeout_ms, args, reply);
+            }
+            Task::Acknowledged => {
+                self.serve_replica_waiters();
+                return false;
+            }
             Task::Unblock { id, error: true } => {
                 self.unblock_with_error(id, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
                 Ok(false)
@@ -61,7 +68,7 @@ impl Engine {
                 Ok(false)
             }
             // EXEC and scripts are run by the dispatcher, which knows the unit they belong to.
-            Task::Exec | Task::Script(_) => Ok(false),
+            Task::Exec | Task::Script(_) | Task::Synchronize { .. } => Ok(false),
         };
         match outcome {
             Ok(true) => reply.ok(),
@@ -76,7 +83,9 @@ impl Engine {
 
     fn background_save(&mut self, schedule: bool, reply: &mut Reply) -> Result<bool, String> {
         match self.persist.running.or(self.persist.requested) {
-            Some(PersistRequest::Save) => Err("ERR Background save already in progress".to_owned()),
+            Some(PersistRequest::Save | PersistRequest::Sync) => {
+                Err("ERR Background save already in progress".to_owned())
+            }
             Some(PersistRequest::Rewrite) if schedule => {
                 self.server.persistence.save_scheduled = true;
                 reply.simple("Background saving scheduled");
@@ -118,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// WAITAOF: waits until the client's writes are on disk here.
+    /// WAITAOF: waits until the client's writes are on disk here, and on that of so many replicas.
     fn wait_for_log(
         &mut self,
         id: ClientId,
@@ -127,19 +136,25 @@ impl Engine {
         args: &Args,
         reply: &mut Reply,
     ) -> bool {
-        let position = self.sessions.client(id).map_or(0, |client| client.last_write);
+        let (position, offset) =
+            self.sessions.client(id).map_or((0, 0), |client| (client.last_write, client.last_fed));
         let reached = self.is_synced_for(id);
-        let done = (local == 0 || reached) && replicas == 0;
+        let enough = self.sessions.replicas.that_have(offset, true) >= replicas;
         let open = self.sessions.client(id).is_none_or(|client| client.flags.internal);
-        if done || open {
+        if ((local == 0 || reached) && enough) || open {
             self.write_log_counts(id, reply);
             return false;
         }
         let deadline =
             (timeout_ms > 0).then(|| self.monotonic() + Duration::from_millis(timeout_ms));
         let on_timeout = TimeoutReply::Counts(i64::from(reached), Some(0));
-        // Replicas that do not exist never answer: only the time can end that wait.
-        let kind = if replicas > 0 { WaitKind::Time } else { WaitKind::Synced(position) };
+        let kind = if replicas > 0 {
+            self.sessions.replicas.ask_for_acks();
+            let local = (local > 0).then_some(position);
+            WaitKind::Replicas(ReplicaWait { offset, replicas, in_log: true, local })
+        } else {
+            WaitKind::Synced(position)
+        };
         self.wait(id, Wait { kind, deadline, on_timeout }, args);
         true
     }
@@ -148,7 +163,8 @@ impl Engine {
     pub(super) fn write_log_counts(&self, id: ClientId, reply: &mut Reply) {
         reply.array(2);
         reply.int(i64::from(self.is_synced_for(id)));
-        reply.int(0);
+        let offset = self.sessions.client(id).map_or(0, |client| client.last_fed);
+        reply.int(self.sessions.replicas.that_have(offset, true));
     }
 
     /// Lets a client in, or says why not. The flag tells whether it needs no AUTH.
@@ -183,7 +199,11 @@ impl Engine {
 
     /// A connection is closed.
     pub fn client_gone(&mut self, id: ClientId) {
+        let fed = self.sessions.replicas.is_fed();
         self.sessions.remove(id);
+        if fed && !self.sessions.replicas.is_fed() {
+            self.refresh_recording();
+        }
     }
 
     fn reset_statistics(&mut self) {

@@ -132,16 +132,15 @@ impl Engine {
     /// The log was synced up to `synced`: answers who waited for it.
     pub fn serve_log_waiters(&mut self, synced: u64) {
         for id in self.sessions.waiters.served_by_log(synced) {
-            self.time_out(id);
+            self.end_wait_if_replicas_have_it(id);
         }
     }
 
     /// Ends a wait as if its time were over (also CLIENT UNBLOCK TIMEOUT).
     pub fn time_out(&mut self, id: ClientId) {
         let Some(mut waiter) = self.end_wait(id) else { return };
-        if let TimeoutReply::Counts(_, Some(replicas)) = waiter.wait.on_timeout {
-            let reached = i64::from(self.is_synced_for(id));
-            waiter.wait.on_timeout = TimeoutReply::Counts(reached, Some(replicas));
+        if let TimeoutReply::Counts(_, second) = waiter.wait.on_timeout {
+            waiter.wait.on_timeout = self.counts_now(id, second.is_some());
         }
         self.resume(id, &waiter, false, |reply| waiter.wait.write_timeout_reply(reply));
     }

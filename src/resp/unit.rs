@@ -80,8 +80,34 @@ impl UnitBuffer {
         })
     }
 
+    /// Appends the records as a loader takes them: SELECT where the database changes, MULTI and EXEC around
+    /// more than one. `selected` is what the loader has selected so far.
+    pub fn frame(&self, out: &mut Vec<u8>, selected: &mut Option<u32>) {
+        let mut select = |out: &mut Vec<u8>, db| {
+            if selected.replace(db) != Some(db) {
+                put_select(out, db);
+            }
+        };
+        match self.only_db() {
+            Some(db) => {
+                select(out, db);
+                out.extend_from_slice(&self.bytes);
+            }
+            None if self.is_empty() => {}
+            None => {
+                // MULTI comes before SELECT, as Redis writes it.
+                out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
+                for (db, record) in self.records() {
+                    select(out, db);
+                    out.extend_from_slice(record);
+                }
+                out.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+            }
+        }
+    }
+
     /// The database of the only record, when there is only one.
-    pub(crate) fn only_db(&self) -> Option<u32> {
+    fn only_db(&self) -> Option<u32> {
         match self.records.as_slice() {
             [(db, _)] => Some(*db),
             _ => None,

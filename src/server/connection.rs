@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::outbox::Outbox;
 use super::stream::Stream;
 use crate::resp::Decoder;
+use crate::session::replica::Link;
 use crate::session::{Buffers, ClientId};
 
 /// What a reactor knows of a connection.
@@ -36,6 +37,9 @@ pub struct Connection {
     pub buffers: Arc<Buffers>,
     /// A task waits for room in the socket.
     pub awaits_room: bool,
+    /// It is a replica; once what was answered before is sent, its thread has the socket for writing.
+    pub feed: Option<Arc<Link>>,
+    pub feed_started: bool,
     /// Already in the list of connections to flush at the end of this turn.
     pub in_turn: bool,
     /// Already in the list of connections that hold replies for the log.
@@ -65,6 +69,8 @@ impl Connection {
             soft_limit_watched: false,
             buffers,
             awaits_room: false,
+            feed: None,
+            feed_started: false,
             in_turn: false,
             in_holders: false,
         }
@@ -78,6 +84,10 @@ impl Connection {
     /// Tells what its buffers hold.
     pub fn note_buffers(&self) {
         self.buffers.note_query(self.carry.len(), self.carry.capacity());
+        if self.feed_started {
+            // Its thread tells what waits there.
+            return;
+        }
         self.buffers.note_output(self.outbox.pending(), self.outbox.memory_bytes());
     }
 }

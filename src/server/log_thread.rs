@@ -61,6 +61,7 @@ fn round(shared: &Arc<Shared>, log: &Log, work: &mut LogWork, clock: &Arc<dyn Cl
     }
     if work.moved(log, clock.monotonic()) {
         shared.wake_holders();
+        shared.replica_bell.ring();
     }
     if shared.has_log_waiters() {
         serve_log_waiters(shared, log);

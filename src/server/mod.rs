@@ -18,6 +18,7 @@ pub mod persist_thread;
 
 pub mod reactor;
 mod relisten;
+mod replica_thread;
 pub mod run;
 pub mod shared;
 pub mod stream;

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::listener::accept_loop;
 use super::log_view::LogView;
 use super::outbox::LogProgress;
+use super::replica_thread;
 use super::shared::Shared;
 use super::stream::{Accepted, Stream};
 use crate::aof::log::{Log, Written};
@@ -334,6 +335,9 @@ impl Reactor {
         };
         // What runs now counts: CLIENT LIST shows its own request, and a large one is its client's memory.
         connection.buffers.note_query(input.len(), input.len());
+        if let Some(link) = &connection.feed {
+            link.note_sign();
+        }
         batch.clear();
         let (used, outcome) = connection.decoder.decode(input, limits, batch);
         let done = self.execute(connection, input, batch);
@@ -433,6 +437,13 @@ impl Reactor {
         }
         connection.waits |= executed.waits;
         connection.closing |= executed.closes;
+        if executed.feeds {
+            connection.feed = engine.sessions.replicas.link(connection.id);
+        } else if connection.feed.is_some() && connection.outbox.bytes.len() > start {
+            // Nothing may come between the bytes of its stream.
+            give_up_replica(engine, connection);
+            return;
+        }
         if connection.outbox.bytes.len() - start >= LARGE_REPLY {
             // Before the next request the engine may have to know what its client holds.
             connection.note_buffers();
@@ -605,6 +616,9 @@ impl Reactor {
             }
         }
         connection.note_buffers();
+        if connection.feed.is_some() && !connection.feed_started {
+            self.start_feed(connection);
+        }
         if connection.outbox.holds_any() {
             if !connection.in_holders {
                 connection.in_holders = true;
@@ -612,6 +626,19 @@ impl Reactor {
                 self.announce_hold(progress);
             }
         } else if connection.closing && connection.outbox.pending() == 0 {
+            connection.stream.shut_down();
+        }
+    }
+
+    /// Gives a replica's socket to its thread once everything that was answered before is sent.
+    fn start_feed(&self, connection: &mut Connection) {
+        let Some(link) = connection.feed.clone().filter(|_| connection.outbox.pending() == 0)
+        else {
+            return;
+        };
+        connection.feed_started = true;
+        let socket = connection.stream.for_writing();
+        if socket.and_then(|socket| replica_thread::start(&self.shared, link, socket)).is_err() {
             connection.stream.shut_down();
         }
     }
@@ -690,7 +717,8 @@ impl Reactor {
 
     /// Puts mail into the outbox of its connection, or does what it says.
     fn take_in(&self, connection: &mut Connection, mail: Mail) {
-        if connection.closing && !matches!(mail, Mail::Close { .. }) {
+        let deaf = connection.closing || connection.feed.is_some();
+        if deaf && !matches!(mail, Mail::Close { .. }) {
             return;
         }
         match mail {
@@ -762,5 +790,19 @@ fn give_up_output(engine: &mut Engine, connection: &mut Connection) {
     connection.closing = true;
     connection.outbox.abandon();
     connection.note_buffers();
+    connection.stream.shut_down();
+}
+
+/// Closes the connection of a replica that asked for something that is answered.
+fn give_up_replica(engine: &mut Engine, connection: &mut Connection) {
+    if let Some(client) = engine.sessions.client(connection.id) {
+        let line = format!(
+            "Replica {} sent {}, which is answered, on its replication link: closing it.",
+            client.address, client.last_command
+        );
+        engine.logger.warning(line);
+    }
+    connection.closing = true;
+    connection.outbox.abandon();
     connection.stream.shut_down();
 }

@@ -251,6 +251,7 @@ impl Shared {
         self.log_signal.raise();
         self.persist_signal.raise();
         self.archive_signal.raise();
+        self.replica_bell.ring();
         self.wake_all();
     }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{AppendFsync, OutputLimit};
 use crate::engine::loops::LoopStats;
 use crate::engine::{Engine, ShutdownState};
+use crate::session::replica::Bell;
 use crate::session::{ClientId, Mail};
 
 /// How long a thread waits for the lock before it looks whether a script is in the way.
@@ -41,6 +42,10 @@ pub struct Shared {
     pub persist_signal: Signal,
     /// Ends the pause of the archive's thread.
     pub archive_signal: Signal,
+    /// Wakes the threads of replicas.
+    pub replica_bell: Arc<Bell>,
+    /// Seconds that a replica may take nothing (`repl-timeout`).
+    pub replica_timeout_s: AtomicU64,
     /// `appendfsync` as a number, for the threads that do not hold the lock.
     policy: AtomicU8,
     /// Set once everything is closed and the process may end.
@@ -199,6 +204,8 @@ impl Shared {
         let latency_ms = AtomicU64::new(config.latency_monitor_threshold);
         let normal_output = AtomicLimit::new(config.client_output_buffer_limit.normal);
         let pubsub_output = AtomicLimit::new(config.client_output_buffer_limit.pubsub);
+        let replica_bell = Arc::clone(&engine.sessions.replicas.bell);
+        let replica_timeout_s = AtomicU64::new(u64::from(config.repl_timeout));
         let clock = Arc::clone(&engine.clock);
         Arc::new(Self {
             log: RwLock::new(engine.log.clone()),
@@ -211,6 +218,8 @@ impl Shared {
             log_waiters: AtomicBool::new(false),
             persist_signal: Signal::default(),
             archive_signal: Signal::default(),
+            replica_bell,
+            replica_timeout_s,
             policy: AtomicU8::new(config_policy),
             stopping: AtomicBool::new(false),
             bulk_bytes_max: bulk,
@@ -247,6 +256,7 @@ impl Shared {
         self.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
         self.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
         self.keepalive_s.store(u64::from(config.tcp_keepalive), Ordering::Relaxed);
+        self.replica_timeout_s.store(u64::from(config.repl_timeout), Ordering::Relaxed);
         self.latency_ms.store(config.latency_monitor_threshold, Ordering::Relaxed);
         self.normal_output.set(config.client_output_buffer_limit.normal);
         self.pubsub_output.set(config.client_output_buffer_limit.pubsub);
@@ -342,6 +352,10 @@ impl Shared {
             self.stop();
         }
         self.note_log_waiters(&engine);
+        if engine.sessions.replicas.news {
+            engine.replicas_have_news();
+            self.replica_bell.ring();
+        }
         if engine.sessions.outgoing.is_empty() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -116,6 +116,11 @@ impl Stream {
     pub fn shut_down(&self) {
         // A peer that is gone already makes this fail; the connection ends either way.
         let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Both);
+    }
+
+    /// The socket once more, for a thread that writes to it.
+    pub fn for_writing(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
     }
 
     /// The file descriptor's number, for CLIENT LIST.

@@ -38,6 +38,10 @@ pub struct Client {
     pub watch_broken: bool,
     /// The log position behind this client's newest write, for WAITAOF.
     pub last_write: u64,
+    /// The same in the stream that replicas get, for WAIT.
+    pub last_fed: u64,
+    /// What it said of itself as a replica.
+    pub announced: Option<Box<super::replica::Announced>>,
     /// Whether the client waits for keys or the log.
     pub blocked: bool,
     /// Wall clock when it connected and when it last sent something.
@@ -138,6 +142,8 @@ pub struct ClientFlags {
     /// Reads everybody's commands (MONITOR).
     pub monitor: bool,
     pub readonly: bool,
+    /// It is fed what changes (PSYNC, SYNC).
+    pub replica: bool,
     /// To be closed once its output is sent.
     pub close_after_reply: bool,
     /// Ended by others (CLIENT KILL, eviction): nothing of it runs any more, and nobody sees it, although
@@ -214,6 +220,8 @@ impl Client {
             watched: Vec::new(),
             watch_broken: false,
             last_write: 0,
+            last_fed: 0,
+            announced: None,
             blocked: false,
             connected_at: now,
             last_active_at: now,

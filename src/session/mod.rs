@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod pubsub;
+pub mod replica;
 mod roster;
 pub mod tracking;
 pub mod user;
@@ -13,12 +14,14 @@ pub mod wait;
 
 pub use client::{Buffers, Client, ClientFlags, Durability, ReplyMode, Transaction};
 pub use pubsub::{Message, Subscriptions, Topic};
+pub use replica::Replicas;
 pub use user::{UserHandle, UserId};
 pub use wait::{Awaited, Wait, WaitKind, Waiters};
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::clock::UnixMillis;
 use roster::Roster;
 
 /// The unique, increasing number of a connection since the server started.
@@ -96,6 +99,8 @@ pub struct Sessions {
     /// Requests held back by CLIENT PAUSE, in the order in which they came.
     pub postponed: Vec<(ClientId, crate::resp::OwnedArgs)>,
     pub subscriptions: Subscriptions,
+    /// Clients that are fed what changes.
+    pub replicas: Replicas,
     /// Clients that see everybody's commands.
     monitors: BTreeSet<ClientId>,
     /// What the running unit wants sent, in order.
@@ -130,6 +135,7 @@ impl Sessions {
         self.stop_tracking(id);
         self.postponed.retain(|(waiting, _)| *waiting != id);
         self.stop_listening(id);
+        self.replicas.remove(id);
     }
 
     /// Switches client-side caching off. What the client has read is forgotten when it changes.
@@ -152,6 +158,21 @@ impl Sessions {
         } else {
             self.outgoing.push(mail);
         }
+    }
+
+    /// Makes a client one that is fed. `None`: it is one already, or sees other things.
+    pub fn make_replica(
+        &mut self,
+        id: ClientId,
+        psync: bool,
+        now: UnixMillis,
+    ) -> Option<Arc<replica::Link>> {
+        let client = self.clients.get_mut(id)?;
+        if client.flags.replica || client.flags.monitor {
+            return None;
+        }
+        client.flags.replica = true;
+        Some(self.replicas.add(client, psync, now))
     }
 
     /// A client by its id.

@@ -63,14 +63,23 @@ impl Wait {
     fn keys(&self) -> &[Vec<u8>] {
         match &self.kind {
             WaitKind::Keys(keys, _) | WaitKind::KeysWith(keys, ..) => keys,
-            WaitKind::Synced(_) | WaitKind::Time => &[],
+            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => &[],
+        }
+    }
+
+    /// The position of the local log that is waited for.
+    fn log_position(&self) -> Option<u64> {
+        match self.kind {
+            WaitKind::Synced(position) => Some(position),
+            WaitKind::Replicas(wait) => wait.local,
+            _ => None,
         }
     }
 
     fn awaited(&self) -> Option<Awaited> {
         match self.kind {
             WaitKind::Keys(_, awaited) | WaitKind::KeysWith(_, awaited, _) => Some(awaited),
-            WaitKind::Synced(_) | WaitKind::Time => None,
+            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => None,
         }
     }
 }
@@ -84,8 +93,22 @@ pub enum WaitKind {
     KeysWith(Vec<Vec<u8>>, Awaited, OwnedArgs),
     /// The local log to be synced up to this position (WAITAOF).
     Synced(u64),
-    /// Nothing but the deadline (replicas, which there are none of).
+    /// Replicas to have what the client wrote (WAIT, WAITAOF).
+    Replicas(ReplicaWait),
+    /// Nothing but the deadline.
     Time,
+}
+
+/// What is waited for of replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaWait {
+    /// So many are to have the stream up to here.
+    pub replicas: i64,
+    pub offset: u64,
+    /// In their own log.
+    pub in_log: bool,
+    /// And the local log is to be synced up to this position.
+    pub local: Option<u64>,
 }
 
 /// What a key must hold for the waiting command to be run again. A key of another type does not end a wait.
@@ -138,6 +161,7 @@ pub struct Waiters {
     lines: Vec<HashMap<Vec<u8>, Line>>,
     deadlines: BTreeSet<(Duration, ClientId)>,
     for_log: BTreeSet<(u64, ClientId)>,
+    for_replicas: BTreeSet<ClientId>,
     last_ticket: Ticket,
 }
 
@@ -164,8 +188,11 @@ impl Waiters {
         if let Some(deadline) = waiter.wait.deadline {
             self.deadlines.insert((deadline, id));
         }
-        if let WaitKind::Synced(position) = waiter.wait.kind {
+        if let Some(position) = waiter.wait.log_position() {
             self.for_log.insert((position, id));
+        }
+        if let WaitKind::Replicas(_) = waiter.wait.kind {
+            self.for_replicas.insert(id);
         }
         self.waiting.insert(id, (ticket, waiter));
     }
@@ -187,9 +214,10 @@ impl Waiters {
         if let Some(deadline) = waiter.wait.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        if let WaitKind::Synced(position) = waiter.wait.kind {
+        if let Some(position) = waiter.wait.log_position() {
             self.for_log.remove(&(position, id));
         }
+        self.for_replicas.remove(&id);
         Some(waiter)
     }
 
@@ -263,6 +291,11 @@ impl Waiters {
     pub fn served_by_log(&self, synced: u64) -> Vec<ClientId> {
         let reached = self.for_log.iter().take_while(|(position, _)| *position <= synced);
         reached.map(|(_, id)| *id).collect()
+    }
+
+    /// Clients that wait for replicas.
+    pub fn for_replicas(&self) -> Vec<ClientId> {
+        self.for_replicas.iter().copied().collect()
     }
 
     /// Whether somebody waits for the log.

@@ -20,7 +20,7 @@ fn fastness(args: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), value)
 }
 
-fn done(args: &[&str]) -> Value {
+pub(crate) fn done(args: &[&str]) -> Value {
     let (code, value) = fastness(args);
     assert_eq!(code, 0, "{args:?}: {value}");
     value

@@ -15,6 +15,7 @@ mod support;
 mod backup;
 mod clients;
 mod exchange;
+mod replicas;
 mod stores;
 
 use std::fs;

@@ -42,7 +42,7 @@ use super::manifest::Manifest;
 use super::record::{FRAME_LINE_LEN_MAX, Position, Salt};
 use crate::clock::Clock;
 use crate::disk::{DiskError, DiskFile, SharedDisk};
-use crate::resp::unit::{UnitBuffer, put_select};
+use crate::resp::unit::UnitBuffer;
 use names::Names;
 
 pub use filler::FILL_AHEAD;
@@ -404,30 +404,8 @@ impl Current {
 impl Pending {
     fn append(&mut self, unit: &UnitBuffer) {
         let before = self.buffer.len();
-        match unit.only_db() {
-            Some(db) => {
-                self.select(db);
-                self.buffer.extend_from_slice(unit.bytes());
-            }
-            None if unit.is_empty() => {}
-            None => {
-                // MULTI comes before SELECT, as Redis writes it.
-                self.buffer.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
-                for (db, record) in unit.records() {
-                    self.select(db);
-                    self.buffer.extend_from_slice(record);
-                }
-                self.buffer.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
-            }
-        }
+        unit.frame(&mut self.buffer, &mut self.selected_db);
         self.position = self.position.after(self.buffer.len() - before);
-    }
-
-    fn select(&mut self, db: u32) {
-        if self.selected_db != Some(db) {
-            put_select(&mut self.buffer, db);
-            self.selected_db = Some(db);
-        }
     }
 
     /// Pending bytes, without headroom.

@@ -69,13 +69,13 @@ fn of_server(address: &Address, clock: &dyn Clock) -> Result<Gathered, BackupErr
             return Ok(Gathered { source, origin: origin("server"), temporary: None });
         }
     }
-    let gathered = of_replication(address, connection, &facts)?;
+    let gathered = of_replication(connection, &facts)?;
     Ok(Gathered { origin: origin("replication"), ..gathered })
 }
 
-/// Any other server: the snapshot that it sends to a replica, by way of a temporary file.
+/// Any other server, and a Fastness whose files are not here: the snapshot that it sends to a replica, by way
+/// of a temporary file.
 fn of_replication(
-    address: &Address,
     mut connection: crate::backup::server::Connection,
     facts: &Facts,
 ) -> Result<Gathered, BackupError> {
@@ -83,14 +83,6 @@ fn of_replication(
     let (temporary, file) = Temporary::create(&disk, &terms::temporary_folder())?;
     let progress = ProgressLine::new("snapshot");
     let sent = connection.synchronize(file.as_ref(), &|done, all| progress.note(done, all));
-    if let Err(BackupError::Server { what }) = &sent
-        && facts.is_fastness()
-    {
-        return Err(BackupError::refused(
-            format!("{what} ({address} is a Fastness whose files are not on this machine)"),
-            "run fastness backup create on its machine",
-        ));
-    }
     sent?;
     drop((progress, file));
     let mut source = source::of_snapshot("dump.rdb", view(disk.as_ref(), &temporary.path)?)?;

@@ -152,6 +152,8 @@ impl InputArgs {
             threads: 1,
             section_bytes: SECTION_BYTES,
             incremental_sync: false,
+            durable: true,
+            target: Target::Newest,
         };
         let wanted = Wanted {
             target: Target::Redis(12),

@@ -320,6 +320,8 @@ impl Job<'_> {
             threads,
             section_bytes: SECTION_BYTES,
             incremental_sync: false,
+            durable: true,
+            target: Target::Newest,
         };
         let header =
             Header { field_expiry, created_at: self.now / 1000, aof_base, ..Header::default() };

@@ -88,6 +88,7 @@ fn flags(client: &Client) -> String {
     let mut shown = String::new();
     let tracking = client.tracking.as_deref();
     for (set, letter) in [
+        (client.flags.replica, 'S'),
         (client.flags.monitor, 'O'),
         (client.is_subscribed(), 'P'),
         (client.transaction.is_some(), 'x'),
@@ -130,7 +131,7 @@ pub struct ClientFilter {
 pub enum ClientClass {
     Normal,
     PubSub,
-    /// There are none here, but the names are known.
+    /// There are none here, but the name is known.
     Master,
     Replica,
 }
@@ -150,7 +151,11 @@ impl ClientClass {
     }
 
     fn of(client: &Client) -> Self {
-        if client.is_subscribed() { Self::PubSub } else { Self::Normal }
+        match client.flags.replica {
+            true => Self::Replica,
+            false if client.is_subscribed() => Self::PubSub,
+            false => Self::Normal,
+        }
     }
 }
 

@@ -1,15 +1,10 @@
 //! WAIT and WAITAOF: waiting until writes are on more machines, or on disk.
-//!
-//! There are no replicas, so a wait for one only ends with its time.
 
 use super::super::ctx::Task;
 use super::super::{
     Args, Command, CommandError, Ctx, Flags, Group, Handler, Outcome, Propagate, doc,
 };
 use crate::number;
-use crate::session::Wait;
-use crate::session::wait::{TimeoutReply, WaitKind};
-use std::time::Duration;
 
 const TIPS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
 
@@ -34,15 +29,13 @@ pub(super) const WAIT: Command = Command {
 fn wait(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     let replicas = number::parse_i64(args.at(1)).ok_or(CommandError::NotInteger)?;
     let timeout_ms = timeout_ms(args.at(2))?;
-    if replicas <= 0 || !ctx.may_wait() {
-        ctx.reply.int(0);
+    let offset = ctx.session()?.last_fed;
+    let have = ctx.sessions.replicas.that_have(offset, false);
+    if have >= replicas || !ctx.may_wait() {
+        ctx.reply.int(have);
         return Ok(Outcome::Replied);
     }
-    let deadline = (timeout_ms > 0)
-        .then(|| ctx.monotonic.checked_add(Duration::from_millis(timeout_ms)))
-        .flatten();
-    let on_timeout = TimeoutReply::Counts(0, None);
-    Ok(Outcome::Wait(Wait { kind: WaitKind::Time, deadline, on_timeout }))
+    Ok(Outcome::Task(Task::WaitReplicas { replicas, timeout_ms }))
 }
 
 fn timeout_ms(text: &[u8]) -> Result<u64, CommandError> {

@@ -44,15 +44,15 @@ const LIMITED: &[(&str, &str)] = &[
     ("readonly", NO_CLUSTER),
     ("readwrite", NO_CLUSTER),
     ("failover", NO_REPLICAS),
-    ("psync", NO_REPLICAS),
-    ("replconf", NO_REPLICAS),
+    ("psync", WHOLE_SYNC),
     ("replicaof", NO_REPLICAS),
     ("slaveof", NO_REPLICAS),
-    ("sync", NO_REPLICAS),
+    ("sync", WHOLE_SYNC),
     ("module", "answers that there are no modules"),
 ];
 const NO_CLUSTER: &str = "answers as Redis does without cluster support";
-const NO_REPLICAS: &str = "answers that there is no replication";
+const NO_REPLICAS: &str = "answers that this server cannot be a replica";
+const WHOLE_SYNC: &str = "yes; every synchronization is a whole one";
 
 /// The page as Markdown.
 pub fn reference() -> String {

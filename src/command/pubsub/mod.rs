@@ -7,6 +7,7 @@
 mod introspect;
 mod subscribe;
 
+use super::ctx::Origin;
 use super::{Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc};
 use crate::session::Topic;
 
@@ -57,6 +58,10 @@ pub const SPUBLISH: Command = Command {
 
 fn publish(ctx: &mut Ctx, args: &Args, topic: Topic) -> CommandResult {
     let count = ctx.sessions.publish(topic, args.at(1), args.at(2));
+    if ctx.sessions.replicas.is_fed() && ctx.origin != Origin::Log {
+        let records = !ctx.ks.effects.unit.is_empty();
+        ctx.sessions.replicas.feed_behind(records, args.iter());
+    }
     ctx.reply.count(count);
     Ok(())
 }

@@ -63,12 +63,20 @@ pub const ROLE: Command = Command {
     ..Command::BASE
 };
 
-/// A primary without replicas, at the log's position.
+/// A primary, where its stream is, and the replicas that get it.
 fn role(ctx: &mut Ctx, _args: &Args) -> CommandResult {
+    let replicas = &ctx.sessions.replicas;
+    let online = || replicas.iter().filter(|replica| replica.link.is_online());
     ctx.reply.array(3);
     ctx.reply.bulk(b"master");
-    ctx.reply.int(ctx.server.persistence.appended.cast_signed());
-    ctx.reply.array(0);
+    ctx.reply.int(replicas.offset(ctx.server.persistence.appended).cast_signed());
+    ctx.reply.array(online().count());
+    for replica in online() {
+        ctx.reply.array(3);
+        ctx.reply.bulk(replica.ip.as_bytes());
+        ctx.reply.bulk(replica.port.to_string().as_bytes());
+        ctx.reply.bulk(replica.acked.to_string().as_bytes());
+    }
     Ok(())
 }
 

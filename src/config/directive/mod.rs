@@ -18,6 +18,7 @@ mod no_effect;
 mod no_replication;
 mod no_tls;
 mod observation;
+mod replication;
 mod server;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub static TABLE: &[(&str, &[Directive])] = &[
     ("Encodings", encoding::ROWS),
     ("Server", server::ROWS),
     ("Observation", observation::ROWS),
+    ("Replication", replication::ROWS),
     ("Accepted without effect", no_effect::ROWS),
     ("Accepted without effect: replication", no_replication::ROWS),
     ("Accepted without effect: cluster", no_cluster::ROWS),

@@ -13,6 +13,7 @@ use crate::disk::{DiskFile, OpenMode, SharedDisk};
 use crate::snapshot::container::write::{Assembly, FileForm, Packed, Packer, Section};
 use crate::snapshot::container::{FRAME_BYTES_MAX, Kind};
 use crate::snapshot::encode::Encoder;
+use crate::snapshot::target::Target;
 
 /// Sections of one thread that are under way.
 const IN_FLIGHT: usize = 3;
@@ -30,6 +31,10 @@ pub struct Manner {
     pub section_bytes: usize,
     /// Whether to force the file to disk piece by piece.
     pub incremental_sync: bool,
+    /// Whether it is on disk when it is finished.
+    pub durable: bool,
+    /// The version of the file.
+    pub target: Target,
 }
 
 /// A snapshot file being written.
@@ -70,7 +75,7 @@ impl SnapshotFile {
             packer: Packer::new(form, checksum),
             crew: Crew::new(threads, form, checksum),
             // What is encoded here is in pieces, and not taken apart for compression afterwards.
-            encoder: Encoder::new(form == FileForm::Lzf),
+            encoder: Encoder::for_target(form == FileForm::Lzf, manner.target),
             open: empty(Kind::Keys),
         };
         this.pack(Section { kind: Kind::Head, bytes: head, keys: 0, finished: true })?;
@@ -179,7 +184,9 @@ impl SnapshotFile {
         }
         let end = std::mem::replace(&mut self.assembly, Assembly::new(FileForm::Plain, false));
         self.write_bytes(&end.end()?)?;
-        self.file.sync_all().map_err(|error| error.to_string())?;
+        if self.manner.durable {
+            self.file.sync_all().map_err(|error| error.to_string())?;
+        }
         Ok(self.offset)
     }
 }

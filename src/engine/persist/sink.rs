@@ -4,6 +4,7 @@
 //! pointer that is encoded later. So a slice of the walk, and a writer that has to save a segment
 //! before it changes it, are short whatever the values are.
 
+use super::Manner;
 use crate::keyspace::Entry;
 use crate::keyspace::lru::UseClock;
 use crate::keyspace::snapshot::SegmentSink;
@@ -41,10 +42,10 @@ pub(super) struct GatheringSink {
 impl GatheringSink {
     /// A sink; `uses` is the use clock when the file is to hold what it says. Pieces are no longer than
     /// sections are to be.
-    pub(super) fn new(uses: Option<UseClock>, section_bytes: usize) -> Self {
+    pub(super) fn new(uses: Option<UseClock>, manner: Manner) -> Self {
         Self {
-            piece_bytes: PIECE_BYTES.min(section_bytes),
-            encoder: Encoder::new(false),
+            piece_bytes: PIECE_BYTES.min(manner.section_bytes),
+            encoder: Encoder::for_target(false, manner.target),
             pieces: Vec::new(),
             out: Vec::new(),
             out_keys: 0,
