@@ -259,7 +259,8 @@ impl SaveJob {
         };
         self.sync = kind;
         if kind.valkey && engine.ks.has_field_expiry() {
-            self.manner.target = Target::Valkey;
+            // What is packed is read once more, as a file of ours, which has no values of Valkey's own.
+            (self.manner.target, self.manner.form) = (Target::Valkey, FileForm::Plain);
         }
         Ok(())
     }

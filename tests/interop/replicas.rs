@@ -128,7 +128,7 @@ fn load(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
             ],
             9 => vec![format!("DEL s{key} h{} z{key}", key / 2)],
             10 => vec![format!("EXPIRE s{key} {}", 1000 + value)],
-            _ => vec![format!("COPY s{key} s{} REPLACE", key / 2)],
+            _ => vec![format!("COPY s{key} copy{} REPLACE", key / 2)],
         };
         for line in lines {
             client.must(&line);
