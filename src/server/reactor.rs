@@ -794,7 +794,7 @@ fn give_up_output(engine: &mut Engine, connection: &mut Connection) {
 }
 
 /// Closes the connection of a replica that asked for something that is answered.
-fn give_up_replica(engine: &mut Engine, connection: &mut Connection) {
+fn give_up_replica(engine: &Engine, connection: &mut Connection) {
     if let Some(client) = engine.sessions.client(connection.id) {
         let line = format!(
             "Replica {} sent {}, which is answered, on its replication link: closing it.",

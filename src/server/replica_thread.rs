@@ -115,8 +115,9 @@ impl Sender {
         while !self.is_over() {
             self.link.take(&mut bytes, &mut marks);
             let reached = self.reached();
-            while let Some(mark) = marks.pop_front_if(|mark| mark.position <= reached) {
+            while let Some(mark) = marks.front().filter(|mark| mark.position <= reached) {
                 free += mark.bytes;
+                marks.pop_front();
             }
             if free == sent {
                 self.link.bell.wait(&mut self.heard, KEEPALIVE);
