@@ -143,6 +143,8 @@ pub enum Task {
     WaitLog { local: i64, replicas: i64, timeout_ms: u64 },
     /// WAIT numreplicas timeout, which has to wait perhaps.
     WaitReplicas { replicas: i64, timeout_ms: u64 },
+    /// BACKUP START, SEAL, ABORT, CLEANUP
+    Backup(crate::command::server::backup::BackupRequest),
     /// PSYNC, SYNC
     Synchronize { psync: bool },
     /// REPLCONF ACK

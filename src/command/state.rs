@@ -55,6 +55,8 @@ pub struct ServerState {
     pub libraries: crate::scripting::Libraries,
     /// What is kept of how memory is freed.
     pub eviction: Eviction,
+    /// What BACKUP is about.
+    pub backup: super::server::backup::BackupFacts,
     /// What is kept for those who look for causes.
     pub observed: Observed,
     /// Commands with another name than their own (`rename-command`).

@@ -137,6 +137,9 @@ pub struct Settings {
     pub archive_base_rate: u64,
     pub appendfilename: String,
     pub appenddirname: String,
+    pub backupdirname: String,
+    /// Seconds; 0 is never.
+    pub backup_sealed_ttl: u32,
     pub no_appendfsync_on_rewrite: bool,
     pub auto_aof_rewrite_percentage: u32,
     pub auto_aof_rewrite_min_size: u64,

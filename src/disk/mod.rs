@@ -23,6 +23,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn open(&self, path: &str, mode: OpenMode) -> Result<Box<dyn DiskFile>, DiskError>;
     /// Atomically gives `from` the name `to`, replacing what had it. Durable after `sync_dir` of the parents.
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError>;
+    /// Gives the file `from` a second name, which must be free. Durable after `sync_dir` of its parent.
+    fn link(&self, from: &str, to: &str) -> Result<(), DiskError>;
     /// Removes a file's name. Durable after `sync_dir`.
     fn remove(&self, path: &str) -> Result<(), DiskError>;
     /// The entries of a directory (names only, sorted), subdirectories with a trailing `/`.

@@ -61,6 +61,10 @@ impl Disk for OsDisk {
         at("rename", from, fs::rename(self.resolve(from), self.resolve(to)))
     }
 
+    fn link(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        at("link", to, fs::hard_link(self.resolve(from), self.resolve(to)))
+    }
+
     fn remove(&self, path: &str) -> Result<(), DiskError> {
         at("remove", path, fs::remove_file(self.resolve(path)))
     }

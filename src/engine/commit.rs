@@ -50,8 +50,8 @@ impl Engine {
                 client.last_write = position;
             }
         }
-        if self.sessions.replicas.is_fed() && records {
-            self.feed_replicas(id, appended);
+        if self.feeds && records {
+            self.feed_others(id, appended);
         }
         records || self.ks.effects.dirty > 0
     }

@@ -45,6 +45,7 @@ impl Engine {
         self.expire_waiters();
         self.watch_log();
         self.replicas_cron();
+        self.backup_cron();
         self.save_if_due();
         self.rewrite_if_due();
     }

@@ -294,6 +294,7 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "aof_position_written", facts.written);
         line(out, "aof_position_synced", facts.synced);
     }
+    line(out, "backup_in_progress", u8::from(engine.server.backup.state.is_open()));
     archive(engine, out);
     if let Some(loading) = &engine.server.loading {
         let elapsed_s = u64::try_from((engine.ks.now - loading.started_at) / 1000).unwrap_or(0);

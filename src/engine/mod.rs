@@ -9,6 +9,7 @@
 //! handlers leave to the engine; `cron` what is done ten times a second; `persist` saves and rewrites.
 
 pub mod access;
+pub mod backup;
 pub mod commit;
 pub mod cron;
 mod evict;
@@ -98,6 +99,10 @@ pub struct Engine {
     pub logger: Logger,
     /// The save or rewrite under way.
     pub persist: persist::PersistState,
+    /// The backup under way.
+    pub backup: backup::Backup,
+    /// Units go elsewhere than to the log, too: to replicas, to a backup.
+    pub(crate) feeds: bool,
     pub shutdown: ShutdownState,
     /// The configuration changed: the threads look at what concerns them.
     pub settings_changed: bool,
@@ -149,6 +154,8 @@ impl Engine {
             log: None,
             logger,
             persist: persist::PersistState::default(),
+            backup: backup::Backup::default(),
+            feeds: false,
             shutdown: ShutdownState::Running,
             settings_changed: false,
             batch_wall_us: 0,

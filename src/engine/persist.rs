@@ -14,6 +14,7 @@ mod sink;
 mod unopened;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -59,6 +60,8 @@ pub enum PersistRequest {
     Rewrite,
     /// A snapshot for replicas that wait for one.
     Sync,
+    /// The base of a backup while the log is off, and a log behind it.
+    Backup,
 }
 
 /// The save or rewrite asked for and under way.
@@ -72,6 +75,8 @@ pub struct PersistState {
     pub in_exec: bool,
     /// `appendonly yes` inside of it.
     pub switch_scheduled: bool,
+    /// The worker is to look after a backup.
+    pub backup_wanted: Arc<AtomicBool>,
     /// Jobs that began: what Redis forks for.
     pub jobs_started: u64,
     pub cron: CronState,
@@ -131,6 +136,17 @@ pub struct SaveJob {
 }
 
 impl SaveJob {
+    /// Whether the next step installs the base of a log that goes on.
+    pub fn installs_base_next(&self) -> bool {
+        self.stage == Stage::Finish && self.request == PersistRequest::Rewrite && !self.closes_log
+    }
+
+    /// The number of the first segment behind the base that it has installed in a log which goes on.
+    pub fn base_followed_by(&self) -> Option<u64> {
+        let cut = self.cut.filter(|_| !self.closes_log)?;
+        Some(cut.incr_seq)
+    }
+
     /// Does one stage, or one slice of the walk; whoever waits for the lock gets it in between. `None`: there is more
     /// to do. After a failure the old files are in charge.
     pub fn step(&mut self, engine: &Mutex<Engine>) -> Option<Result<(), String>> {
@@ -190,7 +206,7 @@ impl SaveJob {
     fn prepare(&mut self) -> Result<(), String> {
         if let Some(unopened) = self.unopened.take() {
             self.log = Some(Arc::new(unopened.open(&self.disk)?));
-            self.closes_log = true;
+            self.closes_log = self.request == PersistRequest::Rewrite;
         }
         match &self.log {
             Some(log) => log.prepare_rotation().map_err(|error| error.to_string()),
@@ -209,7 +225,7 @@ impl SaveJob {
             field_expiry: engine.ks.has_field_expiry(),
             created_at: engine.ks.now / 1000,
             used_memory: engine.server.used_memory,
-            aof_base: self.request == PersistRequest::Rewrite,
+            aof_base: matches!(self.request, PersistRequest::Rewrite | PersistRequest::Backup),
             extra: Vec::new(),
         };
         let mut out = Vec::new();
@@ -240,8 +256,10 @@ impl SaveJob {
                 }
             }
         }
-        if self.request == PersistRequest::Sync {
-            engine.sync_begins(self.sync);
+        match (self.request, &self.log) {
+            (PersistRequest::Sync, _) => engine.sync_begins(self.sync),
+            (PersistRequest::Backup, Some(log)) => engine.backup_begins(log),
+            _ => {}
         }
         self.position = engine.server.persistence.appended;
         self.dirty_at_start = engine.server.persistence.dirty;
@@ -377,7 +395,7 @@ impl Engine {
                 persistence.rewrite_running = true;
                 persistence.rewrite_started = Some(self.monotonic);
             }
-            PersistRequest::Sync => {}
+            PersistRequest::Sync | PersistRequest::Backup => {}
         }
     }
 
@@ -392,7 +410,13 @@ impl Engine {
     fn new_job(&mut self, request: PersistRequest) -> SaveJob {
         self.persist.jobs_started += 1;
         let without_log = request == PersistRequest::Rewrite && self.log.is_none();
-        let unopened = without_log.then(|| Unopened::new(self));
+        let unopened = match request {
+            PersistRequest::Backup => {
+                let names = self.private_log_names();
+                Some(Unopened::named(self, names))
+            }
+            _ => without_log.then(|| Unopened::new(self)),
+        };
         let config = &self.server.config;
         let mut manner = manner(config, &self.persist);
         let mut temp = TEMP_SAVES[0];
@@ -434,6 +458,9 @@ impl Engine {
         if job.request == PersistRequest::Rewrite {
             self.note_heal();
         }
+        if let Err(cause) = &outcome {
+            self.backup_without_base(job.request, cause);
+        }
         let seconds = self.monotonic.saturating_sub(job.started).as_secs();
         let seconds = i64::try_from(seconds).unwrap_or(0);
         let persistence = &mut self.server.persistence;
@@ -453,13 +480,14 @@ impl Engine {
                 persistence.last_rewrite_ok =
                     outcome.is_ok() || (job.cancelled && persistence.last_rewrite_ok);
             }
-            PersistRequest::Sync => {}
+            PersistRequest::Sync | PersistRequest::Backup => {}
         }
         match (outcome, job.request) {
             (outcome, PersistRequest::Sync) => match (outcome, &job.sync_file) {
                 (Ok(()), Some(file)) => self.sync_ready(file, job.position, job.keys),
                 (outcome, _) => self.sync_failed(&outcome.err().unwrap_or_default()),
             },
+            (_, PersistRequest::Backup) => {}
             (Ok(()), PersistRequest::Save) => self.saved(job),
             (Ok(()), PersistRequest::Rewrite) => {
                 persistence.rewrites += 1;

@@ -59,6 +59,13 @@ impl Engine {
         self.let_go(told);
     }
 
+    /// All of them: what they have is not what is here any more.
+    pub(super) fn let_replicas_go(&mut self) {
+        let all: Vec<ClientId> =
+            self.sessions.replicas.iter().map(|replica| replica.link.client).collect();
+        self.let_go(all);
+    }
+
     fn let_go(&mut self, replicas: Vec<ClientId>) {
         for id in replicas {
             self.sessions.disconnect(id, ClientId(0));
@@ -66,14 +73,19 @@ impl Engine {
         self.refresh_recording();
     }
 
-    /// Whether units are to leave records: for the log, or for replicas.
+    /// Whether units are to leave records: for the log, for replicas or for a backup.
     pub(super) fn refresh_recording(&mut self) {
-        self.ks.effects.recording = self.log.is_some() || self.sessions.replicas.is_fed();
+        self.feeds = self.sessions.replicas.is_fed() || self.backup.tap.is_some();
+        self.ks.effects.recording = self.log.is_some() || self.feeds;
     }
 
-    /// Queues the unit that is being committed, which the log has at `appended`.
+    /// Hands the unit that is being committed, which the log has at `appended`, to replicas and to a backup.
     #[cold]
-    pub(super) fn feed_replicas(&mut self, id: ClientId, appended: u64) {
+    pub(super) fn feed_others(&mut self, id: ClientId, appended: u64) {
+        self.tap_for_backup();
+        if !self.sessions.replicas.is_fed() {
+            return;
+        }
         let replicas = &mut self.sessions.replicas;
         replicas.feed(&self.ks.effects.unit, appended);
         let offset = replicas.offset(0);

@@ -39,6 +39,7 @@ impl Engine {
             acl: Default::default(),
             running_script: None,
             libraries: Libraries::with(server.libraries.deprecated_api),
+            backup: Default::default(),
             observed: Default::default(),
             renamed: None,
             ..*server
@@ -60,6 +61,10 @@ impl Engine {
 
     /// Takes over what a loader loaded.
     pub fn adopt(&mut self, loader: Self) {
+        self.let_replicas_go();
+        if self.backup.tap.is_some() {
+            self.fail_backup("the data set was loaded anew");
+        }
         let stats = self.ks.stats;
         self.ks = loader.ks;
         self.server.libraries = loader.server.libraries;
@@ -104,6 +109,7 @@ impl Engine {
                     self.logger.notice("Killing AOF child: the log is switched off.");
                 }
                 self.cancel_persist();
+                self.fail_backup("appendonly is stopped");
                 log.close().map_err(|error| error.to_string())?;
                 self.log = None;
                 self.server.persistence.log_error = None;
@@ -197,6 +203,7 @@ pub fn server_state(config: Config, config_file: String, clock: &Arc<dyn Clock>)
         libraries: Libraries::with(deprecated_api),
         renamed: None,
         eviction: Default::default(),
+        backup: Default::default(),
         observed: Default::default(),
     }
 }

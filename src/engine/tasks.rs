@@ -55,6 +55,10 @@ impl Engine {
             Task::WaitReplicas { replicas, timeout_ms } => {
                 return self.wait_for_replicas(id, replicas, timeout_ms, args, reply);
             }
+            Task::Backup(request) => match self.backup(id, request, args) {
+                Ok(false) => return true,
+                other => other,
+            },
             Task::Acknowledged => {
                 self.serve_replica_waiters();
                 return false;
@@ -86,7 +90,7 @@ impl Engine {
             Some(PersistRequest::Save | PersistRequest::Sync) => {
                 Err("ERR Background save already in progress".to_owned())
             }
-            Some(PersistRequest::Rewrite) if schedule => {
+            Some(PersistRequest::Rewrite | PersistRequest::Backup) if schedule => {
                 self.server.persistence.save_scheduled = true;
                 reply.simple("Background saving scheduled");
                 Ok(false)
@@ -96,7 +100,7 @@ impl Engine {
                 reply.simple("Background saving scheduled");
                 Ok(false)
             }
-            Some(PersistRequest::Rewrite) => Err(
+            Some(PersistRequest::Rewrite | PersistRequest::Backup) => Err(
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
                  SCHEDULE in order to schedule a BGSAVE whenever possible."
                     .to_owned(),

@@ -13,6 +13,7 @@
 mod support;
 
 mod backup;
+mod backup_commands;
 mod clients;
 mod exchange;
 mod replicas;

@@ -32,7 +32,7 @@ fn run(command: &mut Command) -> String {
     text
 }
 
-fn info(client: &mut Client, section: &str, field: &str) -> String {
+pub(crate) fn info(client: &mut Client, section: &str, field: &str) -> String {
     let text = client.must(&format!("INFO {section}")).text().unwrap();
     let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     found.unwrap_or_default().to_owned()
@@ -101,7 +101,7 @@ fn a_fastness_whose_directory_is_not_here_is_backed_up_by_its_stream() {
 }
 
 /// Writes of many kinds, until told to stop.
-fn load(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
+pub(crate) fn load(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
     let mut client = Client::connect(port).unwrap();
     let mut rng = Rng::new(seed);
     let mut count = 0;

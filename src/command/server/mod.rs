@@ -1,5 +1,6 @@
 //! Server commands: data set as a whole, persistence, configuration, facts.
 
+pub mod backup;
 pub mod commandlog;
 pub mod config;
 pub mod debug;
@@ -16,6 +17,7 @@ pub mod slowlog;
 use super::Command;
 
 pub const COMMANDS: &[Command] = &[
+    backup::BACKUP,
     save::BGREWRITEAOF,
     save::BGSAVE,
     commandlog::COMMANDLOG,

@@ -103,6 +103,21 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .immutable()
     .checked(file_name!("appenddirname", "dirname")),
+    text(
+        "backupdirname",
+        at!(backupdirname),
+        "backupdir",
+        "The directory that the BACKUP commands put their files into, inside `dir`.",
+    )
+    .immutable()
+    .checked(file_name!("backupdirname", "dirname")),
+    integer(
+        "backup-sealed-ttl",
+        at!(backup_sealed_ttl),
+        U31,
+        "0",
+        "Seconds until a sealed backup is removed by itself; 0 is never.",
+    ),
     yes_no(
         "no-appendfsync-on-rewrite",
         at!(no_appendfsync_on_rewrite),

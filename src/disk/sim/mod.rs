@@ -205,6 +205,12 @@ impl Disk for SimDisk {
         at("rename", from, self.0.lock().rename(from, to))
     }
 
+    fn link(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        let mut world = self.0.lock();
+        let file = world.file(from).ok_or_else(|| io::ErrorKind::NotFound.into());
+        at("link", to, file.and_then(|file| world.link(file, to)))
+    }
+
     fn remove(&self, path: &str) -> Result<(), DiskError> {
         at("remove", path, self.0.lock().remove(path))
     }

@@ -1,7 +1,8 @@
 //! BGREWRITEAOF while the log is off: a log that gets a base and is closed again.
 //!
 //! As with Redis, the directory of the log then holds what was in memory, and the snapshot file is left
-//! alone. Whatever fails leaves the directory with the manifest that it had.
+//! alone. Whatever fails leaves the directory with the manifest that it had. A backup has such a log, too, under
+//! other names, and keeps it open until it is sealed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,8 +33,14 @@ impl fmt::Debug for Unopened {
 impl Unopened {
     pub(super) fn new(engine: &mut Engine) -> Self {
         let config = &engine.server.config;
+        let names = FileNames::new(&config.appenddirname, &config.appendfilename);
+        Self::named(engine, names)
+    }
+
+    /// The same under other names.
+    pub(super) fn named(engine: &mut Engine, names: FileNames) -> Self {
         Self {
-            names: FileNames::new(&config.appenddirname, &config.appendfilename),
+            names,
             salts: SeededRng::new(engine.rng.next_u64()),
             clock: Arc::clone(&engine.clock),
             position: Position(engine.server.persistence.appended),
