@@ -38,3 +38,7 @@ open("manifest-redis.manifest","wb").write(b"file appendonly.aof.1.base.rdb seq 
 e=b"file appendonly.aof.2.base.rdb seq 2 type b position 57\nfile appendonly.aof.2.incr.aof seq 2 type i salt 00112233445566ff end 190\nfile appendonly.aof.3.incr.aof seq 3 type i salt 00000000000000aa\n"
 e+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(e)
 open("manifest-ended.manifest","wb").write(e)
+base=open("rdb-empty.rdb","rb").read()
+b=b"file appendonly.aof.1.base.rdb seq 1 type b position 0 size %d crc %08x\nfile appendonly.aof.1.incr.aof seq 1 type i salt 00112233445566ff\n"%(len(base),zlib.crc32(base))
+b+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(b)
+open("manifest-bound.manifest","wb").write(b)

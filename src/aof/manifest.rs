@@ -2,7 +2,8 @@
 //!
 //! The grammar is exactly that of Redis 7, so that Redis and Valkey read what is written here and the
 //! other way round; pairs that are not known are kept. Two things are added where their loaders do not look:
-//! pairs (`salt` and `end` on segments, `position` on bases) and a last comment line with a CRC of all before it.
+//! pairs (`salt` and `end` on segments, `position`, `size` and `crc` on bases) and a last comment line with a CRC of all
+//! before it.
 //! A manifest without that line (Redis wrote it) loads and is reported as unchecked; one whose line
 //! does not hold is damaged and is never half believed.
 //!
@@ -42,6 +43,22 @@ pub struct Entry {
     pub pairs: Vec<(String, String)>,
 }
 
+/// What a base holds, whatever its name: another file in its place, sound by itself, is told by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// CRC-32 of all of them.
+    pub crc: u32,
+}
+
+impl Content {
+    /// That of a file with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { size: bytes.len() as u64, crc: crc32fast::hash(bytes) }
+    }
+}
+
 impl Entry {
     /// A file without further pairs.
     pub fn new(name: String, seq: u64) -> Self {
@@ -60,6 +77,30 @@ impl Entry {
     pub fn with_position(mut self, position: Position) -> Self {
         self.pairs.push(("position".to_owned(), position.to_string()));
         self
+    }
+
+    /// With what the file holds (bases only).
+    #[must_use]
+    pub fn with_content(mut self, content: Option<Content>) -> Self {
+        self.set_content(content);
+        self
+    }
+
+    /// Notes what the file holds, or that this is not known.
+    pub fn set_content(&mut self, content: Option<Content>) {
+        let ours = |key: &str| key.eq_ignore_ascii_case("size") || key.eq_ignore_ascii_case("crc");
+        self.pairs.retain(|(key, _)| !ours(key));
+        if let Some(Content { size, crc }) = content {
+            self.pairs.push(("size".to_owned(), size.to_string()));
+            self.pairs.push(("crc".to_owned(), format!("{crc:08x}")));
+        }
+    }
+
+    /// What the file must hold; `None` for what Redis or an older version listed.
+    pub fn content(&self) -> Option<Content> {
+        let size = self.pair("size")?.parse().ok()?;
+        let crc = u32::try_from(hex(self.pair("crc")?.as_bytes(), 8)?).ok()?;
+        Some(Content { size, crc })
     }
 
     /// The salt that the file's header must have; `None` for files that Redis made or listed.
@@ -228,7 +269,10 @@ impl Manifest {
         }
         // Redis drops pairs and comments alike; pairs without the checksum mean that it was lost.
         let ours = |entry: &Entry| {
-            entry.salt().is_some() || entry.position().is_some() || entry.end().is_some()
+            entry.salt().is_some()
+                || entry.position().is_some()
+                || entry.end().is_some()
+                || entry.content().is_some()
         };
         if !checked && manifest.entries().any(ours) {
             return Err(ManifestError { line: number, kind: ManifestErrorKind::NoChecksum });
@@ -423,7 +467,9 @@ mod tests {
     fn example() -> Manifest {
         Manifest {
             base: Some(
-                Entry::new("appendonly.aof.2.base.rdb".into(), 2).with_position(Position(77)),
+                Entry::new("appendonly.aof.2.base.rdb".into(), 2)
+                    .with_position(Position(77))
+                    .with_content(Some(Content::of(b"123456789"))),
             ),
             history: vec![Entry::new("appendonly.aof.1.incr.aof".into(), 1)],
             incrs: vec![
@@ -443,7 +489,10 @@ mod tests {
         let parsed = Manifest::parse(&manifest.encode()).unwrap();
         assert_eq!(parsed, ParsedManifest { manifest, checked: true });
         let manifest = parsed.manifest;
-        assert_eq!(manifest.base.unwrap().position(), Some(Position(77)));
+        let base = manifest.base.unwrap();
+        assert_eq!(base.position(), Some(Position(77)));
+        assert_eq!(base.content(), Some(Content { size: 9, crc: 0xcbf4_3926 }));
+        assert_eq!(base.with_content(None).content(), None);
         assert_eq!(manifest.incrs[0].salt(), Some(Salt(0xfee1_600d)));
         assert_eq!(manifest.incrs[1].salt(), None);
     }
@@ -493,6 +542,7 @@ mod tests {
         assert_eq!(error("file a seq 1 type x\n"), Kind::BadType);
         assert_eq!(error("file a seq 1 type bb\n"), Kind::BadType);
         assert_eq!(error("file a seq 1 type b position 7\n"), Kind::NoChecksum);
+        assert_eq!(error("file a seq 1 type b size 9 crc cbf43926\n"), Kind::NoChecksum);
         assert_eq!(error("file a seq 1 type b\nfile b seq 2 type b\n"), Kind::SecondBase);
         assert_eq!(error("file a seq 1 type b\nfile a seq 1 type b\n"), Kind::SecondBase);
         assert_eq!(error("file a seq 2 type i\nfile b seq 2 type i\n"), Kind::SeqOrder);

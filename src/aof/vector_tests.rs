@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Content, Entry, Manifest};
 use super::reader::{Expected, FileReader};
 
 /// What `bytes` decodes to, in the notation of the `.txt` files.
@@ -84,6 +84,12 @@ fn manifests_decode_as_written_down() {
     let ended = &vector!("manifest-ended.manifest")[..];
     assert_eq!(decode_manifest(ended).as_bytes(), vector!("manifest-ended.txt"));
     assert_eq!(Manifest::parse(ended).unwrap().manifest.encode(), ended);
+    let bound = &vector!("manifest-bound.manifest")[..];
+    assert_eq!(decode_manifest(bound).as_bytes(), vector!("manifest-bound.txt"));
+    let manifest = Manifest::parse(bound).unwrap().manifest;
+    assert_eq!(manifest.encode(), bound);
+    let content = manifest.base.unwrap().content();
+    assert_eq!(content, Some(Content::of(vector!("rdb-empty.rdb"))));
     let redis = &vector!("manifest-redis.manifest")[..];
     assert_eq!(decode_manifest(redis).as_bytes(), vector!("manifest-redis.txt"));
 }

@@ -71,8 +71,8 @@ pub fn of_source(source: &Source) -> Result<LoadedState, BackupError> {
         && starts_with_snapshot(base.bytes())
     {
         let options = SnapshotOptions { keep_expired: true, replace: false };
-        let end = load_snapshot(&mut engine, &base.name, base.bytes(), options, &mut |_| ())?;
-        records_at = usize::try_from(end).unwrap_or(usize::MAX);
+        let report = load_snapshot(&mut engine, &base.name, base.bytes(), options, &mut |_| ())?;
+        records_at = usize::try_from(report.end).unwrap_or(usize::MAX);
     }
     let mut files: Vec<SegmentFile<'_>> = Vec::new();
     if let Some(base) = base.filter(|base| records_at < base.len && base.position.is_none()) {

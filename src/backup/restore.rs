@@ -15,7 +15,7 @@ use super::repository::Repository;
 use super::source::{self, Source, SourceFile};
 use super::{BackupError, manifest};
 use crate::aof::filename::FileNames;
-use crate::aof::manifest::{Entry, Manifest as LogManifest};
+use crate::aof::manifest::{Content, Entry, Manifest as LogManifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
 use crate::disk::{Disk, FileView, OpenMode, durable};
@@ -71,7 +71,8 @@ pub fn to_directory(
             false => write_file(disk, &path, planned, &fetcher)?,
         }
         restored.files += 1;
-        list(&mut log, name, planned, plan);
+        let content = view(disk, &path).map(|bytes| Content::of(&bytes))?;
+        list(&mut log, Entry::new(name, planned.file.seq), planned, (plan, content));
     }
     disk.sync_dir(if is_log { LOG_DIR } else { "" })?;
     if is_log {
@@ -136,14 +137,18 @@ fn new_name(plan: &Plan, planned: &PlannedFile) -> String {
     }
 }
 
-fn list(log: &mut LogManifest, name: String, planned: &PlannedFile, plan: &Plan) {
+fn list(
+    log: &mut LogManifest,
+    mut entry: Entry,
+    planned: &PlannedFile,
+    (plan, content): (&Plan, Content),
+) {
     let file = &planned.file;
-    let mut entry = Entry::new(name, file.seq);
     if planned.is_base {
         if let Some(position) = file.position {
             entry = entry.with_position(Position(position));
         }
-        log.base = Some(entry);
+        log.base = Some(entry.with_content(Some(content)));
     } else {
         if let Some(salt) = file.salt {
             entry = entry.with_salt(salt);

@@ -10,7 +10,7 @@
 //! Torn ends are left out; damage anywhere refuses the backup.
 
 use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
-use crate::aof::manifest::Entry;
+use crate::aof::manifest::{Content, Entry};
 use crate::aof::reader::{FileEnd, starts_with_snapshot};
 use crate::aof::record::{Position, Salt};
 use crate::clock::UnixMillis;
@@ -62,6 +62,8 @@ pub struct SourceFile {
     pub salt: Option<Salt>,
     /// Where the log's manifest says that a segment reached when it was left.
     pub listed_end: Option<Position>,
+    /// What the log's manifest says that a base holds.
+    pub listed_content: Option<Content>,
     /// Its content; more may have been written since.
     pub view: FileView,
     /// How much of it is backed up.
@@ -87,6 +89,7 @@ impl SourceFile {
             seq,
             salt,
             listed_end: None,
+            listed_content: None,
             view,
             len,
             position: None,
@@ -194,6 +197,7 @@ fn open_log(disk: &dyn Disk, facts: &Facts) -> Result<Source, BackupError> {
         let mut file = SourceFile::new(&entry.name, entry.seq, entry.salt(), view);
         file.position = entry.position().map(|position| position.0);
         file.listed_end = entry.end();
+        file.listed_content = entry.content();
         Ok(file)
     };
     let mut source = named(facts);
@@ -223,6 +227,14 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
         if let Some(error) = found.damage {
             let what = format!("{} is not sound: {error}", base.name);
             return Err(BackupError::Source { what });
+        }
+        if let (Some(listed), Some(crc)) = (base.listed_content, found.crc32) {
+            let read = Content { size: base.view.len() as u64, crc };
+            if read != listed {
+                let name = &base.name;
+                let what = format!("{name} is not the file that the log's manifest lists");
+                return Err(BackupError::Source { what });
+            }
         }
         source.field_expiry = found.has_field_expiry();
         base.records = found.databases.values().map(|db| db.keys).sum();

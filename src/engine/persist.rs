@@ -340,9 +340,10 @@ impl SaveJob {
     fn finish(&mut self, engine: Option<&Mutex<Engine>>) -> Result<(), String> {
         let text = |error: crate::disk::DiskError| error.to_string();
         let Some(file) = self.file.take() else { return Err("no file".to_owned()) };
-        file.finish()?;
-        match (&self.log, &self.base) {
+        let content = file.finish()?;
+        match (&self.log, &mut self.base) {
             (Some(log), Some(base)) => {
+                base.content = Some(content);
                 let installed = log.install_base(base).map(drop);
                 let done =
                     installed.and_then(|()| if self.closes_log { log.close() } else { Ok(()) });

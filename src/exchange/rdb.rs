@@ -79,7 +79,7 @@ impl RdbWriter {
             self.close_section()?;
         }
         self.file()?;
-        self.file.ok_or_else(|| "no file".to_owned())?.finish()
+        Ok(self.file.ok_or_else(|| "no file".to_owned())?.finish()?.size)
     }
 }
 

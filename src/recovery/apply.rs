@@ -13,7 +13,7 @@ use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
 use crate::aof::log::{GoodEnd, Kept, Recovered, settle as aof_settle};
-use crate::aof::manifest::{Entry, Manifest};
+use crate::aof::manifest::{Content, Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
 use crate::config::Config;
@@ -21,6 +21,7 @@ use crate::disk::{Disk, OpenMode, SharedDisk, durable};
 use crate::engine::Engine;
 use crate::keyspace::ExpireMode;
 use crate::logger::Logger;
+use crate::snapshot::load::Checksum;
 
 /// What loading found, for the banner.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ struct Outcome {
     /// Segments of the manifest that have content.
     incrs_kept: usize,
     end: Option<LogEnd>,
+    /// What the base was found to hold.
+    base_content: Option<Content>,
     notes: Vec<String>,
 }
 
@@ -156,20 +159,27 @@ fn load_files(
     note_progress(live, total, 0);
     let mut segments = Vec::new();
     let mut loaded = 0;
+    let mut base_content = None;
     for ((entry, path), bytes) in files.iter().zip(&views) {
-        let mut records_at = 0;
+        let (mut records_at, mut crc32, mut vouched) = (0, None, false);
         if starts_with_snapshot(bytes) {
             let options = SnapshotOptions { keep_expired: true, replace: false };
             let mut progress = |done| note_progress(live, total, loaded + done);
-            let end = load_snapshot(loader, path, bytes, options, &mut progress)?;
-            records_at = usize::try_from(end).unwrap_or(usize::MAX);
-            loaded += end;
+            let report = load_snapshot(loader, path, bytes, options, &mut progress)?;
+            records_at = usize::try_from(report.end).unwrap_or(usize::MAX);
+            loaded += report.end;
+            crc32 = report.crc32;
+            vouched = report.checksum == Checksum::Verified;
             note_progress(live, total, loaded);
         }
         let is_base = facts.manifest.base.as_ref() == Some(entry);
-        if is_base && let Some((offset, what)) = base_fault(entry, bytes, records_at) {
-            let (file, what) = (path.clone(), what.to_owned());
+        if is_base && let Some((offset, what)) = base_fault(entry, bytes, records_at, crc32) {
+            let file = path.clone();
             return Err(LoadError::Damaged { file, offset, what });
+        }
+        // What is known to be sound, and nothing but a snapshot, is told apart from others from now on.
+        if is_base && vouched && records_at == bytes.len() {
+            base_content = crc32.map(|crc| Content { size: bytes.len() as u64, crc });
         }
         // Behind a base whose position is known there is nothing to replay.
         if !is_base || (records_at < bytes.len() && entry.position().is_none()) {
@@ -187,7 +197,8 @@ fn load_files(
             replayed.failed, error.command, error.reply
         ));
     }
-    let mut outcome = Outcome { commands: replayed.commands, notes, ..Outcome::default() };
+    let commands = replayed.commands;
+    let mut outcome = Outcome { commands, notes, base_content, ..Outcome::default() };
     if live.is_some()
         && !loader.server.config.aof_load_truncated
         && let Some((_, error)) = &end.torn
@@ -314,8 +325,12 @@ fn recovered(disk: &dyn Disk, facts: &Facts, outcome: &Outcome) -> Result<Recove
     for entry in facts.manifest.incrs.iter().take(outcome.incrs_kept) {
         incr_bytes += len(entry)?.unwrap_or(0);
     }
+    let mut manifest = facts.manifest.clone();
+    if let Some(base) = manifest.base.as_mut().filter(|base| base.content().is_none()) {
+        base.set_content(outcome.base_content);
+    }
     Ok(Recovered {
-        manifest: facts.manifest.clone(),
+        manifest,
         incrs_kept: outcome.incrs_kept,
         position: end.position,
         link: end.link,

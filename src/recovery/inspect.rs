@@ -22,6 +22,8 @@ pub struct Facts {
     pub manifest: Manifest,
     /// Whether a checksum vouched for the manifest.
     pub manifest_checked: bool,
+    /// CRC-32 of the manifest as it was read.
+    pub manifest_crc: u32,
     /// Why the manifest cannot be believed.
     pub manifest_error: Option<String>,
     /// Where the line starts that shows it.
@@ -40,13 +42,33 @@ pub struct Facts {
     pub old_log: String,
 }
 
-/// Looks at the data directory that `config` names on `disk`.
+/// How often a manifest may be replaced while its directory is looked at.
+const TRIES: usize = 20;
+
+/// Looks at the data directory that `config` names on `disk`. A server may be using it.
 pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
+    let mut facts = look(disk, config)?;
+    for _ in 0..TRIES {
+        if !facts.situation.manifest_damaged {
+            break;
+        }
+        let path = facts.names.path(&facts.names.manifest());
+        let now = durable::read_small(disk, &path, MANIFEST_LEN_MAX)?.unwrap_or_default();
+        if crc32fast::hash(&now) == facts.manifest_crc {
+            break;
+        }
+        facts = look(disk, config)?;
+    }
+    Ok(facts)
+}
+
+fn look(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
     let names = FileNames::new(&config.appenddirname, &config.appendfilename);
     let mut facts = Facts {
         situation: Situation { log_wanted: config.appendonly, ..Situation::default() },
         manifest: Manifest::default(),
         manifest_checked: false,
+        manifest_crc: 0,
         manifest_error: None,
         manifest_error_at: 0,
         missing: Vec::new(),
@@ -80,6 +102,7 @@ pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
 fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
     let path = facts.names.path(&facts.names.manifest());
     let Some(bytes) = durable::read_small(disk, &path, MANIFEST_LEN_MAX)? else { return Ok(()) };
+    facts.manifest_crc = crc32fast::hash(&bytes);
     match Manifest::parse(&bytes) {
         Ok(parsed) => {
             facts.manifest = parsed.manifest;
@@ -136,10 +159,12 @@ fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> 
     Ok(())
 }
 
-/// A manifest without a checksum is Redis', which knows no framed segments but those that it lists. One beside it that
-/// is newer than all of them was in the manifest once: its end, checksum included, is lost.
+/// Nothing is written to a segment before a manifest that lists it is durable, and those that come later list a newer
+/// one. So a framed segment that has content and is newer than all that are listed was in the manifest once: this
+/// one has lost its end or, with a checksum, is an older one. (Redis, whose manifests have none, knows no framed segments
+/// but those that it lists.)
 fn look_for_lost_lines(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
-    if facts.manifest_checked || !facts.situation.manifest {
+    if !facts.situation.manifest {
         return Ok(());
     }
     let newest = facts.manifest.incrs.iter().map(|entry| entry.seq).max().unwrap_or(0);
@@ -149,9 +174,12 @@ fn look_for_lost_lines(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadErr
             facts.situation.manifest_damaged = true;
             let path = facts.names.path(&facts.names.manifest());
             facts.manifest_error_at = disk.file_len(&path)?.unwrap_or(0);
-            facts.manifest_error = Some(format!(
-                "{name} is newer than everything that is listed, and is not: lines are missing at the end"
-            ));
+            let what = match facts.manifest_checked {
+                true => "this manifest is an older one",
+                false => "lines are missing at the end",
+            };
+            facts.manifest_error =
+                Some(format!("{name} is newer than everything that is listed, and is not: {what}"));
         }
     }
     Ok(())
@@ -190,17 +218,39 @@ fn holds_records(disk: &dyn Disk, path: &str) -> Result<bool, LoadError> {
 }
 
 /// What is wrong with a listed base whose snapshot ends at `records_at` (0: there is none): the offset, and why.
-pub fn base_fault(base: &Entry, bytes: &[u8], records_at: usize) -> Option<(u64, &'static str)> {
+/// `crc32` is that of the snapshot, or `None` when nobody wants checksums looked at.
+pub fn base_fault(
+    base: &Entry,
+    bytes: &[u8],
+    records_at: usize,
+    crc32: Option<u32>,
+) -> Option<(u64, String)> {
     if base.is_snapshot() && records_at == 0 {
-        return Some((0, "it is listed as a snapshot, and does not start as one"));
+        return Some((0, "it is listed as a snapshot, and does not start as one".to_owned()));
+    }
+    if let Some(listed) = base.content() {
+        let size = bytes.len() as u64;
+        if size != listed.size {
+            let why = format!("it has {size} bytes, and the one that is listed {}", listed.size);
+            return Some((size.min(listed.size), format!("{why}: {ANOTHER}")));
+        }
+        let whole = if records_at == bytes.len() { crc32 } else { Some(crc32fast::hash(bytes)) };
+        if let Some(crc) = whole.filter(|crc| *crc != listed.crc) {
+            let why = format!("its CRC-32 is {crc:08x}, and of the one that is listed");
+            return Some((0, format!("{why} {:08x}: {ANOTHER}", listed.crc)));
+        }
     }
     // Redis lets records follow the snapshot of a base; this server puts at most comments there.
     base.position()?;
     let rest = bytes.get(records_at..).unwrap_or_default();
     let mut lines = rest.split_inclusive(|byte| *byte == b'\n');
     let comments = lines.all(|line| line.starts_with(b"#") && line.ends_with(b"\n"));
-    (!comments).then_some((records_at as u64, "it goes on behind the end of the snapshot"))
+    let why = || "it goes on behind the end of the snapshot".to_owned();
+    (!comments).then(|| (records_at as u64, why()))
 }
+
+/// What a file is that is not the one that is listed, although it may be sound.
+const ANOTHER: &str = "this is another file, or another state of it";
 
 /// The content of a file, mapped.
 pub fn view(disk: &dyn Disk, path: &str) -> Result<FileView, LoadError> {

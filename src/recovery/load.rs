@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::keyspace::Prepared;
 use crate::keyspace::lru::UseClock;
 use crate::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
-use crate::snapshot::load::{LoadOptions, LoadSink, Refusal};
+use crate::snapshot::load::{LoadOptions, LoadReport, LoadSink, Refusal};
 use crate::snapshot::{Attributes, Loaded};
 
 use super::LoadError;
@@ -126,14 +126,14 @@ impl SnapshotSink<'_> {
     }
 }
 
-/// Loads a snapshot; returns the offset behind it.
+/// Loads a snapshot.
 pub fn load_snapshot(
     engine: &mut Engine,
     file: &str,
     bytes: &[u8],
     options: SnapshotOptions,
     progress: &mut dyn FnMut(u64),
-) -> Result<u64, LoadError> {
+) -> Result<LoadReport, LoadError> {
     let load_options = LoadOptions {
         databases: u32::try_from(engine.ks.databases()).unwrap_or(16),
         verify: engine.server.config.rdbchecksum,
@@ -167,7 +167,7 @@ pub fn load_snapshot(
         "Done loading RDB, keys loaded: {keys}, keys expired: {expired}, empty keys skipped: {}.",
         report.empty_dropped
     ));
-    Ok(report.end)
+    Ok(report)
 }
 
 /// How a snapshot is loaded.

@@ -33,6 +33,8 @@ pub struct Inspection {
     pub functions: u64,
     /// Offset behind the RDB, when its end was found.
     pub end: Option<u64>,
+    /// CRC-32 of all bytes before `end`.
+    pub crc32: Option<u32>,
     /// Frames of a container.
     pub frames: Option<usize>,
     /// The first thing that is wrong, or cannot be loaded by this build.
@@ -61,7 +63,11 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     }
     if is_foreign_zstd(bytes) {
         return match unpack_foreign(bytes) {
-            Ok(plain) => Inspection { end: Some(bytes.len() as u64), ..inspect(&plain, options) },
+            Ok(plain) => Inspection {
+                end: Some(bytes.len() as u64),
+                crc32: Some(crc32fast::hash(bytes)),
+                ..inspect(&plain, options)
+            },
             Err(error) => Inspection { damage: Some(error), ..found },
         };
     }
@@ -74,9 +80,10 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     };
     found.version = Some(version);
     match verify(bytes, version, options) {
-        Ok((end, checksum)) => {
-            found.checksum = Some(checksum);
-            found.end = Some(end);
+        Ok(verified) => {
+            found.checksum = Some(verified.checksum);
+            found.end = Some(verified.end);
+            found.crc32 = verified.crc32;
         }
         Err(error) => found.damage = Some(error),
     }
@@ -125,6 +132,7 @@ fn look_into_container(
     container.check_sums(sums.into_iter())?;
     found.checksum = Some(Checksum::Verified);
     found.end = Some(bytes.len() as u64);
+    found.crc32 = Some(container.crc32());
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use super::container::{is_container, is_foreign_zstd};
-use super::crc64;
+use super::crc64::{self, Crc64};
 use super::error::{Corruption, CorruptionKind, LoadError};
 use super::primitives::Reader;
 use super::record::{Attributes, Record, Records, Version, skip_value};
@@ -18,6 +18,8 @@ use crate::types::limits::Limits;
 
 /// A receiver is told how far a load is after so many bytes.
 const PROGRESS_BYTES: u64 = 1 << 20;
+/// Bytes that are summed in two ways while they are in the processor's cache.
+const SUM_BYTES: usize = 64 << 10;
 
 /// What a load is asked for.
 #[derive(Debug, Clone)]
@@ -105,6 +107,8 @@ pub struct LoadReport {
     pub producer: String,
     /// Offset behind the checksum: the end of the file, or where an AOF goes on.
     pub end: u64,
+    /// CRC-32 of all bytes before `end`; `None` when checksums were not asked for.
+    pub crc32: Option<u32>,
     /// Keys handed over.
     pub keys: u64,
     /// Empty aggregates left out.
@@ -112,9 +116,18 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    pub(super) fn new(version: Version, checksum: Checksum, end: u64) -> Self {
-        Self { version, checksum, producer: String::new(), end, keys: 0, empty_dropped: 0 }
+    pub(super) fn new(version: Version, verified: Verified) -> Self {
+        let Verified { end, checksum, crc32 } = verified;
+        Self { version, checksum, producer: String::new(), end, crc32, keys: 0, empty_dropped: 0 }
     }
+}
+
+/// What is known of a file before its records are looked at; the fields are those of [`LoadReport`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verified {
+    pub end: u64,
+    pub checksum: Checksum,
+    pub crc32: Option<u32>,
 }
 
 /// Loads a file (or the RDB that starts it).
@@ -127,9 +140,9 @@ pub fn load(
         return super::container::read::load(bytes, options, sink);
     }
     let version = Version::read(&mut Reader::new(bytes))?;
-    let (end, checksum) = verify(bytes, version, options)?;
+    let verified = verify(bytes, version, options)?;
     let mut records = Records::of_file(bytes, options.databases)?;
-    let mut report = LoadReport::new(version, checksum, end);
+    let mut report = LoadReport::new(version, verified);
     let values = ValueReader::new(version.dialect, &options.limits);
     let mut told = 0;
     while !next(&mut records, &values, sink, &mut report)? {
@@ -232,7 +245,7 @@ pub(super) fn verify(
     bytes: &[u8],
     version: Version,
     options: &LoadOptions,
-) -> Result<(u64, Checksum), LoadError> {
+) -> Result<Verified, LoadError> {
     // The usual case, a whole file with a good checksum, needs no walk to find the end.
     if version.has_checksum()
         && options.verify
@@ -240,12 +253,27 @@ pub(super) fn verify(
         && body.last() == Some(&super::record::EOF)
     {
         let stored = u64::from_le_bytes(*trailer);
-        if stored != 0 && crc64::checksum(body) == stored {
-            return Ok((bytes.len() as u64, Checksum::Verified));
+        if stored != 0 {
+            let (computed, mut crc32) = sums(body);
+            crc32.update(trailer);
+            if computed == stored {
+                let (end, checksum) = (bytes.len() as u64, Checksum::Verified);
+                return Ok(Verified { end, checksum, crc32: Some(crc32.finalize()) });
+            }
         }
     }
     let end = walk_to_end(bytes, options)?;
     check_trailer(bytes, end, version, options)
+}
+
+/// Both checksums of the same bytes, which are read from memory once.
+fn sums(bytes: &[u8]) -> (u64, crc32fast::Hasher) {
+    let (mut crc64, mut crc32) = (Crc64::new(), crc32fast::Hasher::new());
+    for chunk in bytes.chunks(SUM_BYTES) {
+        crc64.update(chunk);
+        crc32.update(chunk);
+    }
+    (crc64.value(), crc32)
 }
 
 /// Offset behind the end mark, found without decoding values.
@@ -271,9 +299,14 @@ fn check_trailer(
     end: u64,
     version: Version,
     options: &LoadOptions,
-) -> Result<(u64, Checksum), LoadError> {
+) -> Result<Verified, LoadError> {
+    let found = |end: u64, checksum| {
+        let before = bytes.get(..usize::try_from(end).unwrap_or(usize::MAX));
+        let crc32 = before.filter(|_| options.verify).map(crc32fast::hash);
+        Ok(Verified { end, checksum, crc32 })
+    };
     if !version.has_checksum() {
-        return Ok((end, Checksum::Absent));
+        return found(end, Checksum::Absent);
     }
     let mut reader = Reader::new(bytes);
     let damaged = |corruption| LoadError::Damaged { corruption, place: Default::default() };
@@ -281,14 +314,14 @@ fn check_trailer(
     let stored = reader.u64().map_err(damaged)?;
     let end_of_trailer = reader.position();
     if !options.verify {
-        return Ok((end_of_trailer, Checksum::Ignored));
+        return found(end_of_trailer, Checksum::Ignored);
     }
     if stored == 0 {
-        return Ok((end_of_trailer, Checksum::Disabled));
+        return found(end_of_trailer, Checksum::Disabled);
     }
     let computed = crc64::checksum(body);
     if computed == stored {
-        return Ok((end_of_trailer, Checksum::Verified));
+        return found(end_of_trailer, Checksum::Verified);
     }
     let mut nowhere = Nowhere;
     load(bytes, &LoadOptions { verify: false, ..options.clone() }, &mut nowhere)?;

@@ -125,6 +125,10 @@ impl Salvage {
 
 /// The file that is left.
 pub fn assemble(bytes: &[u8], salvage: &Salvage) -> Vec<u8> {
+    // What is sound stays as it is: of a container nothing was taken apart.
+    if let (true, Some(whole)) = (salvage.sound, salvage.end.and_then(|end| bytes.get(..end))) {
+        return whole.to_vec();
+    }
     let Version { dialect, number } = salvage.version;
     let mut out = match dialect {
         Dialect::Redis => format!("REDIS{number:04}"),

@@ -82,7 +82,10 @@ fn dump(client: &mut Client) -> BTreeMap<String, String> {
             let key = key.text().unwrap();
             let value = match client.must(&format!("TYPE {key}")).text().unwrap().as_str() {
                 "list" => format!("{:?}", client.must(&format!("LRANGE {key} 0 -1"))),
-                _ => client.must(&format!("GET {key}")).text().unwrap(),
+                _ => {
+                    let value = client.must(&format!("GET {key}"));
+                    value.text().unwrap_or_else(|| format!("{value:?}"))
+                }
             };
             found.insert(format!("{db}/{key}"), value);
         }
@@ -207,6 +210,38 @@ fn missing_files_cost_what_was_in_them_and_a_missing_manifest_nothing() {
         let manifest = name.ends_with(MANIFEST.rsplit('/').next().unwrap());
         assert_eq!(lost, if manifest { 0 } else { wanted.len() / 3 }, "{}", name.display());
     }
+}
+
+/// Sound files that are not those of this directory: an older base or manifest in the place of the new one.
+#[test]
+fn what_belongs_to_another_time_is_found_and_mended() {
+    let (place, _) = sound();
+    let old = content(&place.data().join(FOLDER));
+    let mut server = Server::start_on(&peers::fastness(), &place, OPTIONS);
+    let mut client = server.client();
+    client.must("BGREWRITEAOF");
+    super::support::server::wait_for("rewrite", std::time::Duration::from_secs(20), || {
+        let info = client.must("INFO persistence").text().unwrap();
+        info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrites:1")
+    });
+    client.must("SET late value");
+    let wanted = dump(&mut client);
+    server.stop();
+    let is_base = |path: &PathBuf| path.to_string_lossy().contains(".base.");
+    let (_, old_base) = old.iter().find(|(path, _)| is_base(path)).unwrap();
+    let new_base = files(&place.data()).into_iter().find(is_base).unwrap();
+    let new_base = new_base.strip_prefix(place.data()).unwrap().to_owned();
+    let swapped = damaged(&place, |data| fs::write(data.join(&new_base), old_base).unwrap());
+    let (code, report) = check(&swapped.data());
+    let told = report.to_string();
+    assert!(code == 1 && told.contains("another file"), "{told}");
+    // The base's keys of the last third are not in the older one, which is all that is left of the others.
+    assert_eq!(mend(&swapped, &wanted, "an older base"), 140);
+    let (_, old_manifest) =
+        old.iter().find(|(path, _)| path.ends_with("appendonly.aof.manifest")).unwrap();
+    let swapped = damaged(&place, |data| fs::write(data.join(MANIFEST), old_manifest).unwrap());
+    assert_eq!(check(&swapped.data()).0, 1);
+    assert_eq!(mend(&swapped, &wanted, "an older manifest"), 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use fastness::aof::manifest::{Content, Manifest};
 use fastness::aof::record::{FrameLine, HEADER_START, line};
 use fastness::cli::check::look::look_into;
 use fastness::cli::check::report::{Report, Verdict};
@@ -263,6 +264,96 @@ fn damage_behind_a_kill_is_refused_or_looks_like_power_loss() {
     let tally = try_all(&disk, &states, &[path], false);
     println!("{tally:?}");
     assert!(tally.refused > 500 && tally.cut > 10, "{tally:?}");
+}
+
+/// A directory that was closed, and all that its files held at any earlier time, by path.
+fn generations() -> (SimDisk, Vec<(String, Vec<u8>)>) {
+    let disk = SimDisk::new();
+    let mut older: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut keep = |disk: &SimDisk| {
+        for path in disk.files() {
+            let found = (path.clone(), disk.bytes(&path).unwrap());
+            if !older.contains(&found) {
+                older.push(found);
+            }
+        }
+    };
+    for life in ["first", "second", "third"] {
+        let mut sim = begin(&disk);
+        keep(&disk);
+        ask(&mut sim, &[&["SET", "small", life]]);
+        ask(&mut sim, &[&["SAVE"]]);
+        keep(&disk);
+        ask(&mut sim, &[&["BGREWRITEAOF"]]);
+        assert!(sim.settle().unwrap());
+        keep(&disk);
+        write(&mut sim, life);
+        keep(&disk);
+        sim.log().close().unwrap();
+        keep(&disk);
+    }
+    (disk, older)
+}
+
+/// What is sound by itself is not loaded in the place of another: a file's older state, or that of another file.
+#[test]
+fn no_file_of_another_time_or_name_is_loaded() {
+    let (disk, older) = generations();
+    let whole = loaded(&copy(&disk)).unwrap();
+    let (mut refused, mut exact) = (0, 0);
+    let mut judge = |disk: &SimDisk, what: &str| {
+        let report = look_into(disk, "data").unwrap();
+        must_help(&report, "", what);
+        match loaded(disk) {
+            Err(why) => {
+                let told = tell(&report);
+                assert_eq!(report.verdict(), Verdict::Damaged, "{what}: {why}: {told}");
+                refused += 1;
+            }
+            Ok(state) => {
+                assert!(state == whole, "{what}: loaded {}", difference(&whole, &state));
+                exact += 1;
+            }
+        }
+    };
+    let files: Vec<(String, Vec<u8>)> =
+        disk.files().into_iter().map(|path| (path.clone(), disk.bytes(&path).unwrap())).collect();
+    for (path, sound) in &files {
+        for (other, bytes) in older.iter().filter(|(_, bytes)| bytes != sound) {
+            let changed = copy(&disk);
+            changed.put(path, bytes);
+            judge(&changed, &format!("{path} is an older {other} of {} bytes", bytes.len()));
+        }
+        for (other, bytes) in files.iter().filter(|(other, _)| other > path) {
+            let changed = copy(&disk);
+            changed.put(path, bytes);
+            changed.put(other, sound);
+            judge(&changed, &format!("{path} and {other} are exchanged"));
+        }
+    }
+    println!("{refused} refused, {exact} exact");
+    assert!(refused > 50 && exact > 10, "{refused} refused, {exact} exact");
+}
+
+/// A base that Redis or an older version listed is told apart from others from its first start on.
+#[test]
+fn a_base_that_is_not_bound_is_bound_by_a_start() {
+    let (disk, older) = generations();
+    let path = disk.files().into_iter().find(|path| path.ends_with(".base.rdb")).unwrap();
+    let listing = disk.files().into_iter().find(|path| path.ends_with(".manifest")).unwrap();
+    let mut manifest = Manifest::parse(&disk.bytes(&listing).unwrap()).unwrap().manifest;
+    let content = manifest.base.as_ref().unwrap().content();
+    assert_eq!(content, Some(Content::of(&disk.bytes(&path).unwrap())));
+    manifest.base.as_mut().unwrap().set_content(None);
+    disk.put(&listing, &manifest.encode());
+    assert_eq!(look_into(&disk, "data").unwrap().verdict(), Verdict::Sound);
+    loaded(&disk).unwrap();
+    let manifest = Manifest::parse(&disk.bytes(&listing).unwrap()).unwrap().manifest;
+    assert_eq!(manifest.base.unwrap().content(), content);
+    let other = older.iter().rfind(|(name, _)| name.ends_with(".base.rdb") && *name != path);
+    disk.put(&path, &other.unwrap().1);
+    let why = loaded(&disk).unwrap_err();
+    assert!(why.contains(&path) && why.contains("another file"), "{why}");
 }
 
 /// Files that Redis wrote have no frames: whatever is done to them, nobody calls them checked.

@@ -1,5 +1,6 @@
 //! A disk that lies after the fact: a bit that rots between two starts, a block that a write for another place
-//! hit, a read that returns another sector's bytes, those of an earlier time, or one bit else.
+//! hit, a whole file in the place of another or of its older state, a read that returns another sector's bytes,
+//! those of an earlier time, or one bit else.
 //!
 //! Of a directory that was closed a start finds it out, names a file and changes nothing, or it has exactly what
 //! was there. Of one whose server was killed it may also find the state at an earlier position, because a power
@@ -49,6 +50,20 @@ fn start(disk: &SimDisk, policy: AppendFsync, close: bool) -> Result<(u64, State
     Ok(found)
 }
 
+/// Puts a whole file in the place of another, of now or of an earlier time: each is sound by itself. Returns what was
+/// done, `None` if that changed nothing.
+fn replace(disk: &SimDisk, older: &SimDisk, rng: &mut Rng) -> Option<String> {
+    let path = rng.pick(&disk.files()).clone();
+    let sound = disk.bytes(&path)?;
+    let (from, other) = match rng.chance(50) {
+        true => (older, path.clone()),
+        false => (disk, rng.pick(&disk.files()).clone()),
+    };
+    let bytes = from.bytes(&other)?;
+    disk.put(&path, &bytes);
+    (bytes != sound).then(|| format!("{path} gets all of {other}, of {} bytes", bytes.len()))
+}
+
 /// Damages a file where it lies. Returns what was done, `None` if that changed nothing.
 fn rot(disk: &SimDisk, rng: &mut Rng) -> Option<String> {
     let files = disk.files();
@@ -66,11 +81,6 @@ fn rot(disk: &SimDisk, rng: &mut Rng) -> Option<String> {
     } else {
         let other = *rng.pick(&full);
         let source = disk.bytes(other)?;
-        // A whole sound snapshot in the place of another is none that anything can tell: nothing outside a base
-        // says what it holds (docs/durability.md, "Not covered"; seed 0x113c52).
-        if source.len() <= BLOCK && path.ends_with(".rdb") && other.ends_with(".rdb") {
-            return None;
-        }
         let from = rng.below(source.len().div_ceil(BLOCK)) * BLOCK;
         let to = rng.below(bytes.len().div_ceil(BLOCK)) * BLOCK;
         let place = bytes[to..].iter_mut().take(BLOCK);
@@ -100,6 +110,7 @@ pub(crate) fn check(plan: &Plan, sim: &Sim) -> Result<Tally, String> {
     for close in [true, false] {
         let mode = *rng.pick(&CrashMode::ALL);
         let sound = sim.disk.crash(mode, &mut SeededRng::new(rng.next()));
+        let older = copy(&sound);
         if close {
             start(&sound, plan.policy, true)?;
         }
@@ -110,6 +121,7 @@ pub(crate) fn check(plan: &Plan, sim: &Sim) -> Result<Tally, String> {
             let disk = copy(&sound);
             let at_rest = rng.chance(50);
             let what = match at_rest {
+                true if rng.chance(25) => replace(&disk, &older, &mut rng),
                 true => rot(&disk, &mut rng),
                 false => Some(plan_misread(&disk, reads, &mut rng)),
             };

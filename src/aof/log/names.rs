@@ -178,6 +178,7 @@ impl Names {
             seq,
             temp_path: self.files.path(&self.files.temp_base(seq, format)),
             name: self.files.base(seq, format),
+            content: None,
         }
     }
 
@@ -199,7 +200,7 @@ impl Names {
         let old: Vec<Entry> = old;
         manifest.history.extend(old);
         let entry = Entry::new(base.name.clone(), base.seq);
-        manifest.base = Some(entry.with_position(base.cut.position));
+        manifest.base = Some(entry.with_position(base.cut.position).with_content(base.content));
         let was_gated = std::mem::replace(&mut self.gated, false);
         let result = self.replace_manifest(manifest);
         if matches!(result, Err(ReplaceError::Unchanged(_))) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::filename::BaseFormat;
+use super::super::manifest::Content;
 use super::super::record::Position;
 use super::{Cut, HEADROOM, Log, LogError, LogState};
 use crate::disk::durable::ReplaceError;
@@ -35,6 +36,8 @@ pub struct NewBase {
     pub temp_path: String,
     /// Its name in the log directory once it is installed.
     pub name: String,
+    /// What was written, for the manifest to say.
+    pub content: Option<Content>,
 }
 
 /// What installing a base left to do.

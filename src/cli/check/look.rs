@@ -66,7 +66,7 @@ fn file(path: &str) -> Result<Report, String> {
 fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
     let mut records_at = 0;
     if starts_with_snapshot(bytes) {
-        let Some(end) = snapshot(path, bytes, dir, report) else { return };
+        let Some((end, _)) = snapshot(path, bytes, dir, report) else { return };
         records_at = end;
         let rest = bytes.len().saturating_sub(end);
         let snapshot_only = report.file_mut(path).is_some_and(|file| file.role == Role::Snapshot);
@@ -250,16 +250,23 @@ fn listed_content(
 ) {
     let mut files = Vec::new();
     for (listed, (path, bytes)) in views {
-        let mut records_at = 0;
+        let (mut records_at, mut crc32) = (0, None);
         if starts_with_snapshot(bytes) {
             // Without its end it is not known where records start.
-            let Some(end) = snapshot(path, bytes, dir, report) else { continue };
-            records_at = end;
+            let Some((end, crc)) = snapshot(path, bytes, dir, report) else { continue };
+            (records_at, crc32) = (end, crc);
         }
         let is_base = manifest.base.as_ref() == Some(*listed);
-        if is_base && let Some((offset, reason)) = base_fault(listed, bytes, records_at) {
+        if is_base && let Some((offset, reason)) = base_fault(listed, bytes, records_at, crc32) {
             bad_base(path, dir, offset, reason, report);
             continue;
+        }
+        // What the manifest says of it is a checksum, too.
+        if is_base
+            && listed.content().is_some()
+            && let Some(file) = report.file_mut(path)
+        {
+            file.state = State::Checked;
         }
         if !is_base || (records_at < bytes.len() && listed.position().is_none()) {
             let (salt, end) = (listed.salt(), listed.end());
@@ -272,7 +279,7 @@ fn listed_content(
 }
 
 /// A base that is not what the manifest says of it.
-fn bad_base(path: &str, dir: &str, offset: u64, reason: &str, report: &mut Report) {
+fn bad_base(path: &str, dir: &str, offset: u64, reason: String, report: &mut Report) {
     if let Some(file) = report.file_mut(path) {
         file.state = State::Damaged;
     }
@@ -280,7 +287,7 @@ fn bad_base(path: &str, dir: &str, offset: u64, reason: &str, report: &mut Repor
         file: path.to_owned(),
         offset: Some(offset),
         position: None,
-        reason: reason.to_owned(),
+        reason,
         key: None,
         db: None,
         behind: None,
@@ -326,8 +333,13 @@ fn other_files(
     Ok(())
 }
 
-/// Looks into a snapshot; the offset behind it, when it is sound.
-fn snapshot(path: &str, bytes: &[u8], dir: &str, report: &mut Report) -> Option<usize> {
+/// Looks into a snapshot; the offset behind it, when it is sound, and its CRC-32.
+fn snapshot(
+    path: &str,
+    bytes: &[u8],
+    dir: &str,
+    report: &mut Report,
+) -> Option<(usize, Option<u32>)> {
     let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
     let found = inspect_snapshot(bytes, &options);
     let facts = snapshot_facts(&found);
@@ -343,7 +355,7 @@ fn snapshot(path: &str, bytes: &[u8], dir: &str, report: &mut Report) -> Option<
         report.damage.push(snapshot_damage(path, dir, error));
         return None;
     }
-    found.end.and_then(|end| usize::try_from(end).ok())
+    found.end.and_then(|end| Some((usize::try_from(end).ok()?, found.crc32)))
 }
 
 fn snapshot_facts(found: &Inspection) -> SnapshotFacts {

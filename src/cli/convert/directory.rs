@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::content::{Content, read_content};
+use crate::aof::manifest::{Content as Listed, Entry};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, SharedDisk, durable};
 use crate::engine::persist::{FileForm, Manner, SnapshotFile, TEMP_CONVERT};
@@ -88,7 +89,8 @@ fn convert(
     let mut files = find(disk.as_ref(), &facts, &names, notes, &progress)?;
     for file in &mut files {
         if file.is_container != (reader == Reader::Fastness) {
-            let written = write_anew(&disk, file, reader, &config, &progress);
+            let written = write_anew(&disk, file, reader, &config, &progress)
+                .and_then(|written| put_in_place(disk.as_ref(), &facts, file, written));
             progress.end();
             file.bytes_after = Some(written.map_err(|why| {
                 // What it leaves behind does no harm: the next start removes it.
@@ -141,14 +143,14 @@ fn find(
     Ok(files)
 }
 
-/// Writes a file in its other form beside it, compares, and gives it the name. Its new size.
+/// Writes a file in its other form beside it, and compares.
 fn write_anew(
     disk: &SharedDisk,
     file: &File,
     reader: Reader,
     config: &crate::config::Config,
     progress: &Progress,
-) -> Result<u64, String> {
+) -> Result<Listed, String> {
     let source = view(disk.as_ref(), &file.path).map_err(|error| error.to_string())?;
     let plain;
     let bytes: &[u8] = if is_foreign_zstd(&source) {
@@ -179,9 +181,39 @@ fn write_anew(
     if content != file.content {
         return Err("what was written does not hold the same; the file stays as it was".to_owned());
     }
+    Ok(written)
+}
+
+/// Gives what was written the name of the old form. Its size. A manifest that says what its base holds says so of
+/// neither form in between: at every instant it fits what is there.
+fn put_in_place(
+    disk: &dyn Disk,
+    facts: &Facts,
+    file: &File,
+    written: Listed,
+) -> Result<u64, String> {
+    let is_base = |base: &Entry| facts.names.path(&base.name) == file.path;
+    let is_base = facts.manifest.base.as_ref().is_some_and(is_base);
+    let list = |content: Option<Listed>| {
+        let mut manifest = facts.manifest.clone();
+        let Some(base) = manifest.base.as_mut().filter(|_| is_base) else { return Ok(()) };
+        base.set_content(content);
+        let names = &facts.names;
+        let (temp, path) = (names.path(&names.temp_manifest()), names.path(&names.manifest()));
+        durable::replace_file(disk, &temp, &path, &manifest.encode())
+            .map_err(|error| error.into_inner().to_string())
+    };
+    // What Redis wrote stays as it is.
+    let ours = facts.manifest_checked;
+    if ours {
+        list(None)?;
+    }
     disk.rename(&file.temp, &file.path).map_err(|error| error.to_string())?;
     disk.sync_dir(durable::parent(&file.path)).map_err(|error| error.to_string())?;
-    Ok(written)
+    if ours {
+        list(Some(written))?;
+    }
+    Ok(written.size)
 }
 
 fn form_for(reader: Reader, head: &[u8], container: FileForm) -> FileForm {

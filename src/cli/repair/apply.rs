@@ -9,7 +9,7 @@ use super::plan::{
 };
 use super::survey::{LogFiles, Place};
 use crate::aof::filename::{BaseFormat, FileKind};
-use crate::aof::manifest::{Entry, Manifest};
+use crate::aof::manifest::{Content, Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::{Frame, HEADER_START, Header, Position, Salt, encode_frame_line, line};
 use crate::aof::salvage::SalvagedUnit;
@@ -79,7 +79,8 @@ fn replace_log(
                 let bytes = rdb::assemble(&source.view, &found);
                 let path = names.path(&name);
                 durable::replace_file(disk, &temp, &path, &bytes).map_err(text)?;
-                manifest.base = Some(Entry::new(name, base_seq));
+                let content = Some(Content::of(&bytes));
+                manifest.base = Some(Entry::new(name, base_seq).with_content(content));
                 away.push(source.path.clone());
             }
             Some(BasePlan::Lost) => {

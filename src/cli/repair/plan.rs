@@ -403,10 +403,11 @@ fn base(
         return Ok((Some(BasePlan::Keep), Some(source)));
     }
     let end = snapshot(&source.view, &mut file);
-    let fault = end.and_then(|end| base_fault(entry, &source.view, end));
+    let crc = |end| source.view.get(..end).map(crc32fast::hash);
+    let fault = end.and_then(|end| base_fault(entry, &source.view, end, crc(end)));
     if let Some((_, reason)) = fault {
         file.action = Action::Rewrite;
-        file.reason.get_or_insert(reason.to_owned());
+        file.reason.get_or_insert(reason);
     }
     let (action, keys) = (file.action, file.keys);
     plan.files.push(file);
@@ -459,7 +460,7 @@ fn merge(
 }
 
 /// Where the first frame of a file says that it begins.
-fn first_position(bytes: &[u8]) -> Option<Position> {
+pub(super) fn first_position(bytes: &[u8]) -> Option<Position> {
     let mut rest = bytes;
     let header = line(rest).filter(|text| Header::parse(text).is_some())?;
     rest = rest.get(header.len()..)?;

@@ -3,12 +3,13 @@
 //! A manifest that cannot be believed as a whole is still read line by line; a missing one is made up
 //! from the files: the newest base, and all segments by their numbers. Both are said in the plan.
 
+use super::plan::first_position;
 use crate::aof::filename::{FileKind, FileNames};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskLock, durable};
 use crate::recovery::find::config_for;
-use crate::recovery::inspect::{Facts, inspect};
+use crate::recovery::inspect::{Facts, inspect, view};
 
 /// The name of the lock file of a data directory.
 const LOCK: &str = "fastness.lock";
@@ -125,6 +126,8 @@ fn log_files(disk: &dyn Disk, facts: &Facts) -> Result<Option<LogFiles>, String>
     }
     if facts.manifest.base.is_none() && facts.manifest.incrs.is_empty() {
         log.manifest = lenient(&bytes.unwrap_or_default());
+        // Which byte is wrong nobody can tell. The files' own headers say what these did.
+        log.manifest.incrs.iter_mut().for_each(|entry| entry.pairs.clear());
     }
     complete(disk, facts, &mut log)?;
     Ok(Some(log))
@@ -143,10 +146,46 @@ fn lenient(bytes: &[u8]) -> Manifest {
     manifest
 }
 
+/// Takes from the lines what does not fit the directory: a damaged line may still be one, with another name or number, and
+/// an older manifest lists what has gone since.
+fn distrust(facts: &Facts, there: &[String], log: &mut LogFiles) {
+    let LogFiles { names, manifest, .. } = log;
+    let gone = |entry: &Entry| {
+        // A crash while the single-file log was moved leaves it outside.
+        let outside = facts.situation.old_log && entry.name == facts.old_log;
+        !outside && !there.contains(&entry.name)
+    };
+    let listed: Vec<String> = manifest.entries().map(|entry| entry.name.clone()).collect();
+    let spare = |is_base: bool| {
+        there.iter().filter(|name| !listed.contains(name)).any(|name| match names.kind(name) {
+            FileKind::Base(..) => is_base,
+            FileKind::Incr(_) => !is_base,
+            _ => false,
+        })
+    };
+    if manifest.base.as_ref().is_some_and(gone) && spare(true) {
+        manifest.base = None;
+    }
+    if let Some(base) = &mut manifest.base {
+        base.set_content(None);
+    }
+    if spare(false) {
+        manifest.incrs.retain(|entry| !gone(entry));
+    }
+    for entry in &mut manifest.incrs {
+        if let FileKind::Incr(seq) = names.kind(&entry.name) {
+            entry.seq = seq;
+        }
+    }
+    manifest.incrs.sort_by_key(|entry| entry.seq);
+    manifest.incrs.dedup_by_key(|entry| entry.seq);
+}
+
 /// Adds what the directory has and the lines do not tell.
 fn complete(disk: &dyn Disk, facts: &Facts, log: &mut LogFiles) -> Result<(), String> {
     let mut there = disk.list(&log.names.dir).map_err(|error| error.to_string())?;
     there.sort();
+    distrust(facts, &there, log);
     if log.manifest.base.is_none() {
         let bases = there.iter().filter_map(|name| match log.names.kind(name) {
             FileKind::Base(seq, _) => Some(Entry::new(name.clone(), seq)),
@@ -161,8 +200,16 @@ fn complete(disk: &dyn Disk, facts: &Facts, log: &mut LogFiles) -> Result<(), St
     let listed: Vec<u64> = log.manifest.incrs.iter().map(|entry| entry.seq).collect();
     for name in &there {
         let FileKind::Incr(seq) = log.names.kind(name) else { continue };
-        let empty = facts.temporary.contains(&log.names.path(name));
-        if seq >= oldest && !listed.contains(&seq) && !empty {
+        let path = log.names.path(name);
+        let empty = facts.temporary.contains(&path);
+        if listed.contains(&seq) || empty {
+            continue;
+        }
+        // The line of the first one may be the damaged one.
+        let base = log.manifest.base.as_ref().and_then(Entry::position);
+        let start = view(disk, &path).ok().and_then(|bytes| first_position(&bytes));
+        let behind_base = base.is_some() && start >= base;
+        if seq >= oldest || behind_base {
             log.notes.push(format!("{name} is taken for a part of the log by its number"));
             log.manifest.incrs.push(Entry::new(name.clone(), seq));
         }

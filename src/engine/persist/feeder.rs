@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use super::file::SnapshotFile;
 use super::sink::Piece;
+use crate::aof::manifest::Content;
 
 /// Slices that wait to be written.
 const WAITING: usize = 8;
@@ -29,7 +30,7 @@ pub(super) enum Feeder {
 #[derive(Debug)]
 pub(super) struct Line {
     pieces: Option<SyncSender<Vec<Piece>>>,
-    thread: Option<JoinHandle<Result<u64, String>>>,
+    thread: Option<JoinHandle<Result<Content, String>>>,
 }
 
 impl Feeder {
@@ -55,7 +56,7 @@ impl Feeder {
     }
 
     /// Writes what is left, and makes the file durable.
-    pub(super) fn finish(self) -> Result<u64, String> {
+    pub(super) fn finish(self) -> Result<Content, String> {
         match self {
             Self::Here(file) => file.finish(),
             Self::Thread(mut line) => {
@@ -69,7 +70,7 @@ impl Feeder {
 
 impl Line {
     /// Lets the thread come to its end. What it says is an error unless the snapshot is whole.
-    fn end(&mut self) -> Result<u64, String> {
+    fn end(&mut self) -> Result<Content, String> {
         self.pieces = None;
         let outcome = self.thread.take().map(JoinHandle::join);
         match outcome {
@@ -86,7 +87,7 @@ impl Drop for Line {
     }
 }
 
-fn feed(mut file: SnapshotFile, work: &Receiver<Vec<Piece>>) -> Result<u64, String> {
+fn feed(mut file: SnapshotFile, work: &Receiver<Vec<Piece>>) -> Result<Content, String> {
     // Clients come first; on a busy machine the save must come to an end all the same.
     let _ = rustix::process::nice(GIVES_WAY);
     for pieces in work {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::sink::Piece;
+use crate::aof::manifest::Content;
 use crate::disk::{DiskFile, OpenMode, SharedDisk};
 use crate::snapshot::container::write::{Assembly, FileForm, Packed, Packer, Section};
 use crate::snapshot::container::{FRAME_BYTES_MAX, Kind};
@@ -42,8 +43,9 @@ pub struct Manner {
 pub struct SnapshotFile {
     file: Box<dyn DiskFile>,
     manner: Manner,
-    /// Bytes written, and those known to be on disk.
+    /// Bytes written, their checksum, and those known to be on disk.
     offset: u64,
+    crc: crc32fast::Hasher,
     synced: u64,
     assembly: Assembly,
     packer: Packer,
@@ -66,10 +68,13 @@ impl SnapshotFile {
         let assembly = Assembly::new(form, checksum);
         let start = assembly.start();
         file.write_all_at(0, start).map_err(|error| error.to_string())?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(start);
         let mut this = Self {
             file,
             manner,
             offset: start.len() as u64,
+            crc,
             synced: 0,
             assembly,
             packer: Packer::new(form, checksum),
@@ -169,6 +174,7 @@ impl SnapshotFile {
     fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.file.write_all_at(self.offset, bytes).map_err(|error| error.to_string())?;
         self.offset += bytes.len() as u64;
+        self.crc.update(bytes);
         if self.manner.incremental_sync && self.offset - self.synced >= SYNC_EVERY {
             self.file.sync_data().map_err(|error| error.to_string())?;
             self.synced = self.offset;
@@ -176,8 +182,8 @@ impl SnapshotFile {
         Ok(())
     }
 
-    /// Writes what is left and the end, and makes the bytes durable. The length of the file.
-    pub fn finish(mut self) -> Result<u64, String> {
+    /// Writes what is left and the end, and makes the bytes durable.
+    pub fn finish(mut self) -> Result<Content, String> {
         self.close()?;
         while let Some(packed) = self.crew.next()? {
             self.write(&packed)?;
@@ -187,7 +193,7 @@ impl SnapshotFile {
         if self.manner.durable {
             self.file.sync_all().map_err(|error| error.to_string())?;
         }
-        Ok(self.offset)
+        Ok(Content { size: self.offset, crc: self.crc.finalize() })
     }
 }
 

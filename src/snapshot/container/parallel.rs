@@ -17,7 +17,9 @@ use super::{Kind, is_container};
 use crate::keyspace::Prepared;
 use crate::snapshot::crc64;
 use crate::snapshot::error::{Corruption, CorruptionKind, LoadError, Place};
-use crate::snapshot::load::{LoadOptions, LoadReport, LoadSink, Refusal, load, load_records};
+use crate::snapshot::load::{
+    Checksum, LoadOptions, LoadReport, LoadSink, Refusal, Verified, load, load_records,
+};
 use crate::snapshot::primitives::Reader;
 use crate::snapshot::record::{Attributes, Records, Version};
 use crate::snapshot::value::Loaded;
@@ -182,7 +184,8 @@ impl Crew<'_> {
         let sum = if self.options.verify { crc64::checksum(&records) } else { 0 };
         let reader = Reader::at(&records, group.rdb_offset);
         let mut walk = Records::of_section(reader, self.version, self.options.databases);
-        let mut report = LoadReport::new(self.version, crate::snapshot::load::Checksum::Ignored, 0);
+        let nothing = Verified { end: 0, checksum: Checksum::Ignored, crc32: None };
+        let mut report = LoadReport::new(self.version, nothing);
         let mut batches = Batches { crew: self, news, db: 0, batch: self.empty(), left_out: 0 };
         load_records(&mut walk, self.options, &mut batches, &mut report)?;
         batches.send();

@@ -14,7 +14,7 @@ use zstd::bulk::Decompressor;
 use super::{Frame, Kind, MARKER, damaged, is_foreign_zstd, parse_table};
 use crate::snapshot::crc64;
 use crate::snapshot::error::{CorruptionKind, LoadError};
-use crate::snapshot::load::{Checksum, LoadOptions, LoadReport, LoadSink, load_records};
+use crate::snapshot::load::{Checksum, LoadOptions, LoadReport, LoadSink, Verified, load_records};
 use crate::snapshot::primitives::Reader;
 use crate::snapshot::record::{EOF, Records, Version};
 
@@ -93,6 +93,21 @@ impl<'a> Container<'a> {
         self.frames.iter().map(|frame| u64::from(frame.plain)).sum()
     }
 
+    /// CRC-32 of the whole file, of the frames by what the table says of them: so of what they are, when they were
+    /// checked.
+    pub fn crc32(&self) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&MARKER);
+        let mut offset = MARKER.len() as u64;
+        for frame in &self.frames {
+            let stored = u64::from(frame.stored);
+            sum.combine(&crc32fast::Hasher::new_with_initial_len(frame.crc, stored));
+            offset += stored;
+        }
+        sum.update(slice(self.bytes, offset, self.bytes.len() as u64 - offset));
+        sum.finalize()
+    }
+
     /// The keys that the table lists.
     pub fn keys(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.keys)).sum()
@@ -136,7 +151,9 @@ impl<'a> Container<'a> {
             (true, 0) => Checksum::Disabled,
             (true, _) => Checksum::Verified,
         };
-        let mut report = LoadReport::new(version, checksum, self.bytes.len() as u64);
+        let crc32 = options.verify.then(|| self.crc32());
+        let end = self.bytes.len() as u64;
+        let mut report = LoadReport::new(version, Verified { end, checksum, crc32 });
         let mut walk = Records::of_section(reader, version, options.databases);
         // Hints are about keys of all frames.
         walk.room = self.rdb_len();
@@ -197,6 +214,7 @@ pub fn load(
         let plain = unpack_foreign(bytes)?;
         let mut report = crate::snapshot::load::load(&plain, options, sink)?;
         report.end = bytes.len() as u64;
+        report.crc32 = options.verify.then(|| crc32fast::hash(bytes));
         return Ok(report);
     }
     let container = Container::open(bytes, options.verify)?;
