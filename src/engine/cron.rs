@@ -42,6 +42,7 @@ impl Engine {
         self.sample_rates();
         self.close_idle_clients();
         self.evict_clients();
+        self.limit_tracked_keys();
         self.expire_waiters();
         self.watch_log();
         self.replicas_cron();

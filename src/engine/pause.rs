@@ -4,31 +4,59 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::command::Flags;
-use crate::command::table::Row;
+use crate::command::table::{Row, table};
 use crate::resp::{Args, Reply};
+use crate::scripting::ScriptFlags;
 use crate::session::{ClientId, Mail};
 
 impl Engine {
     /// Holds a request back if clients are paused and it is one of those that wait.
     pub(super) fn postpone(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
         let Some(pause) = self.server.pause else { return false };
-        if self.monotonic() >= pause.until || (pause.writes_only && !self.may_write(id, row)) {
+        if self.monotonic() >= pause.until || (pause.writes_only && !self.may_write(id, row, args))
+        {
             return false;
         }
         self.sessions.postponed.push((id, args.to_owned_args()));
         true
     }
 
-    fn may_write(&self, id: ClientId, row: &Row) -> bool {
-        let flags = row.command.flags;
-        let queued_writes = || {
-            let client = self.sessions.client(id);
-            let transaction = client.and_then(|client| client.transaction.as_ref());
-            transaction.is_some_and(|transaction| transaction.writes)
+    /// Whether a request may change data or be passed on to replicas; of a transaction, whether one in it may.
+    fn may_write(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
+        if row.command.name != "EXEC" {
+            return self.may_replicate(row, args);
+        }
+        let queue = |engine: &mut Self| {
+            let client = engine.sessions.client_mut(id)?;
+            Some(std::mem::take(&mut client.transaction.as_mut()?.queue))
         };
+        let Some(queued) = queue(self) else { return false };
+        let may = queued.iter().any(|request| {
+            let args = request.as_args();
+            table().find(&args).is_ok_and(|row| self.may_replicate(row, &args))
+        });
+        let client = self.sessions.client_mut(id);
+        if let Some(transaction) = client.and_then(|client| client.transaction.as_mut()) {
+            transaction.queue = queued;
+        }
+        may
+    }
+
+    fn may_replicate(&mut self, row: &Row, args: &Args) -> bool {
+        let flags = row.command.flags;
         flags.has(Flags::WRITE)
-            || flags.has(Flags::MAY_REPLICATE)
-            || (row.command.name == "EXEC" && queued_writes())
+            || (flags.has(Flags::MAY_REPLICATE) && !self.script_only_reads(row, args))
+    }
+
+    /// Whether the request is a script that says of itself that it writes nothing.
+    fn script_only_reads(&mut self, row: &Row, args: &Args) -> bool {
+        let script = match row.command.name {
+            "EVAL" => self.server.scripts.by_source(args.at(1)),
+            "EVALSHA" => self.server.scripts.by_digest(args.at(1)),
+            "FCALL" => self.server.libraries.function(args.at(1)),
+            _ => return false,
+        };
+        script.is_ok_and(|script| script.has_shebang && script.flags.has(ScriptFlags::NO_WRITES))
     }
 
     /// Whether keys stay although their time is over: nothing changes during a pause.

@@ -30,6 +30,11 @@ impl Engine {
         for at in crate::command::keyspec::key_indices(command, args) {
             self.sessions.tracked.remember(args.at(at), id);
         }
+        self.limit_tracked_keys();
+    }
+
+    /// Gives up what is remembered above `tracking-table-max-keys`, and tells whom it was remembered for.
+    pub(super) fn limit_tracked_keys(&mut self) {
         let limit = self.server.config.tracking_table_max_keys;
         while let Some((key, readers)) = self.sessions.tracked.take_above(limit) {
             for reader in readers {
