@@ -264,7 +264,7 @@ impl Engine {
     }
 
     /// A unit is committed while a log of the backup's own exists.
-    pub(super) fn tap_for_backup(&mut self) {
+    pub(super) fn tap_for_backup(&self) {
         if let Some(tap) = &self.backup.tap {
             tap.append(&self.ks.effects.unit);
         }

@@ -22,6 +22,7 @@ mod support;
 #[allow(dead_code, reason = "shared with the differential test, which also compares replies")]
 mod generate;
 
+mod backups;
 mod damage;
 mod lies;
 mod model;

@@ -145,7 +145,8 @@ fn holds(folder: &Path, state: &str, what: &str) {
 #[test]
 fn a_backup_that_is_given_up_or_cut_short_leaves_nothing_that_looks_whole() {
     for way in WAYS {
-        let mut server = Server::start(&peers::fastness(), &way);
+        let options = [&way[..], &["rdbcompression yes"]].concat();
+        let mut server = Server::start(&peers::fastness(), &options);
         let folder = server.data().join("backupdir");
         let mut client = server.client();
         client.must("SET a 1");
@@ -159,12 +160,24 @@ fn a_backup_that_is_given_up_or_cut_short_leaves_nothing_that_looks_whole() {
         server.crash();
         let mut client = server.client();
         assert!(!files_in(&folder).is_empty(), "{way:?}: the crash left files");
+        for program in peers::all().into_iter().chain([peers::fastness()]) {
+            let place = Place::new();
+            copy_folder(&folder, &place.data());
+            let started = Server::try_start_on(&program, &place, &["appendonly yes"]);
+            assert!(started.is_err(), "{way:?}: {} starts on half a backup", program.name);
+        }
         assert_ne!(check(&folder), 0, "{way:?}");
         wait_for("the look", WITHIN, || status(&mut client).0 == "failed");
         // The next one takes their place.
         started(&mut client);
         client.must("BACKUP SEAL");
         assert_eq!(check(&folder), 0, "{way:?}");
+        for program in [peers::redis8(), peers::valkey9()].into_iter().flatten() {
+            let place = Place::new();
+            copy_folder(&folder, &place.data());
+            let started = Server::start_on(&program, &place, &["appendonly yes"]);
+            assert_eq!(started.client().must("GET a").text().as_deref(), Some("1"));
+        }
         client.must("BACKUP CLEANUP");
         // Nothing of others is touched.
         std::fs::write(folder.join("mine"), "x").unwrap();
