@@ -36,6 +36,9 @@ pub struct LogEnd {
     /// The torn end and the index of its file; cut that file at `files[index].offset` before it is
     /// written behind.
     pub torn: Option<(usize, CorruptionError)>,
+    /// Ends that are not what they were, and hold nothing: the first frame of a later file proves that the log went on
+    /// exactly where what is believed ends. Rot in filler; with the index of the file.
+    pub loose: Vec<(usize, CorruptionError)>,
     /// Files from this index on have no content and can be dropped.
     pub content_end: usize,
 }
@@ -61,6 +64,7 @@ pub fn read_log<'a, E>(
         link: Link { end: base, ..Link::default() },
         files: Vec::new(),
         torn: None,
+        loose: Vec::new(),
         content_end: 0,
     };
     let mut previous = None;
@@ -73,10 +77,15 @@ pub fn read_log<'a, E>(
         };
         let opened = FileReader::open(segment.name, segment.bytes, expected);
         let mut reader = opened.map_err(ReadError::Corrupt)?;
+        // With these its first frame is compared.
+        let tied = reader.header().is_some()
+            && previous.is_some_and(|link| {
+                link.salt != Salt(0) && link.end.is_some() && link.crc.is_some()
+            });
         let stopped = loop {
             match reader.next_unit() {
                 Ok(Some(unit)) => {
-                    must_follow_whole(&end.torn)?;
+                    must_follow_whole(&mut end, tied && unit.checked)?;
                     visit(&unit).map_err(ReadError::Visitor)?;
                 }
                 Ok(None) => break None,
@@ -93,7 +102,7 @@ pub fn read_log<'a, E>(
             _ => stopped,
         };
         if file.frames + file.units > 0 || stopped.is_some() {
-            must_follow_whole(&end.torn)?;
+            must_follow_whole(&mut end, tied && file.frames > 0)?;
             end.content_end = index + 1;
             end.link = file.link;
             end.position = file.position;
@@ -153,12 +162,15 @@ fn blame(
     }
 }
 
-/// Content behind a torn end means that the end was synced once: it is damaged.
-fn must_follow_whole<E>(torn: &Option<(usize, CorruptionError)>) -> Result<(), ReadError<E>> {
-    match torn {
-        Some((_, error)) => {
-            Err(ReadError::Corrupt(CorruptionError { torn: false, ..error.clone() }))
+/// Content behind a torn end means that the end was synced once: it is damaged. Unless a genuine first frame that names
+/// the file, its last frame's checksum and its end (`proven`) says that it had no more than what is believed.
+fn must_follow_whole<E>(end: &mut LogEnd, proven: bool) -> Result<(), ReadError<E>> {
+    match end.torn.take() {
+        Some(torn) if proven => {
+            end.loose.push(torn);
+            Ok(())
         }
+        Some((_, error)) => Err(ReadError::Corrupt(CorruptionError { torn: false, ..error })),
         None => Ok(()),
     }
 }

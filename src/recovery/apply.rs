@@ -197,6 +197,11 @@ fn load_files(
             replayed.failed, error.command, error.reply
         ));
     }
+    for (_, error) in &end.loose {
+        notes.push(format!(
+            "{error}. Nothing is missing: the next file goes on where this one ends. `fastness repair` takes it out"
+        ));
+    }
     let commands = replayed.commands;
     let mut outcome = Outcome { commands, notes, base_content, ..Outcome::default() };
     if live.is_some()

@@ -212,6 +212,32 @@ fn missing_files_cost_what_was_in_them_and_a_missing_manifest_nothing() {
     }
 }
 
+/// Room that was made in a segment and rotted after the log went on in the next one: a server starts as it is, `check`
+/// says it, and `repair` takes it out.
+#[test]
+fn rot_behind_the_last_frame_of_a_segment_that_was_left_costs_nothing() {
+    let (place, wanted) = sound();
+    let segments = files(&place.data());
+    let mut segments = segments.iter().filter(|path| path.to_string_lossy().ends_with(".incr.aof"));
+    let first = segments.next().unwrap();
+    assert!(segments.next().is_some(), "another one follows");
+    let mut bytes = fs::read(first).unwrap();
+    let mut filler = [&[b'#'; 511][..], b"\n"].concat().repeat(4);
+    bytes.append(&mut filler.clone());
+    fs::write(first, &bytes).unwrap();
+    assert_eq!(check(&place.data()).0, 0);
+    bytes.truncate(bytes.len() - filler.len());
+    filler[700] ^= 4;
+    bytes.append(&mut filler);
+    fs::write(first, &bytes).unwrap();
+    let (code, report) = check(&place.data());
+    assert_eq!((code, &report["verdict"]), (1, &"torn".into()), "{report}");
+    assert!(report.to_string().contains("nothing is missing"), "{report}");
+    let copy = damaged(&place, |_| ());
+    assert_eq!(lost(&copy, &wanted, "rot in filler, as it is"), 0);
+    assert_eq!(mend(&place, &wanted, "rot in filler"), 0);
+}
+
 /// Sound files that are not those of this directory: an older base or manifest in the place of the new one.
 #[test]
 fn what_belongs_to_another_time_is_found_and_mended() {

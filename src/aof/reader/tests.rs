@@ -456,6 +456,43 @@ fn torn_end_is_the_end_of_the_log_only_when_nothing_follows() {
     assert!(matches!(error.kind, CorruptionKind::EndsEarly { .. }) && !error.torn);
 }
 
+/// Filler holds nothing: what became of it is no damage where the next segment proves that nothing else was there.
+#[test]
+fn rot_in_filler_behind_the_last_frame_costs_nothing() {
+    let filler = [&[b'#'; 511][..], b"\n"].concat().repeat(2);
+    let a = Builder::start().frame(&["SET a 1"]).frame(&["SET b 2"]);
+    let filled = [&a.bytes[..], &filler].concat();
+    let b = Builder::new(Salt(2), a.link());
+    let c = Builder::new(Salt(3), b.link()).frame(&["SET c 3"]).frame(&[]);
+    let base = Some(Position::ZERO);
+    for at in a.bytes.len()..filled.len() {
+        for bit in 0..8 {
+            let mut rotten = filled.clone();
+            rotten[at] ^= 1 << bit;
+            let (units, end) = log_of(base, &[&rotten, &b.bytes, &c.bytes]).unwrap();
+            assert_eq!(units, ["SET a 1", "SET b 2", "SET c 3"], "bit {bit} of byte {at}");
+            assert_eq!((end.position, end.torn), (c.position, None));
+            assert!(end.loose.iter().all(|(index, error)| *index == 0 && error.torn));
+            assert!(end.loose.len() == 1 || (at + 1) % 512 == a.bytes.len() % 512, "{at}");
+        }
+    }
+    // A bit of a frame, or a frame that is gone with its filler, is not filler.
+    for at in a.frames[0]..a.bytes.len() {
+        let mut rotten = filled.clone();
+        rotten[at] ^= 1;
+        assert!(log_of(base, &[&rotten, &b.bytes, &c.bytes]).is_err(), "byte {at}");
+    }
+    let short = [&a.bytes[..a.frames[1]], b"x", &filler].concat();
+    assert!(log_of(base, &[&short, &b.bytes, &c.bytes]).is_err());
+    // What follows without a frame, or without that predecessor, proves nothing.
+    let rotten = [&a.bytes[..], b"x", &filler].concat();
+    let other = Builder::new(Salt(2), Link { crc: Some(1), ..a.link() }).frame(&["SET c 3"]);
+    assert!(log_of(base, &[&rotten, &other.bytes]).is_err());
+    assert!(log_of(base, &[&rotten, &record_of("SET c 3")]).is_err());
+    let unproven = [&b.bytes[..], &record_of("SELECT 0")].concat();
+    assert!(log_of(base, &[&rotten, &unproven]).is_err());
+}
+
 #[test]
 fn framed_segment_follows_an_unframed_one() {
     let redis = records_of(&["SELECT 0", "SET a 1"]);

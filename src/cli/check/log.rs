@@ -76,7 +76,17 @@ pub(super) fn read(base: Option<Position>, files: &[LogFile<'_>], dir: &str, rep
 fn whole(end: &LogEnd, files: &[LogFile<'_>], last: &LastUnit, dir: &str, report: &mut Report) {
     for (index, (file, found)) in files.iter().zip(&end.files).enumerate() {
         let torn = end.torn.as_ref().filter(|(at, _)| *at == index);
-        note_file(report, &file.path, found, torn.is_some());
+        let loose = end.loose.iter().find(|(at, _)| *at == index);
+        note_file(report, &file.path, found, torn.or(loose).is_some());
+        if let Some((_, error)) = loose {
+            report.damage.push(Damage {
+                next: format!(
+                    "nothing is missing, and a server starts: these bytes were room for what went into the next file; \
+                     fastness repair {dir} takes them out"
+                ),
+                ..damage(error, &file.path, last)
+            });
+        }
         if let Some((_, error)) = torn {
             let lost = (file.segment.bytes.len() as u64).saturating_sub(error.offset);
             report.damage.push(Damage {

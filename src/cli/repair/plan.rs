@@ -377,7 +377,7 @@ fn sound_files(base: Option<Position>, sources: &[Source], segments: &[SegmentFi
     let missing = sources.iter().position(|source| !source.there).unwrap_or(sources.len());
     let there = segments.get(..missing).unwrap_or_default();
     match read_log(base, there, |_| Ok::<(), ()>(())) {
-        Ok(end) => end.torn.map_or(missing, |(index, _)| index),
+        Ok(end) => end.torn.iter().chain(&end.loose).map(|(at, _)| *at).min().unwrap_or(missing),
         Err(ReadError::Corrupt(error)) => {
             there.iter().position(|segment| segment.name == error.file).unwrap_or(0)
         }
