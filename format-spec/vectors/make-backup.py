@@ -63,6 +63,15 @@ def piece(start, stop, end, first, last):
     put(name, line + b"%08x\n" % crc + content)
 
 
+def claim(number, **fields):
+    text = b"FASTNESS-OWNER 1\n" + json.dumps(fields).encode() + b"\n"
+    put("owner/%016x" % number, text + b"sha256 %s\n" % sha(text).encode())
+
+
+owner = dict(server="0123456789abcdef", run="00ff00ff00ff00ff", host="one", directory="/data", since=1763827200000)
+claim(1, renewed=1763827200000, ended=False, **owner)
+claim(2, renewed=1763827260000, ended=True, **owner)
+
 # Frames are at 55 (to position 61), 160 (to 190) and, empty, at 343.
 piece(0, 160, 61, 1763827200123, 1763827200123)
 piece(0, 334, 190, 1763827200123, 1763827200456)

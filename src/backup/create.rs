@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use super::manifest::{BackedFile, Manifest, Origin, Part};
 use super::object::Sha;
 use super::parts::split;
-use super::repository::{Repository, Work};
+use super::repository::Repository;
 use super::source::{Source, SourceFile};
+use super::under_way::Work;
 use super::{BackupError, load, time};
 use crate::clock::Clock;
 
@@ -68,7 +69,7 @@ pub fn create(
     progress: &Progress<'_>,
 ) -> Result<Created, BackupError> {
     let created_at = clock.wall();
-    let _under_way = repository.begin(Work::Create, created_at, random)?;
+    let under_way = repository.begin(Work::Create, created_at, random)?;
     let known = match options.recheck {
         true => None,
         false => Some(repository.listed_parts()?),
@@ -110,7 +111,14 @@ pub fn create(
         manifest.keys = Some(loaded.keys());
     }
     look_for_all(repository, &manifest)?;
-    repository.put_manifest(&manifest)?;
+    let put = repository.put_manifest(&manifest);
+    if let Err(BackupError::Store(error)) = &put
+        && error.transient
+    {
+        // It may be a backup yet: until that is clear nothing that it names may be swept.
+        under_way.leave();
+    }
+    put?;
     Ok(Created {
         manifest,
         sent: sender.sent.into_inner(),

@@ -25,6 +25,8 @@ pub enum BackupError {
     Server { what: String },
     /// What was asked for cannot be done; nothing was changed.
     Refused { why: String, next: String },
+    /// The archive belongs to another server; nothing was changed.
+    Taken { owner: String, why: String, next: String },
     /// Files that were restored or loaded are not what they should be.
     Load(LoadError),
 }
@@ -68,14 +70,14 @@ impl BackupError {
                 "choose a form or version that holds it (see --help), or another place".to_owned()
             }
             Self::Server { .. } => "check host, port and password of the server".to_owned(),
-            Self::Refused { next, .. } => next.clone(),
+            Self::Refused { next, .. } | Self::Taken { next, .. } => next.clone(),
         }
     }
 
     /// The exit code: 2 when nothing was tried because it was not allowed or possible, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::NoRepository { .. } => 2,
+            Self::Refused { .. } | Self::NoRepository { .. } | Self::Taken { .. } => 2,
             _ => 1,
         }
     }
@@ -92,7 +94,7 @@ impl fmt::Display for BackupError {
             }
             Self::Source { what } | Self::Output { what } => f.write_str(what),
             Self::Server { what } => f.write_str(what),
-            Self::Refused { why, .. } => f.write_str(why),
+            Self::Refused { why, .. } | Self::Taken { why, .. } => f.write_str(why),
             Self::Load(error) => error.fmt(f),
         }
     }

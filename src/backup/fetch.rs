@@ -6,9 +6,14 @@ use parking_lot::Mutex;
 
 use super::BackupError;
 use super::create::Progress;
-use super::manifest::BackedFile;
+use super::manifest::{BackedFile, Part};
 use super::object::Sha;
 use super::repository::Repository;
+
+/// Takes the content of a part, which belongs at an offset of its file.
+pub type Take<'a> = dyn Fn(u64, Vec<u8>) -> Result<(), BackupError> + Sync + 'a;
+/// Whether a part is where it belongs already.
+pub type IsThere<'a> = dyn Fn(u64, &Part) -> Result<bool, BackupError> + Sync + 'a;
 
 /// Fetches files; counts what it did.
 pub struct Fetcher<'a> {
@@ -18,8 +23,10 @@ pub struct Fetcher<'a> {
     pub threads: usize,
     /// Bytes of content that are to be fetched in all, for the progress.
     pub total: u64,
-    /// Bytes of content fetched.
+    /// Bytes of content fetched, and of what was there already.
     pub done: AtomicU64,
+    /// Bytes of what was there already.
+    pub kept: AtomicU64,
     /// Told after every part.
     pub progress: &'a Progress<'a>,
 }
@@ -32,14 +39,27 @@ impl<'a> Fetcher<'a> {
         total: u64,
         progress: &'a Progress<'a>,
     ) -> Self {
-        Self { repository, threads, total, done: AtomicU64::new(0), progress }
+        Self {
+            repository,
+            threads,
+            total,
+            done: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+            progress,
+        }
     }
 
     /// Hands every part of a file to `take` with its offset, in any order, from several threads.
-    pub fn each_part(
+    pub fn each_part(&self, file: &BackedFile, take: &Take<'_>) -> Result<(), BackupError> {
+        self.each_missing_part(file, &|_, _| Ok(false), take)
+    }
+
+    /// The same for those that are not there yet, of which `is_there` decides.
+    pub fn each_missing_part(
         &self,
         file: &BackedFile,
-        take: &(dyn Fn(u64, Vec<u8>) -> Result<(), BackupError> + Sync),
+        is_there: &IsThere<'_>,
+        take: &Take<'_>,
     ) -> Result<(), BackupError> {
         let mut offset = 0;
         let mut places = Vec::with_capacity(file.parts.len());
@@ -57,8 +77,14 @@ impl<'a> Fetcher<'a> {
                 if failed.lock().is_some() {
                     return;
                 }
-                let content = self.repository.part(part);
-                match content.and_then(|content| take(*offset, content)) {
+                let handled = is_there(*offset, part).and_then(|there| {
+                    if there {
+                        self.kept.fetch_add(part.size, Ordering::Relaxed);
+                        return Ok(());
+                    }
+                    self.repository.part(part).and_then(|content| take(*offset, content))
+                });
+                match handled {
                     Ok(()) => {
                         let done = self.done.fetch_add(part.size, Ordering::Relaxed) + part.size;
                         (self.progress)(done, self.total);

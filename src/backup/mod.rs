@@ -23,15 +23,20 @@ pub mod load;
 pub mod manifest;
 pub mod object;
 pub mod parts;
+pub mod passphrase;
 pub mod plan;
 pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod seal;
+mod sealing;
 pub mod server;
 pub mod source;
 pub mod store;
 pub mod time;
+pub mod tls;
+pub mod under_way;
+pub mod unfinished;
 pub mod verify;
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use super::BackupError;
 use super::archive::chain::{self, Archived};
 use super::archive::piece::{self, Piece};
 use super::manifest::{Manifest, manifest_name};
-use super::repository::{ListedBackup, Repository, Work};
+use super::repository::{ListedBackup, Repository};
+use super::under_way::Work;
 use crate::clock::UnixMillis;
 use crate::logger::civil;
 
@@ -118,7 +119,7 @@ pub fn prune(
         ));
     }
     let under_way = apply.then(|| repository.begin(Work::Prune, now, random)).transpose()?;
-    let found = repository.backups()?;
+    let found = listed_twice(repository)?;
     let mut pruned = Pruned::default();
     let mut sound = Vec::new();
     for ListedBackup { id, manifest } in &found {
@@ -146,16 +147,16 @@ pub fn prune(
         }
     }
     let mut named: HashSet<String> = HashSet::new();
-    for ListedBackup { id, manifest } in &found {
-        if let Ok(manifest) = manifest
-            && !pruned.removed.contains(id)
-        {
-            named.extend(manifest.parts().map(super::manifest::Part::object));
-        }
-    }
     let mut unnamed: Vec<(String, u64)> = Vec::new();
     if complete {
         let listed = repository.listed_parts()?;
+        for ListedBackup { id, manifest } in &found {
+            if let Ok(manifest) = manifest
+                && !pruned.removed.contains(id)
+            {
+                named.extend(manifest.parts().map(super::manifest::Part::object));
+            }
+        }
         unnamed.extend(listed.into_iter().filter(|(name, _)| !named.contains(name)));
         let pieces = repository.store().list(piece::PREFIX)?.into_iter().filter_map(|listed| {
             let piece = Piece::parse(&listed.name, listed.size)?;
@@ -175,6 +176,23 @@ pub fn prune(
     }
     drop(under_way);
     Ok(pruned)
+}
+
+/// All backups, from two lists: a list may be late or short, and a backup that it leaves out would lose its objects.
+fn listed_twice(repository: &Repository) -> Result<Vec<ListedBackup>, BackupError> {
+    let first = repository.ids()?;
+    let mut found = repository.backups()?;
+    for id in first {
+        if found.iter().all(|own| own.id != id) {
+            match repository.manifest(&id) {
+                Err(BackupError::Store(error)) if error.is_not_found() => {}
+                Err(error @ BackupError::Store(_)) => return Err(error),
+                manifest => found.push(ListedBackup { id, manifest }),
+            }
+        }
+    }
+    super::repository::sort(&mut found);
+    Ok(found)
 }
 
 /// The newest backup that the archive goes on from stays, and the one from which the log leads into the window.

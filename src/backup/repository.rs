@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::BackupError;
+use super::archive::owner::{self, Owner};
 use super::manifest::{Manifest, Part, manifest_name, object_name};
 use super::object::{self, Sha};
+use super::passphrase::{self, IDENTITY};
 use super::seal::{Keys, RECIPIENTS};
 use super::store::{Listed, Put, Store, StoreError};
-use super::time;
-use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use super::under_way::UNDER_WAY;
+use crate::clock::{Clock as _, SystemClock};
 
 /// The object that makes a place a repository.
 pub const MARKER: &str = "repository";
@@ -24,8 +26,10 @@ const MARKER_START: &str = "FASTNESS-REPOSITORY 1\n";
 /// The backups of one data set, or of several.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    store: Arc<dyn Store>,
-    keys: Keys,
+    pub(super) store: Arc<dyn Store>,
+    /// The word of its marker.
+    id: String,
+    pub(super) keys: Keys,
     /// Bounds what is read of parts; `None`: nothing does.
     pace: Option<Arc<Pace>>,
 }
@@ -59,23 +63,20 @@ pub struct ListedBackup {
 impl Repository {
     /// The repository in a store; refused when there is none.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, BackupError> {
-        match store.get(MARKER) {
-            Ok(text) => {
-                check_marker(&text)?;
-                let keys = match store.get(RECIPIENTS) {
-                    Ok(text) => Keys::default()
-                        .decode_recipients(&text)
-                        .map_err(|what| BackupError::damaged(RECIPIENTS, what))?,
-                    Err(error) if error.is_not_found() => Keys::default(),
-                    Err(error) => return Err(error.into()),
-                };
-                Ok(Self { store, keys, pace: None })
-            }
-            Err(error) if error.is_not_found() => {
-                let place = store.place();
+        let mut found = Self { store, id: String::new(), keys: Keys::default(), pace: None };
+        match found.read(MARKER, check_marker) {
+            Err(BackupError::Store(error)) if error.is_not_found() => {
+                let place = found.place();
                 Err(BackupError::NoRepository { place, why: "it has no marker".to_owned() })
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
+            Ok(id) => {
+                found.id = id;
+                if let Some(keys) = found.stored_recipients()? {
+                    found.keys = keys;
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -103,54 +104,6 @@ impl Repository {
         }
     }
 
-    /// The same for these recipients and no others. A repository that has nothing yet takes them; one that has
-    /// something must have been made for them.
-    pub fn sealed_for(self, recipients: &[String]) -> Result<Self, BackupError> {
-        if recipients.is_empty() {
-            return Ok(self);
-        }
-        let wanted = self.keys.clone().with_recipients(recipients).map_err(|why| {
-            BackupError::refused(why, "a recipient is the age1... that age-keygen prints")
-        })?;
-        if self.keys.seals() {
-            return match self.keys.recipients() == wanted.recipients() {
-                true => Ok(self),
-                false => Err(BackupError::refused(
-                    format!("{} is encrypted for other recipients", self.place()),
-                    "name the recipients that it was made for, or another place",
-                )),
-            };
-        }
-        for prefix in ["backups/", "objects/", super::archive::piece::PREFIX] {
-            if !self.store.list(prefix)?.is_empty() {
-                return Err(BackupError::refused(
-                    format!("{} is not encrypted, and has something already", self.place()),
-                    "name an empty place",
-                ));
-            }
-        }
-        self.store.put_new(RECIPIENTS, &wanted.encode_recipients())?;
-        // As it is stored, by whomever.
-        let found = Self::open(self.store)?;
-        match found.keys.recipients() == wanted.recipients() {
-            true => Ok(found),
-            false => Err(BackupError::damaged(RECIPIENTS, "the store did not keep it")),
-        }
-    }
-
-    /// The same, read with the identities of files as age-keygen writes them.
-    pub fn opened_with(mut self, identity_files: &[String]) -> Result<Self, BackupError> {
-        for text in identity_files {
-            self.keys = self.keys.with_identities(text).map_err(|why| {
-                BackupError::refused(
-                    format!("the identity file is of no use: {why}"),
-                    "an identity is the line AGE-SECRET-KEY-1... of the file that age-keygen made",
-                )
-            })?;
-        }
-        Ok(self)
-    }
-
     /// The same, read at so many bytes a second; 0 is no bound.
     pub fn slowed_to(mut self, rate: u64) -> Self {
         let clock = SystemClock::new();
@@ -162,6 +115,11 @@ impl Repository {
     /// For whom its contents are encrypted; nobody: they are not.
     pub fn recipients(&self) -> Vec<String> {
         self.keys.recipients()
+    }
+
+    /// A word that no other repository has.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The place in words, without secrets.
@@ -195,28 +153,46 @@ impl Repository {
             };
             found.push(ListedBackup { id, manifest });
         }
-        // Names tell the second only.
-        let second = |backup: &ListedBackup| backup.id.split('-').next().map(str::to_owned);
-        let time = |backup: &ListedBackup| backup.manifest.as_ref().map_or(0, |own| own.created_at);
-        found.sort_by(|a, b| second(a).cmp(&second(b)).then_with(|| time(a).cmp(&time(b))));
+        sort(&mut found);
         Ok(found)
     }
 
     /// One backup.
     pub fn manifest(&self, id: &str) -> Result<Manifest, BackupError> {
         let name = manifest_name(id);
-        let manifest = Manifest::decode(&self.store.get(&name)?)
-            .map_err(|what| BackupError::damaged(&name, what))?;
-        match manifest.id == id {
-            true => Ok(manifest),
-            false => Err(BackupError::damaged(&name, "it is the manifest of another backup")),
+        self.read(&name, |bytes| {
+            let manifest =
+                Manifest::decode(bytes).map_err(|what| BackupError::damaged(&name, what))?;
+            match manifest.id == id {
+                true => Ok(manifest),
+                false => Err(BackupError::damaged(&name, "it is the manifest of another backup")),
+            }
+        })
+    }
+
+    /// Reads an object and takes it apart. What is damaged is read once more: it may have been on the way only.
+    pub(in crate::backup) fn read<T>(
+        &self,
+        name: &str,
+        take: impl Fn(&[u8]) -> Result<T, BackupError>,
+    ) -> Result<T, BackupError> {
+        match take(&self.store.get(name)?) {
+            Err(BackupError::Damaged { .. }) => take(&self.store.get(name)?),
+            other => other,
         }
     }
 
     /// Stores a backup's manifest, which makes it one. Everything that it names must be stored.
     pub fn put_manifest(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let name = manifest.object();
-        let put = self.store.put_new(&name, &manifest.encode())?;
+        let put = match self.store.put_new(&name, &manifest.encode()) {
+            // The answer may be lost, and the object stored.
+            Err(error) => match self.manifest(&manifest.id) {
+                Ok(found) if found == *manifest => return Ok(()),
+                _ => return Err(error.into()),
+            },
+            Ok(put) => put,
+        };
         match self.manifest(&manifest.id) {
             // A retry after a lost answer finds what it stored itself.
             Ok(found) if found == *manifest => Ok(()),
@@ -229,36 +205,6 @@ impl Repository {
                 Err(BackupError::damaged(&name, "the store did not keep it as it was sent"))
             }
         }
-    }
-
-    /// Says that something is under way that must not meet its opposite: a backup that uses objects, or a
-    /// sweep that removes them. Refused while the other is under way. `random` makes it unique.
-    pub fn begin(
-        &self,
-        work: Work,
-        now: UnixMillis,
-        random: &str,
-    ) -> Result<UnderWay<'_>, BackupError> {
-        let name = format!("{UNDER_WAY}{}-{}-{random}", work.name(), time::compact(now));
-        self.store.put_new(&name, name.as_bytes())?;
-        let under_way = UnderWay { repository: self, name };
-        // Both say so before they look, so never both go on.
-        for listed in self.store.list(UNDER_WAY)? {
-            let other = listed.name.strip_prefix(UNDER_WAY).unwrap_or_default();
-            let opposite = work.opposite().name();
-            let since = other.strip_prefix(opposite).and_then(|rest| rest.strip_prefix('-'));
-            let oldest = time::compact(now - ABANDONED_AFTER_MS);
-            if since.is_some_and(|since| since > oldest.as_str()) {
-                return Err(BackupError::refused(
-                    format!("{} is under way in this repository: {other}", opposite),
-                    format!(
-                        "try again when it has ended; if it was killed, remove the object {}",
-                        listed.name
-                    ),
-                ));
-            }
-        }
-        Ok(under_way)
     }
 
     /// Lengths of all objects of parts, as far as the store lists them.
@@ -343,12 +289,47 @@ impl Repository {
             return self.part(part).map(drop);
         }
         let name = part.object();
-        let bytes = self.store.get(&name)?;
-        let closed = object::look(&bytes).map_err(|what| BackupError::damaged(&name, what))?;
-        match closed.sha == part.sha && bytes.len() as u64 == part.stored {
+        self.read(&name, |bytes| {
+            let closed = object::look(bytes).map_err(|what| BackupError::damaged(&name, what))?;
+            match closed.sha == part.sha && bytes.len() as u64 == part.stored {
+                true => Ok(()),
+                false => Err(BackupError::damaged(&name, "it holds another part")),
+            }
+        })
+    }
+
+    /// Checks an object of which only the name tells what it holds, as far as the identities go.
+    pub fn check_object(&self, name: &str, sha: Sha) -> Result<(), BackupError> {
+        self.read(name, |bytes| match self.is_sound(bytes, sha) {
             true => Ok(()),
-            false => Err(BackupError::damaged(&name, "it holds another part")),
-        }
+            false => Err(BackupError::damaged(name, "it is not what was stored")),
+        })
+    }
+
+    /// Checks an object that is neither a backup nor has a hash for its name.
+    pub fn check_note(&self, name: &str) -> Result<(), BackupError> {
+        let damaged = |what: &str| Err(BackupError::damaged(name, what));
+        self.read(name, |bytes| match name {
+            MARKER => check_marker(bytes).map(drop),
+            RECIPIENTS => match Keys::default().decode_recipients(bytes) {
+                Ok(_) => Ok(()),
+                Err(what) => damaged(&what),
+            },
+            IDENTITY => match passphrase::look(bytes) {
+                Ok(_) => Ok(()),
+                Err(what) => damaged(&what),
+            },
+            _ if name.starts_with(owner::PREFIX) => match Owner::decode(bytes) {
+                Ok(_) => Ok(()),
+                Err(what) => damaged(&what),
+            },
+            _ if name.starts_with(UNDER_WAY) => match bytes == name.as_bytes() {
+                true => Ok(()),
+                false => damaged("it is not what was stored"),
+            },
+            // Of a later version, or of nobody's.
+            _ => Ok(()),
+        })
     }
 
     /// The content of a part, checked.
@@ -357,71 +338,38 @@ impl Repository {
         if let Some(pace) = &self.pace {
             pace.wait_for(part.stored);
         }
-        let bytes = self.store.get(&name)?;
-        let closed = object::look(&bytes).map_err(|what| BackupError::damaged(&name, what))?;
-        if closed.is_sealed() && !self.keys.opens() {
-            return Err(BackupError::refused(
-                format!("{} is encrypted", self.place()),
-                "pass --identity FILE with the identity of one of its recipients",
-            ));
-        }
-        let object =
-            object::decode(&bytes, &self.keys).map_err(|what| BackupError::damaged(&name, what))?;
-        if object.sha != part.sha || object.content.len() as u64 != part.size {
-            return Err(BackupError::damaged(&name, "it holds another part"));
-        }
-        Ok(object.content)
+        self.read(&name, |bytes| {
+            let damaged = |what: String| BackupError::damaged(&name, what);
+            let closed = object::look(bytes).map_err(damaged)?;
+            if closed.is_sealed() && !self.keys.opens() {
+                return Err(BackupError::refused(
+                    format!("{} is encrypted", self.place()),
+                    "pass --identity FILE with the identity of one of its recipients, or the passphrase in \
+                     FASTNESS_PASSPHRASE or --passphrase-file FILE if it was made with one",
+                ));
+            }
+            let object = object::decode(bytes, &self.keys).map_err(damaged)?;
+            match object.sha == part.sha && object.content.len() as u64 == part.size {
+                true => Ok(object.content),
+                false => Err(damaged("it holds another part".to_owned())),
+            }
+        })
     }
+}
+
+/// Puts the oldest first.
+pub(super) fn sort(backups: &mut [ListedBackup]) {
+    // Names tell the second only.
+    let second = |backup: &ListedBackup| backup.id.split('-').next().map(str::to_owned);
+    let time = |backup: &ListedBackup| backup.manifest.as_ref().map_or(0, |own| own.created_at);
+    backups.sort_by(|a, b| second(a).cmp(&second(b)).then_with(|| time(a).cmp(&time(b))));
 }
 
 /// By how much two seals of one content may differ in length.
 const SEAL_LEN_VARIES: u64 = 1024;
 
-/// Where what is under way is noted.
-const UNDER_WAY: &str = "under-way/";
-/// A note that is so old was left by something that was killed.
-const ABANDONED_AFTER_MS: i64 = 86_400_000;
-
-/// What may be under way in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Objects are used and stored.
-    Create,
-    /// Objects that nothing names are removed.
-    Prune,
-}
-
-impl Work {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Prune => "prune",
-        }
-    }
-
-    fn opposite(self) -> Self {
-        match self {
-            Self::Create => Self::Prune,
-            Self::Prune => Self::Create,
-        }
-    }
-}
-
-/// A note in the repository that something is under way; it goes when this is dropped.
-#[derive(Debug)]
-pub struct UnderWay<'r> {
-    repository: &'r Repository,
-    name: String,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        // A note that stays is ignored after a day.
-        let _ = self.repository.store.remove(&self.name);
-    }
-}
-
-fn check_marker(bytes: &[u8]) -> Result<(), BackupError> {
+/// The word of a marker, which is that of its repository alone.
+fn check_marker(bytes: &[u8]) -> Result<String, BackupError> {
     let damaged = |what: &str| BackupError::damaged(MARKER, what);
     let text = str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
     let Some(rest) = text.strip_prefix(MARKER_START) else {
@@ -432,8 +380,8 @@ fn check_marker(bytes: &[u8]) -> Result<(), BackupError> {
     let id = lines.next().and_then(|line| line.strip_prefix("id ")?.strip_suffix('\n'));
     let sha = lines.next().and_then(|line| line.strip_prefix("sha256 ")?.strip_suffix('\n'));
     let right = id.map(|id| Sha::of(id.as_bytes())) == sha.and_then(Sha::parse);
-    match right && id.is_some() && lines.next().is_none() {
-        true => Ok(()),
-        false => Err(damaged("its checksum does not hold")),
+    match id.filter(|_| right && lines.next().is_none()) {
+        Some(id) => Ok(id.to_owned()),
+        None => Err(damaged("its checksum does not hold")),
     }
 }

@@ -1,32 +1,34 @@
 //! Restoring: the files of a plan, into a directory that a server starts on, or as one RDB file.
 //!
-//! A directory is only written into when it is empty, or when an interrupted restore of the very same plan
-//! left it; then whole files are kept. The log's manifest is written last, so that nothing starts on
-//! half of a data set. What was written is read again and compared with the plan: the files' hashes, the log's
-//! chain of checksums, and where the backup has them, keys and digest of the loaded state.
+//! A directory is only written into when it is empty, or when an interrupted restore from the same repository
+//! left it; then every part that is there already, by its hash, is kept. A mark (`unfinished`) is there from before
+//! the first file until everything is verified, and nothing starts on a directory that has it; the log's
+//! manifest is written last besides. What was written is read again and compared with the plan: the files'
+//! hashes, the log's chain of checksums, and where the backup has them, keys and digest of the loaded state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::create::Progress;
 use super::fetch::Fetcher;
 use super::load::{self, Filter, LoadedState};
+use super::object::Sha;
 use super::plan::{Plan, PlannedFile};
 use super::repository::Repository;
 use super::source::{self, Source, SourceFile};
+use super::unfinished::{self, MARK, MARK_TEMPORARY, Unfinished};
 use super::{BackupError, manifest};
 use crate::aof::filename::FileNames;
 use crate::aof::manifest::{Content, Entry, Manifest as LogManifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
-use crate::disk::{Disk, FileView, OpenMode, durable};
+use crate::disk::{Disk, DiskFile, FileView, OpenMode, durable};
 use crate::recovery::inspect::view;
 
 /// The log's names in a restored directory: those that `fastness serve` expects.
 const LOG_DIR: &str = "appendonlydir";
 const LOG_NAME: &str = "appendonly.aof";
 const SNAPSHOT: &str = "dump.rdb";
-/// Says which restore is under way in a directory.
-const MARKER: &str = "temp-restore";
 const LOCK: &str = "fastness.lock";
 
 /// What a restore came to.
@@ -38,6 +40,8 @@ pub struct Restored {
     pub files_kept: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Bytes that an interrupted restore had written, and that were not fetched again.
+    pub bytes_kept: u64,
     /// Keys, when the state was loaded or has no log.
     pub keys: Option<u64>,
     /// DEBUG DIGEST, when the state was loaded.
@@ -54,8 +58,10 @@ pub fn to_directory(
     threads: usize,
     progress: &Progress<'_>,
 ) -> Result<Restored, BackupError> {
-    begin(disk, plan)?;
+    make_root(disk)?;
+    let earlier = look(disk, repository)?;
     let _lock = lock(disk)?;
+    begin(disk, repository, plan, earlier)?;
     let fetcher = Fetcher::new(repository, threads, plan.size(), progress);
     let mut restored = Restored { bytes: plan.size(), ..Restored::default() };
     let is_log = plan.files.iter().any(|planned| planned.file.seq > 0);
@@ -65,50 +71,106 @@ pub fn to_directory(
     let mut log = LogManifest::default();
     for planned in &plan.files {
         let name = new_name(plan, planned);
-        let path = if planned.file.seq > 0 { durable::join(LOG_DIR, &name) } else { name.clone() };
-        match is_there(disk, &path, planned) {
-            true => restored.files_kept += 1,
-            false => write_file(disk, &path, planned, &fetcher)?,
-        }
+        let path = path_of(&name, planned);
+        restored.files_kept += u64::from(write_file(disk, &path, planned, &fetcher)?);
         restored.files += 1;
         let content = view(disk, &path).map(|bytes| Content::of(&bytes))?;
         list(&mut log, Entry::new(name, planned.file.seq), planned, (plan, content));
     }
+    restored.bytes_kept = fetcher.kept.load(Ordering::Relaxed);
     disk.sync_dir(if is_log { LOG_DIR } else { "" })?;
     if is_log {
-        let names = FileNames::new(LOG_DIR, LOG_NAME);
-        let (temp, path) = (names.path(&names.temp_manifest()), names.path(&names.manifest()));
+        let (temp, path) = log_manifest();
         durable::replace_file(disk, &temp, &path, &log.encode())
             .map_err(|error| BackupError::Disk(error.into_inner()))?;
     }
     verify(disk, plan, &mut restored)?;
-    disk.remove(MARKER)?;
-    disk.sync_dir("")?;
+    end(disk)?;
     Ok(restored)
 }
 
-/// Makes the directory, or refuses it.
-fn begin(disk: &dyn Disk, plan: &Plan) -> Result<(), BackupError> {
-    let marker = format!("{} {:?} {}\n", plan.manifest.id, plan.position, plan.size());
-    make_root(disk)?;
-    let there: Vec<String> =
-        disk.list("")?.into_iter().filter(|name| name != LOCK && name != "lost+found/").collect();
-    if there.is_empty() {
-        let file = disk.open(MARKER, OpenMode::CreateOrTruncate)?;
-        file.write_all_at(0, marker.as_bytes())?;
-        file.sync_all()?;
-        disk.sync_dir("")?;
-        return Ok(());
+/// The names under which the log's manifest is written, and read.
+fn log_manifest() -> (String, String) {
+    let names = FileNames::new(LOG_DIR, LOG_NAME);
+    (names.path(&names.temp_manifest()), names.path(&names.manifest()))
+}
+
+/// Below the directory.
+fn path_of(name: &str, planned: &PlannedFile) -> String {
+    if planned.file.seq > 0 { durable::join(LOG_DIR, name) } else { name.to_owned() }
+}
+
+/// Looks whether a directory is free, or left by an interrupted restore that may be gone on with; else it is refused.
+fn look(disk: &dyn Disk, repository: &Repository) -> Result<Option<Unfinished>, BackupError> {
+    let refused =
+        |why: String| Err(BackupError::refused(why, "name a directory that is empty or not there"));
+    let own = [LOCK, "lost+found/", MARK, MARK_TEMPORARY];
+    let mut there = Vec::new();
+    for name in disk.list("")?.into_iter().filter(|name| !own.contains(&name.as_str())) {
+        match name.strip_suffix('/').filter(|name| *name == LOG_DIR) {
+            Some(dir) => {
+                there.extend(disk.list(dir)?.iter().map(|name| durable::join(dir, name)));
+            }
+            None => there.push(name),
+        }
     }
-    let same =
-        durable::read_small(disk, MARKER, 4096)?.is_some_and(|text| text == marker.as_bytes());
-    if same {
-        return Ok(());
+    let mark = unfinished::find(disk)?;
+    let (temp, manifest) = log_manifest();
+    let found = match mark {
+        None if there.is_empty() && disk.list(LOG_DIR).is_err() => return Ok(None),
+        None => {
+            there.extend(disk.list(LOG_DIR).is_ok().then(|| LOG_DIR.to_owned()));
+            return refused(format!("the directory is not empty: it has {}", there.join(", ")));
+        }
+        Some(Err(_)) if there.is_empty() => return Ok(None),
+        Some(Err(what)) => return refused(format!("the directory has {MARK}, and {what}")),
+        Some(Ok(found)) => found,
+    };
+    let others = |name: &String| !found.files.contains(name) && *name != temp && *name != manifest;
+    if let Some(other) = there.iter().find(|name| others(name)) {
+        return refused(format!(
+            "the directory has an unfinished restore, but {other} is not of it"
+        ));
     }
-    Err(BackupError::refused(
-        format!("the directory is not empty: it has {}", there.join(", ")),
-        "name a directory that is empty or not there",
-    ))
+    if found.repository != repository.id() {
+        let Unfinished { backup, place, .. } = found;
+        return refused(format!(
+            "the directory has an unfinished restore of backup {backup} from another repository, {place}"
+        ));
+    }
+    Ok(Some(found))
+}
+
+/// Marks the directory, and removes what an earlier restore wrote that this one does not have.
+fn begin(
+    disk: &dyn Disk,
+    repository: &Repository,
+    plan: &Plan,
+    earlier: Option<Unfinished>,
+) -> Result<(), BackupError> {
+    let files: Vec<String> =
+        plan.files.iter().map(|planned| path_of(&new_name(plan, planned), planned)).collect();
+    let mut mark = Unfinished {
+        repository: repository.id().to_owned(),
+        place: repository.place(),
+        backup: plan.manifest.id.clone(),
+        files: files.clone(),
+    };
+    let Some(earlier) = earlier else { return Ok(mark.write(disk)?) };
+    mark.files.extend(earlier.files.iter().filter(|name| !files.contains(name)).cloned());
+    mark.write(disk)?;
+    let (temp, manifest) = log_manifest();
+    let gone = mark.files.iter().filter(|name| !files.contains(name));
+    for name in gone.chain([&temp, &manifest]) {
+        durable::remove_if_there(disk, name)?;
+    }
+    Ok(())
+}
+
+/// Everything is there and verified.
+fn end(disk: &dyn Disk) -> Result<(), BackupError> {
+    disk.remove(MARK)?;
+    Ok(disk.sync_dir("")?)
 }
 
 /// Makes the directory itself, if it is not there.
@@ -163,24 +225,35 @@ fn list(
     }
 }
 
-/// Whether an interrupted restore has written the whole file.
-fn is_there(disk: &dyn Disk, path: &str, planned: &PlannedFile) -> bool {
-    let right_size = disk.file_len(path).is_ok_and(|len| len == Some(planned.size()));
-    right_size && view(disk, path).is_ok_and(|bytes| planned.is(&bytes))
-}
-
+/// Writes a file as far as it is not there; true when it was there whole.
 fn write_file(
     disk: &dyn Disk,
     path: &str,
     planned: &PlannedFile,
     fetcher: &Fetcher<'_>,
-) -> Result<(), BackupError> {
-    let file = disk.open(path, OpenMode::CreateOrTruncate)?;
+) -> Result<bool, BackupError> {
+    let file = disk.open(path, OpenMode::CreateOrOpen)?;
+    let had = file.len()?;
+    if had > planned.size() {
+        file.truncate(planned.size())?;
+    }
+    let missing = AtomicU64::new(0);
     match &planned.content {
-        Some(content) => file.write_all_at(0, content)?,
-        None => fetcher.each_part(&planned.file, &|offset, content| {
-            Ok(file.write_all_at(offset, &content)?)
-        })?,
+        Some(content) => {
+            let is_there = holds(file.as_ref(), had, 0, content.len() as u64, Sha::of(content))?;
+            if !is_there {
+                missing.fetch_add(1, Ordering::Relaxed);
+                file.write_all_at(0, content)?;
+            }
+        }
+        None => fetcher.each_missing_part(
+            &planned.file,
+            &|offset, part| holds(file.as_ref(), had, offset, part.size, part.sha),
+            &|offset, content| {
+                missing.fetch_add(1, Ordering::Relaxed);
+                Ok(file.write_all_at(offset, &content)?)
+            },
+        )?,
     }
     file.sync_all()?;
     drop(file);
@@ -190,12 +263,34 @@ fn write_file(
             what: format!("{path} was not read back as it was written: is the disk sound?"),
         });
     }
-    Ok(())
+    Ok(had == planned.size() && missing.into_inner() == 0)
+}
+
+/// Whether a file, which had so many bytes before this run, has these at an offset.
+fn holds(
+    file: &dyn DiskFile,
+    had: u64,
+    offset: u64,
+    len: u64,
+    sha: Sha,
+) -> Result<bool, BackupError> {
+    if offset + len > had {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(offset + filled as u64, rest)? {
+            0 => return Ok(false),
+            taken => filled += taken,
+        }
+    }
+    Ok(Sha::of(&bytes) == sha)
 }
 
 /// Reads what was written as a start would, and compares.
 fn verify(disk: &dyn Disk, plan: &Plan, restored: &mut Restored) -> Result<(), BackupError> {
-    let source = source::of_directory(disk)?;
+    let source = source::of_unfinished(disk)?;
     compare(plan, &source)?;
     restored.keys = source.keys;
     if plan.whole && plan.manifest.digest.is_some() {
@@ -306,18 +401,32 @@ pub fn to_rdb(
 
 /// Restores some keys into the root of `disk`, as a snapshot that `fastness serve` starts on.
 pub fn keys_to_directory(
+    repository: &Repository,
+    plan: &Plan,
     loaded: &mut LoadedState,
     filter: &Filter,
     disk: &Arc<dyn Disk>,
 ) -> Result<Restored, BackupError> {
-    make_root(disk.as_ref())?;
-    let there: Vec<String> = disk.list("")?.into_iter().filter(|name| name != LOCK).collect();
-    if !there.is_empty() {
-        return Err(BackupError::refused(
-            format!("the directory is not empty: it has {}", there.join(", ")),
-            "name a directory that is empty or not there",
-        ));
+    let disk = disk.as_ref();
+    make_root(disk)?;
+    let earlier = look(disk, repository)?;
+    let _lock = lock(disk)?;
+    let mark = Unfinished {
+        repository: repository.id().to_owned(),
+        place: repository.place(),
+        backup: plan.manifest.id.clone(),
+        files: vec![SNAPSHOT.to_owned(), format!("temp-{SNAPSHOT}")],
+    };
+    // Which keys it was is not known any more: everything is written again.
+    let old = earlier.map(|earlier| earlier.files).unwrap_or_default();
+    let files = old.iter().cloned().chain(mark.files.clone()).collect();
+    Unfinished { files, ..mark }.write(disk)?;
+    let (temp, manifest) = log_manifest();
+    for name in old.iter().map(String::as_str).chain([SNAPSHOT, &temp, &manifest]) {
+        durable::remove_if_there(disk, name)?;
     }
-    let _lock = lock(disk.as_ref())?;
-    to_rdb(loaded, filter, disk.as_ref(), SNAPSHOT)
+    let restored = to_rdb(loaded, filter, disk, SNAPSHOT)?;
+    disk.sync_dir("")?;
+    end(disk)?;
+    Ok(restored)
 }

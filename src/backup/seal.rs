@@ -64,6 +64,11 @@ impl Keys {
         !self.identities.is_empty()
     }
 
+    /// The recipients of our identities, as text.
+    pub fn own_recipients(&self) -> Vec<String> {
+        self.identities.iter().map(|identity| identity.to_public().to_string()).collect()
+    }
+
     /// The recipients in order, as text.
     pub fn recipients(&self) -> Vec<String> {
         let mut texts: Vec<String> = self.recipients.iter().map(ToString::to_string).collect();

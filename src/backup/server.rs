@@ -9,6 +9,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::BackupError;
+use super::tls::{self, TlsOptions, TlsStream};
 use crate::clock::Clock;
 use crate::disk::DiskFile;
 
@@ -30,13 +31,15 @@ pub struct Address {
     port: u16,
     user: Option<String>,
     password: Option<String>,
+    tls: bool,
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "rediss" } else { "redis" };
         match self.host.contains(':') {
-            true => write!(f, "redis://[{}]:{}", self.host, self.port),
-            false => write!(f, "redis://{}:{}", self.host, self.port),
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
         }
     }
 }
@@ -48,12 +51,13 @@ impl std::fmt::Debug for Address {
 }
 
 impl Address {
-    /// `redis://[user:password@]host[:port]`; `None` when `text` is no such address.
+    /// `redis://[user:password@]host[:port]`, or `rediss://` for TLS; `None` when `text` is no such address.
     pub fn parse(text: &str, password: Option<String>) -> Result<Option<Self>, String> {
-        if text.starts_with("rediss://") {
-            return Err("TLS is not supported: use a tunnel, and redis://".to_owned());
-        }
-        let Some(rest) = text.strip_prefix("redis://") else { return Ok(None) };
+        let (tls, rest) = match (text.strip_prefix("redis://"), text.strip_prefix("rediss://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Ok(None),
+        };
         let rest = rest.trim_end_matches('/');
         let (login, place) = match rest.rsplit_once('@') {
             Some((login, place)) => (Some(login), place),
@@ -76,7 +80,13 @@ impl Address {
         if host.is_empty() {
             return Err("the address has no host".to_owned());
         }
-        Ok(Some(Self { host: host.to_owned(), port, user, password: own_password.or(password) }))
+        let password = own_password.or(password);
+        Ok(Some(Self { host: host.to_owned(), port, user, password, tls }))
+    }
+
+    /// Whether it is a `rediss://` address.
+    pub fn is_tls(&self) -> bool {
+        self.tls
     }
 
     /// Host and port.
@@ -121,7 +131,39 @@ fn unescape(text: &str) -> Result<String, String> {
 #[derive(Debug)]
 pub struct Connection {
     address: Address,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
+}
+
+/// The way to a server.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl std::io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl std::io::Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 /// What a server says of itself.
@@ -181,7 +223,7 @@ pub struct Files {
 
 impl Connection {
     /// Connects and logs in.
-    pub fn open(address: &Address) -> Result<Self, BackupError> {
+    pub fn open(address: &Address, options: &TlsOptions) -> Result<Self, BackupError> {
         let failed = |why: String| BackupError::Server { what: format!("{address}: {why}") };
         let places = (address.host.as_str(), address.port).to_socket_addrs();
         let places = places.map_err(|error| failed(error.to_string()))?;
@@ -196,6 +238,13 @@ impl Connection {
             .set_read_timeout(Some(SILENCE))
             .and_then(|()| stream.set_write_timeout(Some(SILENCE)));
         timeouts.map_err(|error| failed(error.to_string()))?;
+        let stream = match address.tls {
+            true => {
+                let wrapped = tls::wrap(stream, &address.host, options).map_err(failed)?;
+                Stream::Tls(Box::new(wrapped))
+            }
+            false => Stream::Plain(stream),
+        };
         let mut connection = Self { address: address.clone(), stream: BufReader::new(stream) };
         if let Some(words) = address.login() {
             connection.call(&words)?;
@@ -220,7 +269,8 @@ impl Connection {
             bytes.extend_from_slice(word);
             bytes.extend_from_slice(b"\r\n");
         }
-        let sent = self.stream.get_mut().write_all(&bytes);
+        let stream = self.stream.get_mut();
+        let sent = stream.write_all(&bytes).and_then(|()| stream.flush());
         sent.map_err(|error| self.failed(error))
     }
 
@@ -286,7 +336,8 @@ impl Connection {
 
     /// Sends requests and reads their replies, none of which may be an error.
     pub fn exchange(&mut self, requests: &[u8], count: usize) -> Result<(), BackupError> {
-        let sent = self.stream.get_mut().write_all(requests);
+        let stream = self.stream.get_mut();
+        let sent = stream.write_all(requests).and_then(|()| stream.flush());
         sent.map_err(|error| self.failed(error))?;
         let mut replies = Vec::new();
         (0..count).try_for_each(|_| {
@@ -477,8 +528,10 @@ mod tests {
         let address = Address::parse("redis://db:1", Some("env".to_owned())).unwrap().unwrap();
         assert_eq!(address.password.as_deref(), Some("env"));
         assert_eq!(parse("/var/lib/redis"), Ok(None));
-        for bad in ["rediss://x", "redis://", "redis://x:99999", "redis://[::1", "redis://a:%zz@x"]
-        {
+        let address = parse("rediss://me:pw@[::1]:7000").unwrap().unwrap();
+        assert!(address.is_tls());
+        assert_eq!(format!("{address}"), "rediss://[::1]:7000");
+        for bad in ["rediss://", "redis://", "redis://x:99999", "redis://[::1", "redis://a:%zz@x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -22,7 +22,7 @@ use crate::recovery::inspect::{Facts, inspect, view};
 use crate::snapshot::LoadOptions;
 use crate::snapshot::inspect::inspect as inspect_snapshot;
 
-use super::BackupError;
+use super::{BackupError, unfinished};
 
 /// How often a manifest may change under our hands.
 const TRIES: usize = 20;
@@ -125,6 +125,14 @@ impl std::fmt::Debug for SourceFile {
 
 /// Opens and checks the data set in a directory, ours, Redis' or Valkey's.
 pub fn of_directory(disk: &dyn Disk) -> Result<Source, BackupError> {
+    match unfinished::refusal(disk)? {
+        Some(what) => Err(BackupError::Source { what }),
+        None => of_unfinished(disk),
+    }
+}
+
+/// The same in a directory that a restore has not finished with.
+pub(super) fn of_unfinished(disk: &dyn Disk) -> Result<Source, BackupError> {
     for _ in 0..TRIES {
         let names = disk.list("")?;
         let facts = inspect(disk, &config_for(disk, &names))?;

@@ -1,7 +1,7 @@
 //! Verifying: every object of every backup is read and checked; in full, every backup is loaded as well.
 //!
 //! An object that several backups share is read once. What is found is told with the backups that it
-//! concerns; verifying changes nothing.
+//! concerns; what no backup names is read too, because the next one may take it up. Verifying changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::archive::chain::Archived;
+use super::archive::piece;
 use super::create::Progress;
 use super::manifest::{Manifest, Part};
 use super::object::Sha;
@@ -84,11 +85,9 @@ pub fn verify(
     // With what they are without them: the beginning of a segment is in pieces as well.
     let looked_at: Vec<Manifest> = whole.iter().chain(&sound).cloned().collect();
     read_parts(repository, &looked_at, threads, progress, &mut verified);
-    let named: BTreeSet<String> =
-        looked_at.iter().flat_map(Manifest::parts).map(Part::object).collect();
-    if only.is_none() && verified.damage.is_empty() {
-        let listed = repository.listed_parts()?;
-        verified.unnamed = listed.keys().filter(|name| !named.contains(*name)).count() as u64;
+    if only.is_none() {
+        let named = looked_at.iter().flat_map(Manifest::parts).map(Part::object).collect();
+        look_at_the_rest(repository, &named, &mut verified)?;
     }
     if full {
         for manifest in &sound {
@@ -99,6 +98,49 @@ pub fn verify(
         }
     }
     Ok(verified)
+}
+
+/// What no backup names: leftovers, which the next backup may take up, pieces of the log beside the way, notes.
+fn look_at_the_rest(
+    repository: &Repository,
+    named: &BTreeSet<String>,
+    verified: &mut Verified,
+) -> Result<(), BackupError> {
+    let known_damage = !verified.damage.is_empty();
+    for listed in repository.store().list("")? {
+        let name = listed.name.as_str();
+        if named.contains(name) || name.starts_with("backups/") {
+            continue;
+        }
+        let is_part = name.starts_with("objects/");
+        // What a damaged manifest names counts as nothing.
+        verified.unnamed += u64::from(is_part && !known_damage);
+        let is_note = !is_part && !name.starts_with(piece::PREFIX);
+        let checked = if is_note {
+            repository.check_note(name)
+        } else {
+            let sha = name.rsplit(['/', '-']).next().and_then(Sha::parse);
+            sha.map_or_else(
+                || Err(BackupError::damaged(name, "its name says no hash")),
+                |sha| repository.check_object(name, sha),
+            )
+        };
+        match checked {
+            Ok(()) => {}
+            // It went meanwhile.
+            Err(BackupError::Store(error)) if error.is_not_found() => continue,
+            Err(error) => verified.damage.push(Damage {
+                object: name.to_owned(),
+                what: error.to_string(),
+                backups: Vec::new(),
+            }),
+        }
+        if !is_note {
+            verified.objects += 1;
+            verified.bytes += listed.size;
+        }
+    }
+    Ok(())
 }
 
 fn read_parts(

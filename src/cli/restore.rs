@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::backup::terms::{self, ProgressLine};
+use super::backup::tls::TlsArgs;
 use crate::backup::cut::Target;
 use crate::backup::load::Filter;
 use crate::backup::plan::{Plan, plan};
@@ -43,7 +44,8 @@ pub struct RestoreArgs {
     /// With --before-command: the first such command from this instant on.
     #[arg(long, requires = "before_command", value_name = "TIME")]
     after: Option<String>,
-    /// The directory to restore into; it must be empty or not there.
+    /// The directory to restore into; it must be empty or not there. An interrupted restore goes on where it was
+    /// when the same command is given again.
     #[arg(long, required_unless_present_any = ["output", "to", "dry_run"], conflicts_with_all = ["output", "to"])]
     dir: Option<String>,
     /// Write one RDB file, for Redis and Valkey, instead.
@@ -75,6 +77,8 @@ pub struct RestoreArgs {
     threads: usize,
     #[command(flatten)]
     identity: terms::IdentityArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -87,7 +91,7 @@ pub fn run(args: &RestoreArgs) -> ExitCode {
 
 fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     let target = target(args)?;
-    let repository = args.identity.open(&args.from)?;
+    let repository = args.identity.open(&args.from, true)?;
     let repository = repository.slowed_to(args.rate);
     let plan = plan(&repository, args.backup.as_deref(), &target)?;
     let mut value = plan_json(&plan);
@@ -110,6 +114,7 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
         map.insert("digest".to_owned(), json!(restored.digest));
         map.insert("digest_compared".to_owned(), json!(restored.digest_compared));
         map.insert("files_kept".to_owned(), json!(restored.files_kept));
+        map.insert("bytes_kept".to_owned(), json!(restored.bytes_kept));
         map.insert("seconds".to_owned(), json!(took.as_secs_f64()));
     }
     text.push_str(&format!(
@@ -118,6 +123,10 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
         terms::bytes(restored.bytes),
         took.as_secs_f64()
     ));
+    if restored.bytes_kept > 0 {
+        let kept = terms::bytes(restored.bytes_kept);
+        text.push_str(&format!(", {kept} of them there already"));
+    }
     if let Some(keys) = restored.keys {
         text.push_str(&format!(", {keys} keys"));
     }
@@ -179,7 +188,7 @@ fn carry_out(
         return restore::to_directory(repository, plan, disk.as_ref(), args.threads, &note);
     }
     let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
-    restore::keys_to_directory(&mut loaded, &filter, &disk)
+    restore::keys_to_directory(repository, plan, &mut loaded, &filter, &disk)
 }
 
 /// Into a server that runs.
@@ -193,7 +202,7 @@ fn into_server(
     let address = terms::address(to)?.ok_or_else(|| {
         BackupError::refused(format!("{to} is no server"), "write redis://host:port, or pass --dir")
     })?;
-    let mut connection = terms::connect(&address)?;
+    let mut connection = terms::connect(&address, &args.tls)?;
     let progress = ProgressLine::new("restore");
     let fetched = |done, all| progress.note(done, all);
     let mut loaded = restore::to_memory(repository, plan, args.threads, &fetched)?;

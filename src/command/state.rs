@@ -244,6 +244,9 @@ pub struct ArchiveFacts {
     pub caught_up_at: Option<Duration>,
     /// Why it fails; empty: it does not.
     pub error: String,
+    /// The word of this server, by which it owns the archive, and that of the owner if it is another; or empty.
+    pub server: String,
+    pub other_owner: String,
     /// Since the start: pieces and bytes of log stored, bases sent, parts of the log that were gone too early.
     pub pieces: u64,
     pub bytes: u64,
@@ -266,6 +269,8 @@ pub enum ArchiveState {
     Failing,
     /// There is no log, or no base of it yet.
     Waiting,
+    /// Another server archives there.
+    Taken,
 }
 
 impl ArchiveState {
@@ -277,6 +282,7 @@ impl ArchiveState {
             Self::Ok => "ok",
             Self::Failing => "failing",
             Self::Waiting => "waiting",
+            Self::Taken => "taken",
         }
     }
 }

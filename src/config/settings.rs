@@ -130,6 +130,7 @@ pub struct Settings {
     pub archive: String,
     /// Words.
     pub archive_recipients: String,
+    pub archive_takeover: String,
     /// Seconds.
     pub archive_interval: u32,
     pub archive_local_limit: u64,

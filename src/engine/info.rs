@@ -324,6 +324,9 @@ fn archive(engine: &Engine, out: &mut String) {
     line(out, "archive_lag_bytes", engine.archive_lag().0);
     line(out, "archive_lag_ms", engine.archive_lag().1.as_millis());
     line(out, "archive_last_error", &facts.error);
+    line(out, "archive_server_id", &facts.server);
+    line(out, "archive_conflict", u8::from(facts.state == ArchiveState::Taken));
+    line(out, "archive_other_owner", &facts.other_owner);
     line(out, "archive_failures", facts.failures);
     line(out, "archive_pieces", facts.pieces);
     line(out, "archive_bytes", facts.bytes);

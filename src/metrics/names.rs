@@ -42,7 +42,9 @@ pub(super) const INSTANCE: [&str; 11] = [
 ];
 
 /// Numbers that are names, or said better by another field.
-pub(super) const MEANINGLESS: [&str; 12] = [
+pub(super) const MEANINGLESS: [&str; 14] = [
+    "archive_server_id",
+    "archive_other_owner",
     "redis_git_sha1",
     "redis_git_dirty",
     "redis_build_id",

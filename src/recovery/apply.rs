@@ -16,6 +16,7 @@ use crate::aof::log::{GoodEnd, Kept, Recovered, settle as aof_settle};
 use crate::aof::manifest::{Content, Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
+use crate::backup::unfinished;
 use crate::config::Config;
 use crate::disk::{Disk, OpenMode, SharedDisk, durable};
 use crate::engine::Engine;
@@ -44,6 +45,9 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
         (Arc::clone(&engine.disk), config, Arc::clone(&engine.clock), engine.loader())
     };
     let started = clock.monotonic();
+    if let Some(why) = unfinished::refusal(disk.as_ref())? {
+        return Err(LoadError::Refused { why });
+    }
     let facts = inspect(disk.as_ref(), &config)?;
     let decision = decide(facts.situation);
     let outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;

@@ -15,13 +15,15 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::aof::log::{Kept, Log};
+use crate::backup::archive::owner::{Owner, Ownership};
 use crate::backup::archive::ship::{Archiver, Step};
 use crate::backup::repository::Repository;
+use crate::backup::store::patient::{Patience, Patient};
 use crate::backup::{BackupError, store};
 use crate::command::state::{ArchiveFacts, ArchiveState};
 use crate::config::AppendFsync;
-use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
+use crate::disk::{Disk, SharedDisk, durable};
 use crate::engine::persist::PersistRequest;
 use crate::rng::random_hex;
 
@@ -33,6 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// The server's log tells when the archive is so far behind, and again at each doubling.
 const ALARM_AFTER: Duration = Duration::from_secs(60);
+/// A call that the store does not answer is a failure after so long; failures are tried again by the rounds here.
+const PATIENCE: Patience =
+    Patience { answer_within: Duration::from_secs(120), retry_for: Duration::ZERO };
 /// After a base was sent in vain, the next try waits so long.
 const BASE_PAUSE: Duration = Duration::from_secs(30);
 /// Looks at the log that are remembered, to tell since when something is not archived.
@@ -48,6 +53,24 @@ impl Ending {
         // Its end is the end of the channel.
         let _ = self.0.recv_timeout(END_WITHIN);
     }
+}
+
+/// Where a server's own word is, in its data directory.
+const WORD_FILE: &str = "fastness.id";
+const WORD_TEMPORARY: &str = "temp-fastness.id";
+
+/// The word by which a data directory is known, made when it is first asked for.
+fn server_word(disk: &dyn Disk) -> Result<String, BackupError> {
+    if let Some(found) = durable::read_small(disk, WORD_FILE, 4096)? {
+        let word = String::from_utf8_lossy(&found).trim().to_owned();
+        if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(word);
+        }
+    }
+    let word = random_hex(16);
+    durable::replace_file(disk, WORD_TEMPORARY, WORD_FILE, format!("{word}\n").as_bytes())
+        .map_err(|error| BackupError::Disk(error.into_inner()))?;
+    Ok(word)
 }
 
 /// Starts the thread.
@@ -76,6 +99,8 @@ fn run(shared: &Arc<Shared>) {
 struct Work {
     shared: Arc<Shared>,
     url: String,
+    /// A word of this start of the server.
+    run: String,
     archiver: Option<Archiver>,
     log: Option<Arc<Log>>,
     base: Option<JoinHandle<(crate::backup::archive::BaseId, Result<bool, BackupError>)>>,
@@ -94,8 +119,10 @@ struct Settings {
     limit: u64,
     base_rate: u64,
     recipients: Vec<String>,
+    takeover: String,
     disk: SharedDisk,
     address: String,
+    directory: String,
     loading: bool,
 }
 
@@ -104,6 +131,7 @@ impl Work {
         Self {
             shared,
             url: String::new(),
+            run: random_hex(16),
             archiver: None,
             log: None,
             base: None,
@@ -124,8 +152,10 @@ impl Work {
             limit: config.archive_local_limit,
             base_rate: config.archive_base_rate,
             recipients: config.archive_recipients.split_whitespace().map(str::to_owned).collect(),
+            takeover: config.archive_takeover.clone(),
             disk: Arc::clone(&engine.disk),
             address: format!("redis://:{} {}", config.port, config.dir),
+            directory: config.dir.clone(),
             loading: engine.server.loading.is_some(),
         }
     }
@@ -138,6 +168,10 @@ impl Work {
         }
         if settings.url != self.url {
             self.url.clone_from(&settings.url);
+            if let Some(archiver) = &mut self.archiver {
+                // Whoever comes there next need not wait for us.
+                archiver.end();
+            }
             self.archiver = None;
             self.facts = ArchiveFacts::default();
         }
@@ -170,11 +204,18 @@ impl Work {
         if self.archiver.is_none() {
             self.note(ArchiveState::Starting);
             let here = std::env::current_dir().unwrap_or_default();
-            let store = store::open(&settings.url, Arc::new(OsDisk::new(here)))?;
+            let inner = store::open(&settings.url, Arc::new(OsDisk::new(here)))?;
+            let clock = Arc::clone(&self.shared.clock);
+            let store = Arc::new(Patient::new(inner, clock, PATIENCE));
             let repository = Repository::open_or_make(store, &random_hex(32))?
                 .sealed_for(&settings.recipients)?;
             let (disk, names) = (Arc::clone(&settings.disk), log.files().clone());
-            self.archiver = Some(Archiver::new(repository, disk, names, &settings.address));
+            let mut archiver = Archiver::new(repository, disk, names, &settings.address);
+            archiver.ownership = Some(self.ownership(settings)?);
+            self.archiver = Some(archiver);
+        }
+        if let Some(ownership) = self.archiver.as_mut().and_then(|own| own.ownership.as_mut()) {
+            ownership.takeover.clone_from(&settings.takeover);
         }
         self.sample(log);
         self.take_base();
@@ -202,6 +243,21 @@ impl Work {
             self.shared.persist_signal.raise();
         }
         Ok(more)
+    }
+
+    /// Who we are among those that may archive there.
+    fn ownership(&mut self, settings: &Settings) -> Result<Ownership, BackupError> {
+        let server = server_word(settings.disk.as_ref())?;
+        self.facts.server.clone_from(&server);
+        let uname = rustix::system::uname();
+        let me = Owner {
+            server,
+            run: self.run.clone(),
+            host: uname.nodename().to_string_lossy().into_owned(),
+            directory: settings.directory.clone(),
+            ..Owner::default()
+        };
+        Ok(Ownership::new(me, Arc::clone(&self.shared.clock)))
     }
 
     /// Notes how much has been appended by now, and has what nobody else syncs synced.
@@ -262,6 +318,7 @@ impl Work {
         }
         self.failures_in_a_row = 0;
         self.facts.error.clear();
+        self.facts.other_owner.clear();
         let gaps = self.facts.gaps;
         // A new archiver counts from 0.
         self.note(ArchiveState::Ok);
@@ -285,7 +342,14 @@ impl Work {
                 error.next_step()
             ));
         }
-        self.note(ArchiveState::Failing);
+        let state = match error {
+            BackupError::Taken { owner, .. } => {
+                self.facts.other_owner.clone_from(owner);
+                ArchiveState::Taken
+            }
+            _ => ArchiveState::Failing,
+        };
+        self.note(state);
         self.look_at_lag();
         let doubled = interval.saturating_mul(1 << self.failures_in_a_row.min(10));
         doubled.min(PAUSE_MAX).max(interval)
@@ -329,5 +393,6 @@ impl Work {
     fn finish(&mut self) {
         let (Some(archiver), Some(log)) = (&mut self.archiver, &self.log) else { return };
         while archiver.step(&log.manifest(), log.synced().0).is_ok_and(|step| step.more) {}
+        archiver.end();
     }
 }

@@ -16,8 +16,10 @@ mod backup;
 mod backup_commands;
 mod clients;
 mod exchange;
+mod owners;
 mod replicas;
 mod stores;
+mod tls;
 
 use std::fs;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::base::{self, BaseId, BaseJob};
 use super::chain::Archived;
 use super::frames::{self, Place};
+use super::owner::Ownership;
 use super::piece::{self, SegmentId};
 use crate::aof::filename::{FileKind, FileNames};
 use crate::aof::manifest::{Entry, Manifest as LogManifest};
@@ -36,6 +37,10 @@ pub struct Archiver {
     diverged: Option<BaseId>,
     /// Everything before this position of the log is archived.
     position: u64,
+    /// Whose archive it is; `None` in tests that have one server.
+    pub ownership: Option<Ownership>,
+    /// Something was shipped in this step.
+    checked: bool,
     /// What was done since the start.
     pub figures: Figures,
 }
@@ -81,6 +86,8 @@ impl Archiver {
             base: None,
             diverged: None,
             position: 0,
+            ownership: None,
+            checked: false,
             figures: Figures::default(),
         }
     }
@@ -88,6 +95,13 @@ impl Archiver {
     /// Everything before this position of the log is archived.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Says in the repository that this server has stopped.
+    pub fn end(&mut self) {
+        if let Some(ownership) = &mut self.ownership {
+            ownership.end(&self.repository);
+        }
     }
 
     /// The repository has this base.
@@ -101,6 +115,14 @@ impl Archiver {
         let Some(base) = base::of(manifest) else {
             return Ok(Step { more: false, keep_from: 0, base: None, rewrite_wanted: true });
         };
+        self.checked = false;
+        if let Some(ownership) = &mut self.ownership
+            && let Err(error) = ownership.hold(&self.repository)
+        {
+            // Another one may have shipped meanwhile.
+            self.place = None;
+            return Err(error);
+        }
         let entries = self.entries(manifest);
         let shipped = self.ship(&entries, base, synced);
         if shipped.is_err() {
@@ -234,6 +256,10 @@ impl Archiver {
     }
 
     fn store(&mut self, place: &Place, found: &frames::Found) -> Result<(), BackupError> {
+        if let Some(ownership) = self.ownership.as_mut().filter(|_| !self.checked) {
+            ownership.check(&self.repository)?;
+            self.checked = true;
+        }
         let sha = Sha::of(&found.bytes);
         let name = piece::name(&place.segment, &found.range, sha);
         self.repository.put_object(&name, &found.bytes, sha)?;

@@ -90,10 +90,27 @@ impl LocalStore {
     }
 }
 
+/// A failure of the file system. What a network below it does may be over soon; a disk that is full is not.
+fn failed(op: &'static str, name: &str, error: &DiskError) -> StoreError {
+    use std::io::ErrorKind as Kind;
+    let transient = matches!(
+        error.source.kind(),
+        Kind::TimedOut
+            | Kind::Interrupted
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::StaleNetworkFileHandle
+            | Kind::ConnectionReset
+            | Kind::NotConnected
+    );
+    StoreError { transient, ..StoreError::failed(op, name, error) }
+}
+
 impl Store for LocalStore {
     fn put_new(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         let path = self.path(name);
-        let failed = |error: DiskError| StoreError::failed("put", name, error);
+        let failed = |error: DiskError| failed("put", name, &error);
         if self.disk.file_len(&path).map_err(failed)?.is_some() {
             return Ok(Put::WasThere);
         }
@@ -109,18 +126,18 @@ impl Store for LocalStore {
         };
         read().map_err(|error| match error.is_not_found() {
             true => StoreError::not_found("get", name),
-            false => StoreError::failed("get", name, error),
+            false => failed("get", name, &error),
         })
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let found = self.disk.file_len(&self.path(name));
-        found.map_err(|error| StoreError::failed("look at", name, error))
+        found.map_err(|error| failed("look at", name, &error))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut found = Vec::new();
-        self.walk(prefix, &mut found).map_err(|error| StoreError::failed("list", prefix, error))?;
+        self.walk(prefix, &mut found).map_err(|error| failed("list", prefix, &error))?;
         Ok(found)
     }
 
@@ -131,7 +148,7 @@ impl Store for LocalStore {
                 Ok(_) => self.disk.sync_dir(durable::parent(&path)),
                 Err(_) => Ok(()),
             })
-            .map_err(|error| StoreError::failed("remove", name, error))
+            .map_err(|error| failed("remove", name, &error))
     }
 
     fn place(&self) -> String {

@@ -12,6 +12,7 @@ mod account;
 pub mod local;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory;
+pub mod patient;
 #[cfg(feature = "object-store")]
 pub mod remote;
 
@@ -65,6 +66,8 @@ pub struct StoreError {
     pub why: String,
     /// There is no such object.
     pub not_found: bool,
+    /// It may well work when it is tried again: the network, or a store that is away.
+    pub transient: bool,
     /// What helps, where more is known than for any store; else empty.
     pub next: String,
 }
@@ -77,6 +80,7 @@ impl StoreError {
             name: name.to_owned(),
             why: "there is no such object".to_owned(),
             not_found: true,
+            transient: false,
             next: String::new(),
         }
     }
@@ -84,7 +88,12 @@ impl StoreError {
     /// Any other failure.
     pub fn failed(op: &'static str, name: &str, why: impl fmt::Display) -> Self {
         let (name, why) = (name.to_owned(), why.to_string());
-        Self { op, name, why, not_found: false, next: String::new() }
+        Self { op, name, why, not_found: false, transient: false, next: String::new() }
+    }
+
+    /// A failure that may well be over when it is tried again.
+    pub fn transient(op: &'static str, name: &str, why: impl fmt::Display) -> Self {
+        Self { transient: true, ..Self::failed(op, name, why) }
     }
 
     /// The same with what helps.

@@ -120,7 +120,9 @@ impl RemoteStore {
             }
             _ => String::new(),
         };
-        StoreError::failed(op, name, scrubbed(&said, &self.secrets)).with_next(next)
+        let transient = matches!(error, Error::Generic { .. }) && next.is_empty();
+        let why = scrubbed(&said, &self.secrets);
+        StoreError { transient, ..StoreError::failed(op, name, why).with_next(next) }
     }
 
     fn put(&self, path: &Path, bytes: &[u8], mode: PutMode) -> Result<(), Error> {

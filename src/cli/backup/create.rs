@@ -6,18 +6,21 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::gather::{Gathered, gather};
+use super::passphrase;
 use super::terms::{self, ProgressLine};
+use super::tls::TlsArgs;
+use crate::backup::BackupError;
 use crate::backup::create::{CreateOptions, Created, create};
+use crate::backup::passphrase::WORK_FACTOR;
 use crate::backup::repository::Repository;
 use crate::backup::time::Iso;
-use crate::backup::{BackupError, store};
 use crate::clock::SystemClock;
 use crate::rng::random_hex;
 
 /// See `--help`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// redis://[user:password@]host[:port], a data directory, or an RDB file; of Fastness, Redis or Valkey.
+    /// redis://[user:password@]host[:port] (rediss:// for TLS), a data directory, or an RDB file; of Fastness, Redis or Valkey.
     ///
     /// A password is better given in the environment, as FASTNESS_PASSWORD or REDISCLI_AUTH.
     #[arg(long)]
@@ -41,6 +44,16 @@ pub struct CreateArgs {
     /// encrypted as the first one, and refused if other recipients are named.
     #[arg(long = "recipient", value_name = "RECIPIENT")]
     recipients: Vec<String>,
+    /// Encrypt by a passphrase, which is asked for at the terminal, twice. Only the first backup into a place asks for it.
+    ///
+    /// It is taken from the variable FASTNESS_PASSPHRASE, if that is set, which also stands for this option.
+    #[arg(long)]
+    passphrase: bool,
+    /// Encrypt by the passphrase in this file.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -59,10 +72,9 @@ pub(super) fn run(args: &CreateArgs) -> ExitCode {
 fn make(args: &CreateArgs) -> Result<Created, BackupError> {
     let clock = SystemClock::new();
     let random = random_hex(8);
-    let store = store::open(&args.to, terms::anywhere())?;
-    let gathered = gather(&args.from, &clock)?;
-    let repository =
-        Repository::open_or_make(store, &random_hex(32))?.sealed_for(&args.recipients)?;
+    let store = terms::open_store(&args.to)?;
+    let gathered = gather(&args.from, &clock, &args.tls)?;
+    let repository = sealed(Repository::open_or_make(store, &random_hex(32))?, args)?;
     let progress = ProgressLine::new("backup");
     let options = CreateOptions {
         threads: args.threads,
@@ -75,6 +87,24 @@ fn make(args: &CreateArgs) -> Result<Created, BackupError> {
     create(&repository, source, origin, options, &clock, &random, &|done, all| {
         progress.note(done, all);
     })
+}
+
+/// The repository, encrypted as it is to be.
+fn sealed(repository: Repository, args: &CreateArgs) -> Result<Repository, BackupError> {
+    let is_new = repository.recipients().is_empty();
+    let given = passphrase::given(args.passphrase_file.as_ref())?;
+    let passphrase = match given {
+        // A variable may be meant for another repository.
+        Some(_) if !is_new && args.passphrase_file.is_none() && !repository.has_passphrase()? => {
+            None
+        }
+        None if args.passphrase && is_new => Some(passphrase::ask_new()?),
+        given => given,
+    };
+    match passphrase {
+        Some(passphrase) => repository.sealed_by(&passphrase, &args.recipients, WORK_FACTOR),
+        None => repository.sealed_for(&args.recipients),
+    }
 }
 
 fn json(created: &Created, args: &CreateArgs) -> Value {

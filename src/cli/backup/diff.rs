@@ -38,6 +38,8 @@ pub struct DiffArgs {
     limit: usize,
     #[command(flatten)]
     identity: terms::IdentityArgs,
+    #[command(flatten)]
+    tls: super::tls::TlsArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -53,7 +55,7 @@ pub(super) fn run(args: &DiffArgs) -> ExitCode {
 
 /// The names of both states, and how the second differs from the first.
 fn compare(args: &DiffArgs) -> Result<([String; 2], Difference), BackupError> {
-    let repository = args.identity.open(&args.url)?;
+    let repository = args.identity.open(&args.url, true)?;
     let mut ids = repository.ids()?;
     let none = || {
         BackupError::refused("there are no two states to compare", "name two backups, or --live")
@@ -72,7 +74,7 @@ fn compare(args: &DiffArgs) -> Result<([String; 2], Difference), BackupError> {
             (second, state)
         }
         (None, Some(live)) => {
-            let gathered = gather(live, &SystemClock::new())?;
+            let gathered = gather(live, &SystemClock::new(), &args.tls)?;
             (gathered.origin.address.clone(), load::of_source(&gathered.source)?)
         }
         (None, None) => return Err(none()),

@@ -1,6 +1,7 @@
 //! What `--from` names: a directory, a snapshot file, a server whose files are here, any other server.
 
 use super::terms::{self, ProgressLine};
+use super::tls::TlsArgs;
 use crate::backup::BackupError;
 use crate::backup::manifest::Origin;
 use crate::backup::server::{Address, Facts};
@@ -12,9 +13,13 @@ use crate::exchange::source::Temporary;
 use crate::recovery::inspect::view;
 
 /// The data set that `from` names, opened and checked.
-pub(crate) fn gather(from: &str, clock: &dyn Clock) -> Result<Gathered, BackupError> {
+pub(crate) fn gather(
+    from: &str,
+    clock: &dyn Clock,
+    tls: &TlsArgs,
+) -> Result<Gathered, BackupError> {
     match terms::address(from)? {
-        Some(address) => of_server(&address, clock),
+        Some(address) => of_server(&address, clock, tls),
         None => of_path(from),
     }
 }
@@ -46,8 +51,8 @@ fn of_path(path: &str) -> Result<Gathered, BackupError> {
     Ok(Gathered { source, origin, temporary: None })
 }
 
-fn of_server(address: &Address, clock: &dyn Clock) -> Result<Gathered, BackupError> {
-    let mut connection = terms::connect(address)?;
+fn of_server(address: &Address, clock: &dyn Clock, tls: &TlsArgs) -> Result<Gathered, BackupError> {
+    let mut connection = terms::connect(address, tls)?;
     let facts = connection.facts()?;
     let origin = |kind: &str| Origin {
         kind: kind.to_owned(),

@@ -9,8 +9,11 @@ mod create;
 mod diff;
 pub(super) mod gather;
 mod list;
+mod owner;
+mod passphrase;
 mod prune;
 pub(super) mod terms;
+pub(super) mod tls;
 mod verify;
 
 use std::process::ExitCode;
@@ -32,6 +35,8 @@ pub enum BackupCommand {
     Verify(verify::VerifyArgs),
     /// Show which backups would go under rules of retention; with --apply, remove them.
     Prune(prune::PruneArgs),
+    /// Show whose archive a repository holds.
+    Owner(owner::OwnerArgs),
     /// Show which keys two backups, or a backup and a live server, do not have in common.
     Diff(diff::DiffArgs),
 }
@@ -44,6 +49,7 @@ pub fn run(command: &BackupCommand) -> ExitCode {
         BackupCommand::Info(args) => list::info(args),
         BackupCommand::Verify(args) => verify::run(args),
         BackupCommand::Prune(args) => prune::run(args),
+        BackupCommand::Owner(args) => owner::run(args),
         BackupCommand::Diff(args) => diff::run(args),
     }
 }

@@ -8,9 +8,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::passphrase;
+use super::tls::TlsArgs;
+use crate::backup::BackupError;
 use crate::backup::repository::Repository;
 use crate::backup::server::{Address, Connection, PASSWORD_VARIABLES};
-use crate::backup::{BackupError, store};
+use crate::backup::store::patient::{Patience, Patient};
+use crate::backup::store::{self, Store};
 use crate::clock::{Clock as _, SystemClock};
 use crate::disk::os::OsDisk;
 use crate::disk::{SharedDisk, durable};
@@ -25,9 +29,27 @@ pub(crate) fn temporary_folder() -> String {
     std::env::temp_dir().to_string_lossy().into_owned()
 }
 
+/// One call of a store has to end within so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(180);
+/// What a store fails to do is tried again for so long, once it has done something.
+const RETRY_FOR: Duration = Duration::from_secs(300);
+
+/// The store at a URL, with patience for what passes.
+pub(crate) fn open_store(url: &str) -> Result<Arc<dyn Store>, BackupError> {
+    let inner = store::open(url, anywhere())?;
+    let patience = Patience { answer_within: ANSWER_WITHIN, retry_for: RETRY_FOR };
+    let notice = |error: &store::StoreError| {
+        if std::io::stderr().is_terminal() {
+            let _ = writeln!(std::io::stderr(), "\r{error}; it is tried again");
+        }
+    };
+    let patient = Patient::new(inner, Arc::new(SystemClock::new()), patience);
+    Ok(Arc::new(patient.telling(Box::new(notice))))
+}
+
 /// The repository at a URL; refused when there is none.
 pub(crate) fn repository(url: &str) -> Result<Repository, BackupError> {
-    Repository::open(store::open(url, anywhere())?)
+    Repository::open(open_store(url)?)
 }
 
 /// What opens an encrypted repository.
@@ -38,42 +60,63 @@ pub(crate) struct IdentityArgs {
     /// Without it the variable FASTNESS_IDENTITY names one.
     #[arg(long = "identity", value_name = "FILE")]
     files: Vec<String>,
+    /// A file with the passphrase of a repository that is encrypted by one.
+    ///
+    /// Without it the variable FASTNESS_PASSPHRASE has the passphrase, or it is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<String>,
 }
 
 impl IdentityArgs {
-    /// The repository at a URL, with the identities.
-    pub(crate) fn open(&self, url: &str) -> Result<Repository, BackupError> {
+    /// The repository at a URL, with what opens it. `reads`: it is of no use otherwise, so a passphrase is asked for.
+    pub(crate) fn open(&self, url: &str, reads: bool) -> Result<Repository, BackupError> {
         let mut files = self.files.clone();
         if files.is_empty() {
             files.extend(std::env::var("FASTNESS_IDENTITY").ok().filter(|name| !name.is_empty()));
         }
         let disk = anywhere();
         let read = |path: &String| {
-            let text = durable::read_small(disk.as_ref(), path, IDENTITY_BYTES_MAX)?;
+            let text = durable::read_small(disk.as_ref(), path, FILE_BYTES_MAX)?;
             let text = text.ok_or_else(|| {
                 BackupError::refused(format!("there is no {path}"), "name an identity file")
             })?;
             Ok(String::from_utf8_lossy(&text).into_owned())
         };
         let texts = files.iter().map(read).collect::<Result<Vec<_>, BackupError>>()?;
-        repository(url)?.opened_with(&texts)
+        let repository = repository(url)?.opened_with(&texts)?;
+        let asked_for = self.passphrase_file.is_some();
+        if repository.recipients().is_empty() || (!texts.is_empty() && !asked_for) {
+            return Ok(repository);
+        }
+        // A variable may be meant for another repository; a file is meant for this one.
+        if !asked_for && !repository.has_passphrase()? {
+            return Ok(repository);
+        }
+        match passphrase::given(self.passphrase_file.as_ref())? {
+            Some(passphrase) => repository.opened_by(&passphrase),
+            None if reads && std::io::stdin().is_terminal() => {
+                repository.opened_by(&passphrase::ask("passphrase of the repository: ")?)
+            }
+            None => Ok(repository),
+        }
     }
 }
 
-/// Identity files are short.
-const IDENTITY_BYTES_MAX: usize = 1 << 20;
+/// Files with identities and passphrases are short.
+pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The server that `text` names, with the password of the environment if it has none; `None`: a path.
 pub(crate) fn address(text: &str) -> Result<Option<Address>, BackupError> {
     let variables = PASSWORD_VARIABLES.iter();
     let password = variables.filter_map(|name| std::env::var(name).ok()).next();
-    Address::parse(text, password)
-        .map_err(|why| BackupError::refused(why, "write redis://[user:password@]host[:port]"))
+    Address::parse(text, password).map_err(|why| {
+        BackupError::refused(why, "write redis://[user:password@]host[:port], or rediss:// for TLS")
+    })
 }
 
 /// Connects to a server.
-pub(crate) fn connect(address: &Address) -> Result<Connection, BackupError> {
-    Connection::open(address)
+pub(crate) fn connect(address: &Address, tls: &TlsArgs) -> Result<Connection, BackupError> {
+    Connection::open(address, &tls.options()?)
 }
 
 /// Ends a subcommand: what it found as JSON or text, or why it failed.

@@ -34,7 +34,7 @@ pub(super) fn run(args: &VerifyArgs) -> ExitCode {
     let progress = ProgressLine::new("verify");
     let note = |done, all| progress.note(done, all);
     let look = || -> Result<Verified, BackupError> {
-        let repository = args.identity.open(&args.url)?;
+        let repository = args.identity.open(&args.url, args.full)?;
         verify(&repository, args.backup.as_deref(), args.full, args.threads, &note)
     };
     let outcome = look().map(|found| {

@@ -48,6 +48,11 @@ impl Target {
         let password = PASSWORD_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).next();
         let address = Address::parse(&whole, password)?;
         let address = address.ok_or_else(|| format!("{text:?}: write redis://host:port"))?;
+        if address.is_tls() {
+            return Err(
+                "the load generator measures without TLS: write redis://host:port".to_owned()
+            );
+        }
         Ok(Self { name: address.to_string(), place: Arc::new(Place::Tcp(address)), resp3 })
     }
 

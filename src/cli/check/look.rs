@@ -7,6 +7,7 @@ use crate::aof::chain::SegmentFile;
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
+use crate::backup::unfinished;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, FileView, durable};
 use crate::recovery::decide::{Decision, decide};
@@ -91,6 +92,9 @@ fn note_trailing(path: &str, rest: usize, report: &mut Report) {
 
 /// A data directory, or the log's folder inside one.
 fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, String> {
+    if let Some(why) = unfinished::refusal(disk).map_err(|error| error.to_string())? {
+        return Err(why);
+    }
     let config = config_for(disk, names);
     let facts = inspect(disk, &config).map_err(|error| error.to_string())?;
     let mut report = Report { path: path.to_owned(), ..Report::default() };

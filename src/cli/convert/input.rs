@@ -13,6 +13,7 @@ use crate::backup::repository::Repository;
 use crate::backup::{restore, store, time};
 use crate::cli::backup::gather::gather;
 use crate::cli::backup::terms::{self, ProgressLine};
+use crate::cli::backup::tls::TlsArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::Disk;
 use crate::disk::os::OsDisk;
@@ -53,6 +54,8 @@ pub struct InputArgs {
     /// no single instant.
     #[arg(long, help_heading = "What is read")]
     pub scan: bool,
+    #[command(flatten)]
+    pub(in crate::cli) tls: TlsArgs,
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
@@ -100,7 +103,7 @@ impl InputArgs {
     }
 
     fn of_repository(&self, url: &str, clock: &dyn Clock) -> Result<DataSet, BackupError> {
-        let repository = terms::IdentityArgs::default().open(url)?;
+        let repository = terms::IdentityArgs::default().open(url, true)?;
         let target = match &self.to_time {
             Some(text) => Instant::Time(
                 time::parse(text, clock.wall())
@@ -116,7 +119,7 @@ impl InputArgs {
 
     fn of_server(&self, input: &str, clock: &dyn Clock) -> Result<DataSet, BackupError> {
         if !self.scan {
-            match gather(input, clock) {
+            match gather(input, clock, &self.tls) {
                 Ok(gathered) => {
                     let data = DataSet::of_source(gathered.source)?;
                     return Ok(match gathered.temporary {
@@ -141,7 +144,7 @@ impl InputArgs {
     fn scanned(&self, input: &str, clock: &dyn Clock) -> Result<DataSet, BackupError> {
         let address = terms::address(input)?
             .ok_or_else(|| BackupError::refused("it is no server", "write redis://host:port"))?;
-        let mut connection = terms::connect(&address)?;
+        let mut connection = terms::connect(&address, &self.tls)?;
         let facts = connection.facts()?;
         let disk = terms::anywhere();
         let (temporary, file) = Temporary::create(&disk, &terms::temporary_folder())?;

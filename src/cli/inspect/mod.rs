@@ -81,7 +81,7 @@ fn inspect(args: &InspectArgs) -> Result<(serde_json::Value, String, u8), Backup
     let mut notes = Vec::new();
     match terms::address(&args.input)? {
         Some(address) => {
-            let mut connection = terms::connect(&address)?;
+            let mut connection = terms::connect(&address, &args.from.tls)?;
             let facts = connection.facts()?;
             scan::each(&mut connection, &facts, &clock, &selection, &mut counted, &mut note)?;
         }

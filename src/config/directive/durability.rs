@@ -65,6 +65,14 @@ pub(super) const ROWS: &[Directive] = &[
          exists must have been made for them. Empty: as the repository is.",
     )
     .protected().or_same(),
+    text(
+        "archive-takeover",
+        at!(archive_takeover),
+        "",
+        "The archive belongs to the server that began it. If that one is gone for good, name it here by the word that \
+         `archive_last_error` in INFO and `fastness backup owner` tell, and this server goes on with the archive. \
+         It says nothing about any other owner, so it may stay in the configuration. See docs/backup.md.",
+    ),
     integer(
         "archive-interval",
         at!(archive_interval),
