@@ -39,7 +39,7 @@ pub(crate) struct StepClock {
 }
 
 impl StepClock {
-    fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.passed_us.fetch_add(by.as_micros() as u64, Ordering::SeqCst);
     }
 }

@@ -168,6 +168,7 @@ fn a_backup_that_is_given_up_or_cut_short_leaves_nothing_that_looks_whole() {
         }
         assert_ne!(check(&folder), 0, "{way:?}");
         wait_for("the look", WITHIN, || status(&mut client).0 == "failed");
+        client.must("SET a 1");
         // The next one takes their place.
         started(&mut client);
         client.must("BACKUP SEAL");
