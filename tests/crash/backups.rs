@@ -60,7 +60,7 @@ impl Story {
     /// An answer, the one that the worker gave included; an error ends the story.
     fn ask(&self, line: &str) -> Result<(), String> {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let args = OwnedArgs::from_slices(words.into_iter());
+        let args = OwnedArgs::from_slices(words);
         let mut reply = Reply::new(false);
         let executed = {
             let mut engine = self.live.lock();
