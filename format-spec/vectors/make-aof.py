@@ -32,13 +32,13 @@ damaged=bytearray(whole); damaged[whole.index(b"visits")]^=1
 open("aof-damaged.aof","wb").write(bytes(damaged))
 open("aof-redis.aof","wb").write(b"#TS:1763827200\r\n"+rec("SELECT","0")+rec("SET","greeting","hello")+rec("MULTI")+rec("INCR","visits")+rec("EXEC")+rec("SET","torn","x")[:-9])
 m=b"file appendonly.aof.2.base.rdb seq 2 type b position 57\nfile appendonly.aof.1.base.rdb seq 1 type h\nfile appendonly.aof.1.incr.aof seq 1 type h salt 00000000000000aa\nfile appendonly.aof.2.incr.aof seq 2 type i salt 00112233445566ff\n"
-m+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(m)
+m=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(m)+m
 open("manifest-checked.manifest","wb").write(m)
 open("manifest-redis.manifest","wb").write(b"file appendonly.aof.1.base.rdb seq 1 type b\nfile \"my log.1.incr.aof\" seq 1 type i startoffset 0\n")
 e=b"file appendonly.aof.2.base.rdb seq 2 type b position 57\nfile appendonly.aof.2.incr.aof seq 2 type i salt 00112233445566ff end 190\nfile appendonly.aof.3.incr.aof seq 3 type i salt 00000000000000aa\n"
-e+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(e)
+e=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(e)+e
 open("manifest-ended.manifest","wb").write(e)
 base=open("rdb-empty.rdb","rb").read()
 b=b"file appendonly.aof.1.base.rdb seq 1 type b position 0 size %d crc %08x\nfile appendonly.aof.1.incr.aof seq 1 type i salt 00112233445566ff\n"%(len(base),zlib.crc32(base))
-b+=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(b)
+b=b"#FASTNESS-MANIFEST 1 %08x\n"%zlib.crc32(b)+b
 open("manifest-bound.manifest","wb").write(b)

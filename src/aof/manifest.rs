@@ -2,8 +2,8 @@
 //!
 //! The grammar is exactly that of Redis 7, so that Redis and Valkey read what is written here and the
 //! other way round; pairs that are not known are kept. Two things are added where their loaders do not look:
-//! pairs (`salt` and `end` on segments, `position`, `size` and `crc` on bases) and a last comment line with a CRC of all
-//! before it.
+//! pairs (`salt` and `end` on segments, `position`, `size` and `crc` on bases) and a first comment line with a CRC of all
+//! behind it: the last line stays that of the newest segment, where scripts for Redis look for it.
 //! A manifest without that line (Redis wrote it) loads and is reported as unchecked; one whose line
 //! does not hold is damaged and is never half believed.
 //!
@@ -18,7 +18,7 @@ use super::record::{Position, Salt, hex};
 const LINE_LEN_MAX: usize = 1024;
 /// The largest manifest that is read: some ten thousand files.
 pub const MANIFEST_LEN_MAX: usize = 4 << 20;
-/// What the line with the checksum starts with.
+/// What the line with the checksum, the first one, starts with.
 const CRC_START: &[u8] = b"#FASTNESS-MANIFEST 1 ";
 
 /// What the data directory's log consists of.
@@ -205,7 +205,7 @@ impl fmt::Display for ManifestError {
             Kind::SecondBase => "Found duplicate base file information",
             Kind::SeqOrder => "Found a non-monotonic sequence number",
             Kind::DuplicateName => "file is listed twice",
-            Kind::BadChecksumLine => "checksum line is not the last line or not well formed",
+            Kind::BadChecksumLine => "checksum line is not the first line or not well formed",
             Kind::BadChecksum => "checksum does not hold",
             Kind::NoChecksum => "checksum line is missing",
         };
@@ -231,10 +231,9 @@ impl Manifest {
             }
             text.push('\n');
         }
-        let mut bytes = text.into_bytes();
-        let crc = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(CRC_START);
-        bytes.extend_from_slice(format!("{crc:08x}\n").as_bytes());
+        let crc = crc32fast::hash(text.as_bytes());
+        let mut bytes = CRC_START.to_vec();
+        bytes.extend_from_slice(format!("{crc:08x}\n{text}").as_bytes());
         bytes
     }
 
@@ -242,19 +241,16 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<ParsedManifest, ManifestError> {
         let mut manifest = Self::default();
         let mut checked = false;
-        let mut offset = 0;
         let mut number = 0;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             number += 1;
             let fail = |kind| ManifestError { line: number, kind };
             let body = line.strip_suffix(b"\n").filter(|_| line.len() <= LINE_LEN_MAX);
             let body = body.ok_or(fail(ManifestErrorKind::BadLineEnd))?;
-            if checked {
-                return Err(fail(ManifestErrorKind::BadChecksumLine));
-            }
             if let Some(crc) = body.strip_prefix(CRC_START) {
-                let crc = hex(crc, 8).ok_or(fail(ManifestErrorKind::BadChecksumLine))?;
-                let right = crc32fast::hash(bytes.get(..offset).unwrap_or_default());
+                let crc = hex(crc, 8).filter(|_| number == 1);
+                let crc = crc.ok_or(fail(ManifestErrorKind::BadChecksumLine))?;
+                let right = crc32fast::hash(bytes.get(line.len()..).unwrap_or_default());
                 if crc != u64::from(right) {
                     return Err(fail(ManifestErrorKind::BadChecksum));
                 }
@@ -262,7 +258,6 @@ impl Manifest {
             } else if body.first() != Some(&b'#') {
                 manifest.add(body).map_err(fail)?;
             }
-            offset += line.len();
         }
         if manifest.base.is_none() && manifest.history.is_empty() && manifest.incrs.is_empty() {
             return Err(ManifestError { line: number, kind: ManifestErrorKind::Empty });
@@ -552,9 +547,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_follow_the_checksum() {
-        let mut bytes = example().encode();
-        bytes.extend_from_slice(b"# more\n");
-        assert_eq!(Manifest::parse(&bytes).unwrap_err().kind, Kind::BadChecksumLine);
+    fn the_checksum_comes_first_and_the_newest_segment_last() {
+        let bytes = example().encode();
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        assert!(lines[0].starts_with(CRC_START));
+        assert!(lines.last().unwrap().starts_with(b"file appendonly.aof.4.incr.aof seq 4 type i"));
+        let more = [bytes.as_slice(), b"# more\n"].concat();
+        assert_eq!(Manifest::parse(&more).unwrap_err().kind, Kind::BadChecksum);
+        for at in 1..=lines.len() {
+            let mut moved = lines[1..].to_vec();
+            moved.insert(at - 1, lines[0]);
+            let moved = Manifest::parse(&moved.concat());
+            match at {
+                1 => assert!(moved.is_ok_and(|parsed| parsed.checked)),
+                _ => assert_eq!(moved.unwrap_err().kind, Kind::BadChecksumLine),
+            }
+        }
     }
 }
