@@ -234,11 +234,13 @@ impl Sessions {
     /// removal later is then no change.
     pub fn watch(&mut self, id: ClientId, db: usize, key: &[u8], expired: bool) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        if client.watched.iter().any(|watch| watch.db == db && watch.key == key) {
+        // Who watches the key is asked of the key: a client may watch very many.
+        let watchers = self.watched.entry((db, key.to_vec())).or_default();
+        if watchers.contains(&id) {
             return;
         }
+        watchers.push(id);
         client.watched.push(client::Watch { db, key: key.to_vec(), expired });
-        self.watched.entry((db, key.to_vec())).or_default().push(id);
     }
 
     /// Ends all watches of a client.
@@ -275,6 +277,10 @@ impl Sessions {
         let Some(watchers) = self.watched.get(&(db, key.to_vec())) else { return };
         for id in watchers {
             let Some(client) = self.clients.get_mut(*id) else { continue };
+            // Nothing makes it whole again, and the list may be long.
+            if client.watch_broken {
+                continue;
+            }
             let watch = client.watched.iter_mut().find(|watch| watch.db == db && watch.key == key);
             match (watch, now) {
                 (Some(watch), KeyState::Gone) if watch.expired => watch.expired = false,

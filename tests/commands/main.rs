@@ -22,6 +22,7 @@ mod clients;
 mod compare;
 mod differential;
 mod generate;
+mod hostile;
 mod notify;
 mod pattern;
 mod runner;

@@ -119,7 +119,8 @@ impl Client {
         (0..count).map(|_| self.receive()).collect()
     }
 
-    fn read_line(&mut self) -> io::Result<Vec<u8>> {
+    /// A line of a reply, without its end.
+    pub(crate) fn read_line(&mut self) -> io::Result<Vec<u8>> {
         let mut searched = self.start;
         loop {
             let found = self.buffer[searched..].windows(2).position(|pair| pair == b"\r\n");

@@ -4,6 +4,7 @@
 //! numbers depend on the order, and a log must replay to the same scores.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use super::algebra_args::{Combination, Operation, Target, zero_if_nan};
 use super::source::{Source, sources};
@@ -254,7 +255,13 @@ fn packed(set: ZSet, limits: &Limits) -> ZSet {
     packed
 }
 
+/// Of so many inputs on, scores are summed apart from their order: each input may move every member.
+const SUMMED_APART: usize = 3;
+
 fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
+    if inputs.len() >= SUMMED_APART {
+        return union_of_many(inputs, request, limits);
+    }
     let expected = inputs.last().map_or(1, |(largest, _)| largest.len().max(1));
     let mut result = ZSet::with_expected(expected, 0, limits);
     for &(source, weight) in inputs {
@@ -277,6 +284,26 @@ fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
                 }
             });
         }
+    }
+    result
+}
+
+fn union_of_many(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
+    let mut scores: HashMap<Vec<u8>, f64, ahash::RandomState> = HashMap::default();
+    for &(source, weight) in inputs {
+        for (member, score) in source.iter() {
+            let score = zero_if_nan(score * weight);
+            member.with_bytes(|member| match scores.get_mut(member) {
+                Some(sum) => *sum = request.aggregate.apply(*sum, score),
+                None => {
+                    scores.insert(member.to_vec(), score);
+                }
+            });
+        }
+    }
+    let mut result = ZSet::with_expected(scores.len().max(1), 0, limits);
+    for (member, score) in scores {
+        result.insert(&member, score, limits);
     }
     result
 }
