@@ -86,6 +86,12 @@ impl Metrics {
         if is_database {
             return self.database(name, value);
         }
+        let is_replica = name.strip_prefix("slave").is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+        });
+        if is_replica {
+            return self.replica(value);
+        }
         if name == "aof_state" {
             for state in ["off", "ready", "full", "failed", "healing"] {
                 let help = "What the log can do now: 1 for the state that it is in.";
@@ -146,6 +152,30 @@ impl Metrics {
                     "redis_db_keys_with_expiring_items",
                     "Hashes with fields that expire by database.",
                     number,
+                ),
+                _ => continue,
+            };
+            self.gauge(name, help, &labels, number);
+        }
+    }
+
+    fn replica(&mut self, value: &str) {
+        let of = |name: &str| {
+            let found =
+                value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            escaped(found.unwrap_or_default())
+        };
+        let (ip, port, state) = (of("ip"), of("port"), of("state"));
+        let labels = format!("{{slave_ip=\"{ip}\",slave_port=\"{port}\",slave_state=\"{state}\"}}");
+        for (part, number) in parts(value) {
+            let (name, help) = match part {
+                "offset" => (
+                    "redis_connected_slave_offset_bytes",
+                    "What a replica has of the replication stream.",
+                ),
+                "lag" => (
+                    "redis_connected_slave_lag_seconds",
+                    "Time since a replica last said what it has.",
                 ),
                 _ => continue,
             };

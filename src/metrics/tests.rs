@@ -8,6 +8,7 @@ run_id:00000000000000000000000000000000000000e5\r\nuptime_in_seconds:100\r\n\
 # Persistence\r\nrdb_last_bgsave_status:err\r\nrdb_last_good_save_age_sec:-1\r\naof_base_age_sec:77\r\n\
 aof_state:full\r\naof_unsynced_age_ms:1500\r\naof_something_new:5\r\naof_last_error:\r\n\
 # Stats\r\nkeyspace_hits:9\r\nused_cpu_sys:0.25\r\n\
+# Replication\r\nslave0:ip=10.0.0.7,port=6380,state=online,offset=77,lag=1\r\n\
 # Commandstats\r\ncmdstat_client|list:calls=2,usec=3000000,usec_per_call=1.00,rejected_calls=1,failed_calls=4\r\n\
 # Errorstats\r\nerrorstat_WRONG\\TYPE:count=3\r\n\
 # Latencystats\r\nlatency_percentiles_usec_client|list:p50=1.003,p99.9=8.031\r\n\
@@ -35,6 +36,8 @@ fn fields_have_the_names_that_dashboards_ask_for() {
         "redis_db_keys{db=\"db3\"} 5",
         "redis_db_keys_expiring{db=\"db3\"} 2",
         "redis_db_avg_ttl_seconds{db=\"db3\"} 4.5",
+        "redis_connected_slave_offset_bytes{slave_ip=\"10.0.0.7\",slave_port=\"6380\",slave_state=\"online\"} 77",
+        "redis_connected_slave_lag_seconds{slave_ip=\"10.0.0.7\",slave_port=\"6380\",slave_state=\"online\"} 1",
         "fastness_aof_state{state=\"full\"} 1",
         "fastness_aof_state{state=\"ready\"} 0",
         "fastness_aof_unsynced_age_seconds 1.5",

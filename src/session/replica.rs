@@ -6,18 +6,18 @@
 //! what it shares with the engine). Nobody waits for a replica: one whose queue is longer than its class may
 //! hold is let go. While there is none, all that a write pays is the look at [`Replicas::is_fed`].
 
-use std::collections::VecDeque;
+mod link;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
-use super::client::Buffers;
 use super::{Client, ClientId};
 use crate::clock::UnixMillis;
 use crate::disk::FileView;
 use crate::resp::unit::UnitBuffer;
+pub use link::{Bell, Link, Mark, Stage};
 
 /// What a client says of itself before it asks to be fed (REPLCONF).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,171 +43,6 @@ pub struct SyncKind {
 impl Default for SyncKind {
     fn default() -> Self {
         Self { keys: true, functions: true, valkey: false }
-    }
-}
-
-/// Wakes the threads that send: there may be something to do.
-#[derive(Debug, Default)]
-pub struct Bell {
-    rung: Mutex<u64>,
-    condition: Condvar,
-    /// How many threads may listen.
-    ears: AtomicUsize,
-}
-
-impl Bell {
-    /// Wakes all of them; costs one look while there is none.
-    #[inline]
-    pub fn ring(&self) {
-        if self.ears.load(Ordering::Acquire) > 0 {
-            *self.rung.lock() += 1;
-            self.condition.notify_all();
-        }
-    }
-
-    /// Sleeps until it has been rung since `heard`, at most so long.
-    pub fn wait(&self, heard: &mut u64, longest: Duration) {
-        let mut rung = self.rung.lock();
-        if *rung == *heard {
-            self.condition.wait_for(&mut rung, longest);
-        }
-        *heard = *rung;
-    }
-}
-
-/// How far the snapshot of a replica is.
-#[derive(Clone, Debug)]
-pub enum Stage {
-    /// Nobody has begun to take one.
-    Waiting,
-    /// It is being written; it shows the data set at this offset of the stream.
-    Writing { offset: u64 },
-    /// It can be sent, once the log has reached this position.
-    Ready { file: Arc<FileView>, position: u64 },
-}
-
-/// Bytes of the queue, from the mark before on, that may be sent when the log has reached a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Bytes since the one before.
-    pub bytes: usize,
-    pub position: u64,
-}
-
-/// What a replica's thread and the engine share.
-#[derive(Debug)]
-pub struct Link {
-    /// Whom it belongs to.
-    pub client: ClientId,
-    /// It asked with PSYNC, and is told where the stream begins.
-    pub psync: bool,
-    pub rdb_only: bool,
-    pub bell: Arc<Bell>,
-    /// What CLIENT LIST shows.
-    pub buffers: Arc<Buffers>,
-    state: Mutex<LinkState>,
-    /// Where the stream begins for it.
-    start: AtomicU64,
-    /// Bytes that are not sent yet, in the queue and in the thread's hands.
-    held: AtomicUsize,
-    /// The snapshot is sent.
-    online: AtomicBool,
-    ended: AtomicBool,
-    /// Something came from it, an empty line perhaps.
-    heard: AtomicBool,
-}
-
-#[derive(Debug)]
-struct LinkState {
-    stage: Stage,
-    queue: Vec<u8>,
-    marks: VecDeque<Mark>,
-}
-
-impl Link {
-    /// How far the snapshot is.
-    pub fn stage(&self) -> Stage {
-        self.state.lock().stage.clone()
-    }
-
-    /// Moves what is queued behind `bytes` and `marks`.
-    pub fn take(&self, bytes: &mut Vec<u8>, marks: &mut VecDeque<Mark>) {
-        let mut state = self.state.lock();
-        if bytes.is_empty() {
-            std::mem::swap(bytes, &mut state.queue);
-        } else {
-            bytes.append(&mut state.queue);
-        }
-        marks.append(&mut state.marks);
-    }
-
-    /// Notes that so many bytes of the stream were sent.
-    pub fn sent(&self, bytes: usize) {
-        let held = self.held.fetch_sub(bytes, Ordering::AcqRel).saturating_sub(bytes);
-        self.buffers.note_output(held, held);
-    }
-
-    /// Bytes of the stream that are not sent.
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// The offset of the stream that its snapshot shows.
-    pub fn start_offset(&self) -> u64 {
-        self.start.load(Ordering::Acquire)
-    }
-
-    /// The snapshot is sent, and its file is needed no more: the stream follows.
-    pub fn snapshot_sent(&self) {
-        let offset = self.start_offset();
-        self.state.lock().stage = Stage::Writing { offset };
-        self.online.store(true, Ordering::Release);
-    }
-
-    /// Whether the snapshot is sent.
-    pub fn is_online(&self) -> bool {
-        self.online.load(Ordering::Acquire)
-    }
-
-    /// Notes that something came from it: while it loads its snapshot it has nothing to say but that it lives.
-    pub fn note_sign(&self) {
-        self.heard.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether there is nothing more to send to it.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        let mut state = self.state.lock();
-        state.queue = Vec::new();
-        state.marks.clear();
-        state.stage = Stage::Waiting;
-        drop(state);
-        self.bell.ring();
-    }
-
-    /// Queues bytes. `same_batch`: they wait for the log together with those before.
-    fn push(&self, bytes: &[u8], position: u64, same_batch: bool) {
-        let mut state = self.state.lock();
-        state.queue.extend_from_slice(bytes);
-        match state.marks.back_mut() {
-            Some(last) if same_batch => {
-                last.bytes += bytes.len();
-                last.position = last.position.max(position);
-            }
-            _ => state.marks.push_back(Mark { bytes: bytes.len(), position }),
-        }
-        drop(state);
-        let held = self.held.fetch_add(bytes.len(), Ordering::AcqRel) + bytes.len();
-        self.buffers.note_output(held, held);
-    }
-
-    fn set_stage(&self, stage: Stage) {
-        self.state.lock().stage = stage;
-        self.bell.ring();
     }
 }
 
@@ -307,20 +142,12 @@ impl Replicas {
     /// Enters a client that asks for a synchronization.
     pub fn add(&mut self, client: &Client, psync: bool, now: UnixMillis) -> Arc<Link> {
         let announced = client.announced.as_deref().cloned().unwrap_or_default();
-        let state = LinkState { stage: Stage::Waiting, queue: Vec::new(), marks: VecDeque::new() };
-        let link = Arc::new(Link {
-            client: client.id,
-            psync,
-            rdb_only: announced.rdb_only,
-            bell: Arc::clone(&self.bell),
-            buffers: Arc::clone(&client.buffers),
-            state: Mutex::new(state),
-            start: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            online: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            heard: AtomicBool::new(false),
-        });
+        let link = Arc::new(Link::new(
+            client.id,
+            (psync, announced.rdb_only),
+            Arc::clone(&self.bell),
+            Arc::clone(&client.buffers),
+        ));
         let own_ip = || {
             let ip = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
             ip.trim_start_matches('[').trim_end_matches(']').to_owned()
@@ -337,7 +164,7 @@ impl Replicas {
             seen_online: false,
             over_soft_since: None,
         });
-        self.bell.ears.store(self.list.len(), Ordering::Release);
+        self.bell.set_ears(self.list.len());
         link
     }
 
@@ -354,7 +181,7 @@ impl Replicas {
         };
         self.list.remove(at).link.end();
         self.any_fed = self.list.iter().any(|replica| replica.fed);
-        self.bell.ears.store(self.list.len(), Ordering::Release);
+        self.bell.set_ears(self.list.len());
     }
 
     /// The kind of snapshot that is waited for longest.
@@ -372,8 +199,7 @@ impl Replicas {
         };
         for replica in self.list.iter_mut().filter(waits) {
             replica.fed = !replica.link.rdb_only;
-            replica.link.start.store(offset, Ordering::Release);
-            replica.link.set_stage(Stage::Writing { offset });
+            replica.link.begin(offset);
             self.any_fed |= replica.fed;
             self.syncs += 1;
         }
@@ -464,7 +290,7 @@ impl Replicas {
         for replica in &mut self.list {
             let new = !replica.seen_online && replica.link.is_online();
             replica.seen_online |= new;
-            if replica.link.heard.swap(false, Ordering::Relaxed) || new {
+            if replica.link.take_sign() || new {
                 replica.acked_at = now;
             }
         }
@@ -515,94 +341,5 @@ impl Replicas {
     /// All that is queued.
     pub fn held(&self) -> usize {
         self.list.iter().map(|replica| replica.link.held()).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn replica(replicas: &mut Replicas, id: u64) -> Arc<Link> {
-        let mut client = Client::new("[::1]:77".to_owned(), String::new(), 0);
-        client.id = ClientId(id);
-        replicas.add(&client, true, 0)
-    }
-
-    fn taken(link: &Link) -> (String, Vec<(usize, u64)>) {
-        let (mut bytes, mut marks) = (Vec::new(), VecDeque::new());
-        link.take(&mut bytes, &mut marks);
-        link.sent(bytes.len());
-        let marks = marks.into_iter().map(|mark| (mark.bytes, mark.position)).collect();
-        (String::from_utf8(bytes).unwrap().replace("\r\n", " "), marks)
-    }
-
-    fn unit(db: u32, words: &[&str]) -> UnitBuffer {
-        let mut unit = UnitBuffer::new();
-        unit.push(db, words);
-        unit
-    }
-
-    #[test]
-    fn who_waited_gets_what_comes_behind_the_snapshot_and_nobody_else() {
-        let mut replicas = Replicas::default();
-        let first = replica(&mut replicas, 1);
-        assert!(!replicas.is_fed() && replicas.offset(500) == 500);
-        replicas.snapshot_begins(SyncKind::default(), 500);
-        assert!(matches!(first.stage(), Stage::Writing { offset: 500 }) && replicas.is_fed());
-        let second = replica(&mut replicas, 2);
-        replicas.feed(&unit(0, &["DEL", "a"]), 7);
-        replicas.feed(&unit(0, &["DEL", "b"]), 8);
-        replicas.news = false;
-        replicas.feed(&unit(3, &["DEL", "c"]), 9);
-        let (text, marks) = taken(&first);
-        assert!(
-            text.starts_with("*2 $6 SELECT $1 0 *2 $3 DEL $1 a *2 $3 DEL $1 b *2 $6 SELECT $1 3")
-        );
-        assert_eq!(marks, [(63, 8), (43, 9)]);
-        assert_eq!((first.held(), replicas.offset(0)), (0, 606));
-        // Whoever comes in now is told the database again.
-        replicas.snapshot_begins(SyncKind::default(), 0);
-        assert!(matches!(second.stage(), Stage::Writing { offset: 606 }));
-        replicas.feed(&unit(3, &["DEL", "d"]), 10);
-        assert!(taken(&second).0.starts_with("*2 $6 SELECT $1 3"));
-        replicas.remove(ClientId(1));
-        replicas.remove(ClientId(2));
-        assert!(!replicas.is_fed() && first.has_ended() && second.has_ended());
-    }
-
-    #[test]
-    fn who_takes_nothing_is_let_go() {
-        let mut replicas = Replicas::default();
-        let link = replica(&mut replicas, 1);
-        replicas.snapshot_begins(SyncKind::default(), 0);
-        replicas.feed(&unit(0, &["SET", "a", &"x".repeat(1000)]), 0);
-        let limit = QueueLimit { hard_bytes: 2000, soft_bytes: 1000, soft: Duration::from_secs(5) };
-        let at = Duration::from_secs;
-        assert!(replicas.overrun(limit, at(1)).is_empty());
-        assert!(replicas.overrun(limit, at(6)).is_empty());
-        assert_eq!(replicas.overrun(limit, at(7)), [(ClientId(1), link.held())]);
-        taken(&link);
-        assert!(replicas.overrun(limit, at(8)).is_empty());
-        replicas.feed(&unit(0, &["SET", "a", &"x".repeat(2000)]), 0);
-        assert_eq!(replicas.overrun(limit, at(9)).len(), 1);
-    }
-
-    #[test]
-    fn acknowledgements_are_counted() {
-        let mut replicas = Replicas::default();
-        let link = replica(&mut replicas, 1);
-        replicas.snapshot_begins(SyncKind::default(), 10);
-        assert_eq!(replicas.that_have(0, false), 0, "it is not online");
-        link.snapshot_sent();
-        replicas.note_signs(0);
-        assert!(replicas.note_ack(ClientId(1), 20, Some(15), 0));
-        assert!(!replicas.note_ack(ClientId(2), 20, None, 0));
-        assert_eq!((replicas.that_have(20, false), replicas.that_have(21, false)), (1, 0));
-        assert_eq!((replicas.that_have(15, true), replicas.that_have(16, true)), (1, 0));
-        assert_eq!((replicas.good(10, 10_999), replicas.good(10, 11_000)), (1, 0));
-        replicas.ask_for_acks();
-        let end = replicas.offset(0);
-        replicas.ask_for_acks();
-        assert_eq!(replicas.offset(0), end);
     }
 }
