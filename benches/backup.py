@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Backup and restore of half a million records, beside a plain copy, redis-cli --rdb and a Redis that loads the same RDB.
 
-usage: benches/backup.py FASTNESS REDIS-SERVER REDIS-CLI [RECORDS]
-Prints a line for each: seconds (the best of three where it can be repeated), and bytes.
+usage: benches/backup.py FASTNESS REDIS-SERVER REDIS-CLI [RECORDS [random]]
+With `random` the values are random hexadecimal digits instead of alike. Prints a line for each: seconds (the best of three where it can be repeated), and bytes.
 """
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import time
 
 FASTNESS, REDIS, CLI = sys.argv[1:4]
 RECORDS = int(sys.argv[4]) if len(sys.argv) > 4 else 500_000
+RANDOM = random.Random(1) if len(sys.argv) > 5 else None
 
 
 def free_port():
@@ -52,6 +54,8 @@ def fill(port):
             words = ["RPUSH", key] + [f"item {number + n}" for n in range(5)]
         else:
             words = ["ZADD", key] + [w for n in range(4) for w in (str(n), f"member {number + n}")]
+        if RANDOM:
+            words[-1] = f"{RANDOM.getrandbits(320):080x}"
         request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
         feed.stdin.write(request.encode())
     feed.stdin.close()
@@ -91,11 +95,24 @@ def main():
         show("backup create, the first", seconds, size_of(place(f"repository{number}")))
     seconds, _ = timed([FASTNESS, "backup", "create", "--from", source, "--to", place("repository0")])
     show("backup create, nothing has changed", seconds)
-    seconds, _ = timed(["cp", "-r", place("data"), place("copy")])
-    show("cp -r of the directory", seconds)
+    for number in range(3):
+        began = time.monotonic()
+        subprocess.run(["cp", "-r", place("data"), place(f"copy{number}")], check=True)
+        seconds = time.monotonic() - began
+        subprocess.run(["sync"], check=True)
+        show("cp -r of the directory (and sync: %.2f s)" % (time.monotonic() - began), seconds)
     for number in range(3):
         seconds, _ = timed([FASTNESS, "restore", "--from", place("repository0"), "--dir", place(f"restored{number}")])
         show("restore, verified", seconds)
+    half = size_of(place("repository0")) // 2
+    restore = [FASTNESS, "restore", "--from", place("repository0"), "--dir", place("resumed")]
+    slow = subprocess.Popen([*restore, "--rate", str(half)], stdout=subprocess.DEVNULL)
+    time.sleep(1.2)
+    slow.kill()
+    slow.wait()
+    seconds, out = timed([*restore, "--json"])
+    out = json.loads(out)
+    show("restore, gone on with after a kill (%d %% kept)" % (out["bytes_kept"] * 100 // max(out["bytes"], 1)), seconds)
     seconds, out = timed([FASTNESS, "restore", "--from", place("repository0"), "--output", place("dump.rdb"), "--json"])
     show("restore as RDB for Redis", seconds, size_of(place("dump.rdb")))
     assert json.loads(out)["keys"] == RECORDS, out
@@ -109,7 +126,7 @@ def main():
     shutil.copy(place("dump.rdb"), place("redis/dump.rdb"))
     for _ in range(3):
         port = free_port()
-        redis, seconds = start(REDIS, "--port", str(port), "--dir", place("redis"), "--save", "")
+        redis, seconds = start(REDIS, "--port", str(port), "--dir", place("redis"), "--save", "", "--repl-diskless-sync-delay", "0")
         show("Redis loads the same records from RDB", seconds)
         assert cli(port, "DBSIZE") == str(RECORDS)
         seconds, _ = timed([CLI, "-p", str(port), "--rdb", place("cli.rdb")])

@@ -222,6 +222,36 @@ fn a_log_is_archived_while_it_is_written_and_comes_back_to_its_end() {
 }
 
 #[test]
+fn every_kind_of_object_store_keeps_a_second_server_out() {
+    for scheme in ["s3", "az", "gs"] {
+        let Some(store) = ObjectStore::start(scheme) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let program = store.server(folder.path());
+        let archive = format!("archive {}", store.url);
+        let first = Server::start(&program, &[archive.as_str()]);
+        first.client().must("SET of first");
+        wait_until_archived(&mut first.client());
+        let id = field(&mut first.client(), "archive_server_id");
+        assert_eq!(store.done(&["backup", "owner", store.url])["server"], id.as_str());
+        let second = Server::start(&program, &[archive.as_str()]);
+        let mut client = second.client();
+        client.must("SET of second");
+        let deadline = Instant::now() + WITHIN;
+        while field(&mut client, "archive_state") != "taken" {
+            assert!(Instant::now() < deadline, "{}", field(&mut client, "archive_last_error"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        client.must(&format!("CONFIG SET archive-takeover {id}"));
+        wait_until_archived(&mut client);
+        let place = Place::new();
+        let dir = place.data().to_str().unwrap().to_owned();
+        store.done(&["restore", "--from", store.url, "--dir", &dir]);
+        let restored = Server::start_on(&peers::fastness(), &place, &[]);
+        assert_eq!(restored.client().must("GET of").text().as_deref(), Some("second"), "{scheme}");
+    }
+}
+
+#[test]
 fn a_store_that_is_away_stops_nothing_and_is_caught_up_with() {
     let Some(mut store) = ObjectStore::start("s3") else { return };
     let folder = tempfile::tempdir().unwrap();
