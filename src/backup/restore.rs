@@ -100,6 +100,14 @@ fn path_of(name: &str, planned: &PlannedFile) -> String {
     if planned.file.seq > 0 { durable::join(LOG_DIR, name) } else { name.to_owned() }
 }
 
+/// Refuses a directory that a restore may not write to, before anything is fetched for it.
+pub fn may_write_to(repository: &Repository, disk: &dyn Disk) -> Result<(), BackupError> {
+    match disk.list("") {
+        Err(error) if error.is_not_found() => Ok(()),
+        _ => look(disk, repository).map(drop),
+    }
+}
+
 /// Looks whether a directory is free, or left by an interrupted restore that may be gone on with; else it is refused.
 fn look(disk: &dyn Disk, repository: &Repository) -> Result<Option<Unfinished>, BackupError> {
     let refused =

@@ -187,6 +187,7 @@ fn carry_out(
     if filter.is_empty() {
         return restore::to_directory(repository, plan, disk.as_ref(), args.threads, &note);
     }
+    restore::may_write_to(repository, disk.as_ref())?;
     let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
     restore::keys_to_directory(repository, plan, &mut loaded, &filter, &disk)
 }

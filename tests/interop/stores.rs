@@ -272,6 +272,47 @@ fn a_store_that_is_away_stops_nothing_and_is_caught_up_with() {
     server.stop();
 }
 
+#[test]
+fn a_store_that_says_nothing_for_a_while_holds_up_neither_server_nor_restore_for_good() {
+    let Some(store) = ObjectStore::start("s3") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let program = store.server(folder.path());
+    let archive = format!("archive {}", store.url);
+    let mut server = Server::start(&program, &[archive.as_str()]);
+    let mut client = server.client();
+    client.must("SET before 1");
+    wait_until_archived(&mut client);
+    let pid = store.child.id().to_string();
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-STOP");
+    let began = Instant::now();
+    for n in 0..2000 {
+        client.must(&format!("SET key{n} value"));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(field(&mut client, "archive_lag_bytes").parse::<u64>().unwrap() > 0);
+    assert!(field(&mut client, "archive_lag_ms").parse::<u64>().unwrap() > 1000);
+    assert!(began.elapsed() < Duration::from_secs(20), "writes waited for the store");
+    let place = Place::new();
+    let dir = place.data().to_str().unwrap().to_owned();
+    std::thread::scope(|scope| {
+        let restore = scope.spawn(|| store.done(&["restore", "--from", store.url, "--dir", &dir]));
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(!restore.is_finished());
+        signal("-CONT");
+        restore.join().unwrap();
+    });
+    wait_until_archived(&mut client);
+    // Its end does not wait for the store either.
+    signal("-STOP");
+    client.must("SET behind 1");
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    signal("-CONT");
+}
+
 fn field(client: &mut Client, name: &str) -> String {
     let info = client.must("INFO persistence").text().unwrap_or_default();
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

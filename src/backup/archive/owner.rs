@@ -110,22 +110,27 @@ fn name_of(number: u64) -> String {
 
 /// The claim that is in force, and the greatest number that any has.
 pub fn current(repository: &Repository) -> Result<(Option<Owner>, u64), BackupError> {
+    let (owner, numbers) = claims(repository)?;
+    Ok((owner, numbers.last().copied().unwrap_or(0)))
+}
+
+/// The claim that is in force, and the numbers of all, in order.
+fn claims(repository: &Repository) -> Result<(Option<Owner>, Vec<u64>), BackupError> {
     let listed = repository.store().list(PREFIX)?;
     let number = |name: &str| u64::from_str_radix(name.strip_prefix(PREFIX)?, 16).ok();
     let mut numbers: Vec<u64> = listed.iter().filter_map(|own| number(&own.name)).collect();
     numbers.sort_unstable();
-    let greatest = numbers.last().copied().unwrap_or(0);
     let mut damage = None;
-    for number in numbers.into_iter().rev() {
-        match read(repository, number) {
-            Ok(Some(owner)) => return Ok((Some(owner), greatest)),
+    for number in numbers.iter().rev() {
+        match read(repository, *number) {
+            Ok(Some(owner)) => return Ok((Some(owner), numbers)),
             Ok(None) => {}
             // Cut while it was stored, by somebody who has seen that: the one before it holds.
             Err(error @ BackupError::Damaged { .. }) => damage = Some(error),
             Err(error) => return Err(error),
         }
     }
-    damage.map_or(Ok((None, greatest)), Err)
+    damage.map_or(Ok((None, numbers)), Err)
 }
 
 fn read(repository: &Repository, number: u64) -> Result<Option<Owner>, BackupError> {
@@ -147,7 +152,7 @@ pub struct Ownership {
     pub takeover: String,
     /// The number of the claim that we hold, and when it was made.
     held: Option<(u64, Duration)>,
-    /// Claims of ours that are to be removed, with the times at which they were made.
+    /// Claims below it that are to be removed, with the times at which they were made or found.
     old: VecDeque<(u64, Duration)>,
     /// The greatest number of another one's claims, and since when it has been that.
     seen: Option<(u64, Duration)>,
@@ -282,8 +287,16 @@ impl Ownership {
 
     /// Looks once more whether the claim is the greatest: the first list may have been short.
     fn confirm(&mut self, repository: &Repository, number: u64) -> Result<bool, BackupError> {
-        let found = current(repository).map(|(_, greatest)| greatest);
-        if matches!(found, Ok(greatest) if greatest == number) {
+        let found = claims(repository).map(|(_, numbers)| numbers);
+        if let Ok(numbers) = &found
+            && numbers.last() == Some(&number)
+        {
+            // Those of an earlier start, and of whoever was displaced, go as ours do.
+            let now = self.clock.monotonic();
+            let known = |other: &u64| self.old.iter().any(|(old, _)| old == other);
+            let others = numbers.iter().filter(|other| **other != number && !known(other));
+            let others: Vec<u64> = others.copied().collect();
+            self.old.extend(others.into_iter().map(|other| (other, now)));
             return Ok(true);
         }
         self.held = None;
@@ -291,7 +304,7 @@ impl Ownership {
         found.map(|_| false)
     }
 
-    /// Removes claims of ours that even a late list does not need.
+    /// Removes claims that even a late list does not need.
     fn clean(&mut self, repository: &Repository) -> Result<(), BackupError> {
         self.displaced = false;
         let now = self.clock.monotonic();

@@ -9,7 +9,7 @@ use crate::backup::cut::Target;
 use crate::backup::load::Filter;
 use crate::backup::plan::plan;
 use crate::backup::repository::Repository;
-use crate::backup::restore::{Restored, keys_to_directory, to_directory, to_memory};
+use crate::backup::restore::{Restored, keys_to_directory, may_write_to, to_directory, to_memory};
 use crate::backup::source::of_directory;
 use crate::backup::store::memory::{Fault, MemoryStore};
 use crate::backup::unfinished;
@@ -192,6 +192,8 @@ fn a_directory_that_has_anything_else_is_refused_and_stays_as_it_is() {
     let interrupted = || interrupted(&store, &repository);
     let refused = |disk: &SimDisk| {
         let before = disk.list("").unwrap();
+        let early = may_write_to(&repository, disk);
+        assert!(matches!(early, Err(BackupError::Refused { .. })), "{early:?}");
         let refused = restore(&repository, disk);
         assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
         assert_eq!(disk.list("").unwrap(), before);
