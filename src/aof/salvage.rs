@@ -48,6 +48,8 @@ pub struct SalvagedUnit<'a> {
     pub position: Position,
     /// When it was logged, as far as the file says.
     pub time: Option<UnixMillis>,
+    /// It is the first of a frame, which begins in database 0 whatever came before it.
+    pub begins_frame: bool,
     /// The last database that it selects.
     pub selects: Option<u32>,
     /// Whether it does nothing but select a database.
@@ -80,6 +82,7 @@ pub fn salvage<'a>(file: &DamagedFile<'a>, visit: &mut dyn FnMut(Found<'a>)) -> 
         time: None,
         failed_at: 0,
         salt: Salt(0),
+        begins_frame: false,
         visit,
     };
     let framed =
@@ -102,6 +105,7 @@ struct Walk<'a, 'v> {
     /// Where the last unit that could not be read has its bad record.
     failed_at: usize,
     salt: Salt,
+    begins_frame: bool,
     visit: &'v mut dyn FnMut(Found<'a>),
 }
 
@@ -196,11 +200,13 @@ impl<'a> Walk<'a, '_> {
         self.time = Some(frame.millis);
         self.at = start;
         let bytes = self.bytes.get(..end).unwrap_or_default();
+        self.begins_frame = true;
         while self.at < end {
             if !self.unit(bytes, Spelling::Strict) {
                 self.skip(end, "a record that is not well formed");
             }
         }
+        self.begins_frame = false;
     }
 
     fn records(&mut self) {
@@ -267,6 +273,7 @@ impl<'a> Walk<'a, '_> {
             offset: start as u64,
             position: self.position,
             time: self.time,
+            begins_frame: std::mem::take(&mut self.begins_frame),
             selects,
             only_selects: !others && !open,
         };

@@ -408,6 +408,12 @@ impl Pending {
         self.position = self.position.after(self.buffer.len() - before);
     }
 
+    /// What comes now is in another frame than what was taken. One that begins outside database 0 says so, that
+    /// each can be understood without the one before it (aof.md, section 4).
+    fn begin_frame(&mut self) {
+        self.selected_db = self.selected_db.filter(|db| *db == 0);
+    }
+
     /// Pending bytes, without headroom.
     fn len(&self) -> usize {
         self.buffer.len() - HEADROOM

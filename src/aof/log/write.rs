@@ -178,6 +178,7 @@ impl Log {
             None if pending.len() == 0 => Taken::Nothing,
             None => {
                 std::mem::swap(&mut io.buffer, &mut pending.buffer);
+                pending.begin_frame();
                 Taken::Records(pending.position)
             }
         }

@@ -351,6 +351,8 @@ impl SegmentWriter {
             self.crc = encode_frame_line(&mut text, salt, &frame, &self.payload);
             self.file.write_all_at(self.at, &text)?;
             self.at += text.len() as u64;
+            // The next frame says where it begins, unless that is database 0.
+            self.db = self.db.filter(|db| *db == 0);
         }
         self.file.write_all_at(self.at, &self.payload)?;
         self.at += self.payload.len() as u64;

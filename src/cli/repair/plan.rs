@@ -270,6 +270,7 @@ pub(super) fn walk(
         let file = DamagedFile { bytes, salts: &salts, records_at: *records_at, position };
         let end = salvage(&file, &mut |found| match found {
             Found::Unit(unit) => {
+                db = if unit.begins_frame { 0 } else { db };
                 untimed |= limits.time.is_some() && unit.time.is_none();
                 ended |= limits.position.is_some_and(|most| unit.position > most)
                     || limits.time.zip(unit.time).is_some_and(|(most, time)| time > most);
