@@ -133,11 +133,25 @@ fn log_files(disk: &dyn Disk, facts: &Facts) -> Result<Option<LogFiles>, String>
     Ok(Some(log))
 }
 
+/// What one line of a damaged manifest lists: where its end is damaged it goes on with the next one.
+fn of_line(line: &[u8]) -> Vec<Manifest> {
+    if let Some(found) = Manifest::parse_line(line) {
+        return vec![found];
+    }
+    let starts: Vec<usize> = memchr::memmem::find_iter(line, b"file ").collect();
+    let ends = starts.iter().skip(1).copied().chain([line.len()]);
+    let parts = starts.iter().zip(ends).filter_map(|(start, end)| line.get(*start..end));
+    let of_part = |part: &[u8]| {
+        let without_end = part.split_last().map_or(part, |(_, rest)| rest);
+        Manifest::parse_line(part).or_else(|| Manifest::parse_line(without_end))
+    };
+    parts.filter_map(of_part).collect()
+}
+
 /// The lines of a manifest that can be read on their own.
 fn lenient(bytes: &[u8]) -> Manifest {
     let mut manifest = Manifest::default();
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let Some(found) = Manifest::parse_line(line) else { continue };
+    for found in bytes.split_inclusive(|byte| *byte == b'\n').flat_map(of_line) {
         manifest.history.extend(found.history);
         manifest.base = manifest.base.or(found.base);
         let newest = manifest.incrs.last().map_or(0, |last| last.seq);
