@@ -4,6 +4,7 @@
 //! stored when every object that it names is stored, and never changed. Fields that are not known are
 //! ignored. `format-spec/backup.md`, section 3.
 
+use super::checked_text;
 use serde_json::{Map, Value, json};
 
 use super::archive::piece::{self, Range, SegmentId};
@@ -12,7 +13,6 @@ use crate::aof::record::Salt;
 use crate::clock::UnixMillis;
 
 const START: &str = "FASTNESS-BACKUP 1\n";
-const END: &str = "sha256 ";
 
 /// What a backup consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,11 +131,7 @@ impl Manifest {
 
     /// The bytes that are stored.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = START.as_bytes().to_vec();
-        out.extend_from_slice(format!("{:#}\n", self.json()).as_bytes());
-        let sha = Sha::of(&out);
-        out.extend_from_slice(format!("{END}{sha}\n").as_bytes());
-        out
+        checked_text::encode(START, &format!("{:#}\n", self.json()))
     }
 
     fn json(&self) -> Value {
@@ -158,20 +154,10 @@ impl Manifest {
 
     /// Reads the bytes of a manifest; an error says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
-        let Some(rest) = text.strip_prefix(START) else {
-            let other = text.starts_with("FASTNESS-BACKUP ");
-            let what =
-                if other { "it is of a later version" } else { "it is no backup's manifest" };
-            return Err(what.to_owned());
-        };
-        let cut = rest.strip_suffix('\n').and_then(|rest| rest.rsplit_once('\n'));
-        let (body, last) = cut.ok_or("it is cut short")?;
-        let sha = last.strip_prefix(END).and_then(Sha::parse).ok_or("it is cut short")?;
-        let covered = text.len() - last.len() - 1;
-        if Sha::of(bytes.get(..covered).unwrap_or_default()) != sha {
-            return Err("its checksum does not hold".to_owned());
+        if !bytes.starts_with(b"FASTNESS-BACKUP ") {
+            return Err("it is no backup's manifest".to_owned());
         }
+        let body = checked_text::decode(bytes, START)?;
         let value: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
         Self::of_json(&value).ok_or_else(|| "a field is missing or of the wrong kind".to_owned())
     }

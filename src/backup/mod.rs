@@ -13,6 +13,7 @@
 //! objects that nothing names, which the next backup uses and `prune` sweeps.
 
 pub mod archive;
+mod checked_text;
 pub mod create;
 pub mod cut;
 pub mod diff;

@@ -5,14 +5,13 @@
 //! recipient, as for any other; so writers need no passphrase, and a reader needs it once.
 //! `format-spec/backup.md`, section 6.
 
+use super::checked_text;
 use std::io::{Read as _, Write as _};
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::x25519;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-
-use super::object::Sha;
 
 /// The object that holds the identity.
 pub const IDENTITY: &str = "identity";
@@ -63,21 +62,12 @@ pub fn make(passphrase: &Passphrase, work_factor: u8) -> Result<(Vec<u8>, String
         writer.finish().map(drop)
     })();
     written.map_err(|error: std::io::Error| error.to_string())?;
-    let object = format!("{START}{}\n", BASE64.encode(&sealed));
-    let object = format!("{object}sha256 {}\n", Sha::of(object.as_bytes()));
-    Ok((object.into_bytes(), text))
+    Ok((checked_text::encode(START, &format!("{}\n", BASE64.encode(&sealed))), text))
 }
 
 /// The age file in such an object; an error tells what is wrong with it.
 pub fn look(object: &[u8]) -> Result<Vec<u8>, String> {
-    let text = str::from_utf8(object).map_err(|_| "it is not text")?;
-    let at = text.rfind("sha256 ").ok_or("it is cut short")?;
-    let (covered, sha) = text.split_at_checked(at).unwrap_or_default();
-    let sha = sha.strip_prefix("sha256 ").and_then(|sha| Sha::parse(sha.strip_suffix('\n')?));
-    if sha != Some(Sha::of(covered.as_bytes())) {
-        return Err("its checksum does not hold".to_owned());
-    }
-    let line = covered.strip_prefix(START).ok_or("it is of a later version")?;
+    let line = checked_text::decode(object, START)?;
     BASE64.decode(line.trim_end()).map_err(|error| error.to_string())
 }
 

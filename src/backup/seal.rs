@@ -4,13 +4,12 @@
 //! file. Contents are sealed behind an object's first line, which stays as it is: lengths and checksums are looked
 //! at without an identity. What is not hidden is listed in `format-spec/backup.md`, section 6.
 
+use super::checked_text;
 use std::io::{Read as _, Write as _};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use age::x25519::{Identity, Recipient};
-
-use super::object::Sha;
 
 /// The object that says for whom a repository's contents are.
 pub const RECIPIENTS: &str = "recipients";
@@ -81,20 +80,12 @@ impl Keys {
     pub fn encode_recipients(&self) -> Vec<u8> {
         let lines: String =
             self.recipients().iter().map(|recipient| format!("age {recipient}\n")).collect();
-        let text = format!("{START}{lines}");
-        format!("{text}sha256 {}\n", Sha::of(text.as_bytes())).into_bytes()
+        checked_text::encode(START, &lines)
     }
 
     /// The same with the recipients of such an object; an error says what is wrong with it.
     pub fn decode_recipients(self, bytes: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
-        let last = text.rfind("sha256 ").ok_or("it is cut short")?;
-        let (covered, sha) = text.split_at_checked(last).unwrap_or_default();
-        let sha = sha.strip_prefix("sha256 ").and_then(|sha| Sha::parse(sha.strip_suffix('\n')?));
-        if sha != Some(Sha::of(covered.as_bytes())) {
-            return Err("its checksum does not hold".to_owned());
-        }
-        let lines = covered.strip_prefix(START).ok_or("it is of a later version")?;
+        let lines = checked_text::decode(bytes, START)?;
         let words = lines.lines().map(|line| line.strip_prefix("age ").map(str::to_owned));
         let texts: Option<Vec<String>> = words.collect();
         let texts = texts.filter(|texts| !texts.is_empty()).ok_or("it has no recipient")?;

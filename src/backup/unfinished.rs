@@ -3,7 +3,7 @@
 //! It says from which repository and which files are the restore's, so that whoever goes on touches no others. What
 //! is in those files is believed only as far as its hashes hold, so the mark need not say how far it got.
 
-use super::object::Sha;
+use super::checked_text;
 use crate::disk::{Disk, DiskError, durable};
 
 /// The mark's name in a directory.
@@ -34,29 +34,20 @@ impl Unfinished {
                 value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             format!("{word} {value}\n")
         };
-        let mut text = START.to_owned();
+        let mut text = String::new();
         text.push_str(&line("repository", &self.repository));
         text.push_str(&line("place", &self.place));
         text.push_str(&line("backup", &self.backup));
         for file in &self.files {
             text.push_str(&line("file", file));
         }
-        let sha = Sha::of(text.as_bytes());
-        text.push_str(&format!("sha256 {sha}\n"));
-        text.into_bytes()
+        checked_text::encode(START, &text)
     }
 
     /// What such bytes say; an error tells what is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
-        let at = text.rfind("sha256 ").ok_or("it is cut short")?;
-        let (covered, sha) = text.split_at_checked(at).unwrap_or_default();
-        let sha = sha.strip_prefix("sha256 ").and_then(|sha| Sha::parse(sha.strip_suffix('\n')?));
-        if sha != Some(Sha::of(covered.as_bytes())) {
-            return Err("its checksum does not hold".to_owned());
-        }
         let mut found = Self::default();
-        for line in covered.strip_prefix(START).ok_or("it is of another version")?.lines() {
+        for line in checked_text::decode(bytes, START)?.lines() {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("repository", value) => value.clone_into(&mut found.repository),
                 ("place", value) => value.clone_into(&mut found.place),

@@ -10,6 +10,7 @@
 //! minutes (seen by our own clock). For any other owner an operator has to say by its word that it is to be displaced.
 //! `format-spec/backup.md`, section 6.
 
+use crate::backup::checked_text;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::backup::BackupError;
-use crate::backup::object::Sha;
 use crate::backup::repository::Repository;
 use crate::backup::store::{Put, StoreError};
 use crate::backup::time::Iso;
@@ -61,20 +61,12 @@ impl Owner {
             "server": self.server, "run": self.run, "host": self.host, "directory": self.directory,
             "since": self.since, "renewed": self.renewed, "ended": self.ended,
         });
-        let text = format!("{START}{value}\n");
-        format!("{text}sha256 {}\n", Sha::of(text.as_bytes())).into_bytes()
+        checked_text::encode(START, &format!("{value}\n"))
     }
 
     /// What such bytes say; an error tells what is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
-        let at = text.rfind("sha256 ").ok_or("it is cut short")?;
-        let (covered, sha) = text.split_at_checked(at).unwrap_or_default();
-        let sha = sha.strip_prefix("sha256 ").and_then(|sha| Sha::parse(sha.strip_suffix('\n')?));
-        if sha != Some(Sha::of(covered.as_bytes())) {
-            return Err("its checksum does not hold".to_owned());
-        }
-        let json = covered.strip_prefix(START).ok_or("it is of a later version")?;
+        let json = checked_text::decode(bytes, START)?;
         let value: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let word = |name: &str| {
             let found = value.get(name).and_then(Value::as_str).map(str::to_owned);
