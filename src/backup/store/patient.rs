@@ -120,18 +120,15 @@ impl Patient {
                 stuck.fetch_sub(1, Ordering::AcqRel);
             }
         };
-        self.stuck.fetch_add(1, Ordering::AcqRel);
         let thread = std::thread::Builder::new().name("store-call".to_owned());
         if let Err(error) = thread.spawn(work) {
-            self.stuck.fetch_sub(1, Ordering::AcqRel);
             return Err(StoreError::transient(op, name, format!("no thread for it: {error}")));
         }
         match answered.recv_timeout(self.patience.answer_within) {
-            Ok(result) => {
-                self.stuck.fetch_sub(1, Ordering::AcqRel);
-                result
-            }
+            Ok(result) => result,
             Err(_) => {
+                // Only what is given up counts: any number of calls may be under way.
+                self.stuck.fetch_add(1, Ordering::AcqRel);
                 if over.swap(true, Ordering::AcqRel) {
                     self.stuck.fetch_sub(1, Ordering::AcqRel);
                 }
@@ -232,5 +229,28 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(patient.size("a"), Ok(None));
+    }
+
+    #[test]
+    fn any_number_of_calls_may_be_under_way() {
+        let store = Arc::new(MemoryStore::new());
+        let patience =
+            Patience { answer_within: Duration::from_secs(60), retry_for: Duration::ZERO };
+        let inner = Arc::<MemoryStore>::clone(&store);
+        let patient = Patient::new(inner, Arc::new(SimClock::at(0)), patience);
+        store.fail_from(0, Fault::Stalls);
+        std::thread::scope(|scope| {
+            let calls: Vec<_> =
+                (0..2 * STUCK_MAX).map(|_| scope.spawn(|| patient.size("a"))).collect();
+            while store.operations() < 2 * STUCK_MAX as u64
+                && !calls.iter().any(|call| call.is_finished())
+            {
+                std::thread::yield_now();
+            }
+            store.heal();
+            for call in calls {
+                assert_eq!(call.join().unwrap(), Ok(None));
+            }
+        });
     }
 }
