@@ -76,7 +76,7 @@ fn servers_are_backed_up_compared_and_restored_into_through_tls() {
         assert_eq!(code, 1, "{answer}");
         assert!(answer["error"].as_str().unwrap().contains("--sni"), "{answer}");
         let by_name = format!("rediss://localhost:{port}");
-        let diff = ["backup", "diff", &repository, "--live", &by_name, "--cacert", &ca];
+        let diff = ["backup", "diff", &repository, &by_name, "--cacert", &ca];
         done(&diff);
         // Into another one, which wants to know who comes.
         let (other, port) = start(&program, "yes");

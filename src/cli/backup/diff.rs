@@ -22,7 +22,7 @@ pub struct DiffArgs {
     url: String,
     /// The backup to compare with; the newest one if none is given.
     backup: Option<String>,
-    /// Another backup.
+    /// Another backup, or the address of a server.
     other: Option<String>,
     /// Instead of another backup: redis://[user:password@]host[:port], a data directory, or an RDB file.
     #[arg(long, value_name = "FROM", conflicts_with = "other")]
@@ -61,14 +61,19 @@ fn compare(args: &DiffArgs) -> Result<([String; 2], Difference), BackupError> {
         BackupError::refused("there are no two states to compare", "name two backups, or --live")
     };
     let newest = ids.pop();
-    let (first, second) = match (&args.backup, &args.other, &args.live) {
-        (Some(first), Some(second), _) => (first.clone(), Some(second.clone())),
-        (first, _, Some(_)) => (first.clone().or(newest).ok_or_else(none)?, None),
-        (Some(first), None, None) => (first.clone(), Some(newest.ok_or_else(none)?)),
+    // A server may stand where a backup could, too.
+    let is_server = |word: &&String| word.contains("://");
+    let named = [&args.backup, &args.other].into_iter().flatten();
+    let live = args.live.as_ref().or_else(|| named.clone().find(is_server));
+    let mut backups = named.filter(|word| !is_server(word)).cloned();
+    let (first, second) = match (backups.next(), backups.next(), live) {
+        (Some(first), Some(second), _) => (first, Some(second)),
+        (first, _, Some(_)) => (first.or(newest).ok_or_else(none)?, None),
+        (Some(first), None, None) => (first, Some(newest.ok_or_else(none)?)),
         (None, _, None) => (ids.pop().ok_or_else(none)?, newest),
     };
     let before = of_backup(&repository, &first)?;
-    let (name, after) = match (second, &args.live) {
+    let (name, after) = match (second, live) {
         (Some(second), _) => {
             let state = of_backup(&repository, &second)?;
             (second, state)
