@@ -565,16 +565,29 @@ impl Keyspace {
         count
     }
 
-    /// Has the memory of these keys' entries on its way into the caches before they are looked up: the
+    /// Has the memory of these keys' entries and positions on its way into the caches before they are looked up: the
     /// waits for it overlap, as nothing here depends on what is found. Changes nothing.
     pub fn warm<'a>(&self, db: usize, keys: impl Iterator<Item = &'a [u8]>) {
         let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return };
-        let mut candidates = [None; WARM_MAX];
-        for (candidate, key) in candidates.iter_mut().zip(keys) {
-            *candidate = table.glimpse(hash64(key));
+        let (mut hashes, mut candidates) = ([0; WARM_MAX], [None; WARM_MAX]);
+        let (mut count, mut touched) = (0, 0u8);
+        let unsettled = self.newest > self.settled;
+        // Step by step: a branch on what is still on its way would make the processor wait for it.
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = hash64(key);
+            touched = touched.wrapping_add(table.touch(*hash));
+            if unsettled {
+                let written = self.versions.get(version_slot(db, *hash));
+                touched = touched.wrapping_add(written.copied().unwrap_or(0) as u8);
+            }
+            count += 1;
         }
-        let touch = |entry: &Entry| entry.key().last().copied().unwrap_or(0);
-        let touched = candidates.into_iter().flatten().map(touch).fold(0, u8::wrapping_add);
+        for (candidate, hash) in candidates.iter_mut().zip(hashes).take(count) {
+            *candidate = table.glimpse(hash);
+        }
+        for entry in candidates.into_iter().flatten() {
+            touched = touched.wrapping_add(entry.key().last().copied().unwrap_or(0));
+        }
         std::hint::black_box(touched);
     }
 

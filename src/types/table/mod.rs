@@ -107,6 +107,12 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
         segment.at(segment.find(hash, key)?)
     }
 
+    /// A byte of where an entry with this hash would be found: for having that near, not for what it is.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u8 {
+        self.segment(hash).touch_home(hash)
+    }
+
     /// An entry that may be the one with this hash: for having it near, not for what it is.
     #[inline]
     pub fn glimpse(&self, hash: u64) -> Option<&E> {

@@ -87,8 +87,32 @@ impl<E: Slot> Bucket<E> {
     #[inline]
     fn find(&self, tag: u8, key: &[u8]) -> Option<usize> {
         matches(self.control, tag)
-            .find(|&slot| self.slots[slot].as_ref().is_some_and(|entry| entry.key() == key))
+            .find(|&slot| self.slots[slot].as_ref().is_some_and(|entry| same_key(entry.key(), key)))
     }
+
+    #[inline]
+    fn glimpse(&self, tag: u8) -> Option<&E> {
+        matches(self.control, tag).next().and_then(|slot| self.slots[slot].as_ref())
+    }
+}
+
+/// Whether two keys are equal. Most are short, and a call of `memcmp` costs more than comparing them.
+#[inline]
+fn same_key(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if a.len() > 16 {
+        return a == b;
+    }
+    if let (Some(first), Some(last)) = (a.first_chunk::<8>(), a.last_chunk::<8>()) {
+        // They overlap where there are fewer than 16 bytes.
+        return Some(first) == b.first_chunk() && Some(last) == b.last_chunk();
+    }
+    if let (Some(first), Some(last)) = (a.first_chunk::<4>(), a.last_chunk::<4>()) {
+        return Some(first) == b.first_chunk() && Some(last) == b.last_chunk();
+    }
+    std::iter::zip(a, b).all(|(a, b)| a == b)
 }
 
 impl<E, M: SegmentMeta> Default for Segment<E, M> {
@@ -103,12 +127,24 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
         Self { depth, regular: regular_for(expected) as u16, ..Self::default() }
     }
 
-    /// The first entry of the home bucket with the tag of this hash; no entry is looked at.
+    /// A byte of the home bucket, for having that near: nothing can be told from it.
+    #[inline]
+    pub(super) fn touch_home(&self, hash: u64) -> u8 {
+        self.buckets.get(self.home(hash)).map_or(0, |bucket| bucket.control[COUNTS])
+    }
+
+    /// The first entry with the tag of this hash in the home bucket or its neighbour; no entry is looked at.
     #[inline]
     pub(super) fn glimpse(&self, hash: u64) -> Option<&E> {
-        let bucket = self.buckets.get(self.home(hash))?;
-        let slot = matches(bucket.control, tag(hash)).next()?;
-        bucket.slots[slot].as_ref()
+        let home = self.home(hash);
+        let bucket = self.buckets.get(home)?;
+        if let Some(entry) = bucket.glimpse(tag(hash)) {
+            return Some(entry);
+        }
+        if bucket.control[COUNTS] & 0x0F == 0 {
+            return None;
+        }
+        self.buckets.get(self.neighbour(home))?.glimpse(tag(hash))
     }
 
     #[inline]
