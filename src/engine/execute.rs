@@ -80,14 +80,14 @@ impl Engine {
         }
         client.last_active_at = self.ks.now;
         reply.resp3 = client.resp3;
-        let start = reply.buffer.len();
+        let (start, before) = (reply.buffer.len(), reply.len());
         if self.evict_clients_before(id, args) {
             return Executed { closes: true, ..Executed::default() };
         }
         self.ks.need = 0;
         self.sessions.answering = Some(id);
         let mut executed = self.dispatch(id, args, reply);
-        self.note_large(id, args, reply.buffer.len().saturating_sub(start));
+        self.note_large(id, args, reply.len().saturating_sub(before));
         self.sessions.answering = None;
         executed.need = executed.need.max(self.ks.need);
         executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
@@ -102,7 +102,7 @@ impl Engine {
             }
             let silent = client.reply_mode != ReplyMode::On && !executed.is_message;
             if silent {
-                reply.buffer.truncate(start);
+                reply.truncate(start);
             }
             client.reply_mode = match client.reply_mode {
                 ReplyMode::SkipNext => ReplyMode::Skip,
@@ -297,7 +297,7 @@ impl Engine {
             self.note_call(id, row, args, origin, started, outcome.is_err());
         }
         if let Err(error) = &outcome {
-            reply.buffer.truncate(reply_start);
+            reply.truncate(reply_start);
             if !counted {
                 self.count_error(error);
             }

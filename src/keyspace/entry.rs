@@ -222,6 +222,12 @@ impl Entry {
         }
     }
 
+    /// An entry for a long string (`SHARED_BYTES_MIN`) that is kept as it is given.
+    pub fn new_shared(key: &[u8], value: Bytes) -> Self {
+        debug_assert!(value.len() >= SHARED_BYTES_MIN, "short strings have other forms");
+        Self::with_payload(Form::Shared, key, value, None)
+    }
+
     /// An entry for a string that is the text of an integer.
     pub fn new_int(key: &[u8], value: i64, expire: Option<UnixMillis>) -> Self {
         Self::with_payload(Form::Int, key, value, expire)

@@ -21,6 +21,8 @@ pub use effects::{Effects, event};
 pub use entry::{Entry, Kind, StrRef, Value, ValueMut, ValueRef};
 pub use prepared::Prepared;
 
+use bytes::Bytes;
+
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
 use crate::types::table::{self, Table};
@@ -296,6 +298,19 @@ impl Keyspace {
         }
     }
 
+    /// The entry at a key, which must be a string, for reading.
+    pub fn read_string_entry(
+        &mut self,
+        db: usize,
+        key: &[u8],
+    ) -> Result<Option<&Entry>, WrongType> {
+        let entry = self.lookup(db, key);
+        if entry.is_some_and(|entry| entry.kind() != Kind::String) {
+            return Err(WrongType);
+        }
+        Ok(entry)
+    }
+
     /// The string at a key, for reading.
     pub fn read_string(&mut self, db: usize, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
         match self.lookup(db, key).map(Entry::value) {
@@ -419,6 +434,14 @@ impl Keyspace {
                 }
                 self.effects.event(db, event::NEW, "new", key);
             }
+        }
+    }
+
+    /// Sets a long string (`SHARED_BYTES_MIN`) that is kept as it is given.
+    pub fn set_shared_string(&mut self, db: usize, key: &[u8], value: Bytes) {
+        self.arrive(db, key);
+        if self.insert(db, Entry::new_shared(key, value)).is_none() {
+            self.effects.event(db, event::NEW, "new", key);
         }
     }
 

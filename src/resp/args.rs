@@ -6,6 +6,8 @@
 
 use std::ops::Index;
 
+use bytes::Bytes;
+
 /// A byte range of a buffer: start and end.
 pub type Span = (u32, u32);
 
@@ -15,12 +17,28 @@ pub struct Args<'a> {
     buffer: &'a [u8],
     spans: &'a [Span],
     raw: Option<&'a [u8]>,
+    /// The buffer as something that can be kept, if it is that.
+    owner: Option<&'a Bytes>,
 }
 
 impl<'a> Args<'a> {
     /// Arguments at `spans` of `buffer`. `raw`: the canonical RESP form of the same request.
     pub fn new(buffer: &'a [u8], spans: &'a [Span], raw: Option<&'a [u8]>) -> Self {
-        Self { buffer, spans, raw }
+        Self { buffer, spans, raw, owner: None }
+    }
+
+    /// The same arguments, known to lie in `owner` from its beginning on.
+    pub fn owned_by(self, owner: Option<&'a Bytes>) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Argument `index` to keep without a copy: only if it is most of the buffer, which is kept with it.
+    pub fn kept(&self, index: usize) -> Option<Bytes> {
+        let owner = self.owner?;
+        let &(start, end) = self.spans.get(index)?;
+        let (start, end) = (start as usize, end as usize);
+        let fits = start <= end && end <= owner.len() && end - start >= owner.len() / 16 * 15;
+        fits.then(|| owner.slice(start..end))
     }
 
     /// How many there are, the name included.
@@ -51,14 +69,14 @@ impl<'a> Args<'a> {
 
     /// The arguments from `start` on, without the raw form.
     pub fn tail(&self, start: usize) -> Self {
-        Self { buffer: self.buffer, spans: self.spans.get(start..).unwrap_or_default(), raw: None }
+        Self::new(self.buffer, self.spans.get(start..).unwrap_or_default(), None)
     }
 
     /// The arguments in `range` (cut to what there is), without the raw form.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let end = range.end.min(self.spans.len());
         let spans = self.spans.get(range.start.min(end)..end).unwrap_or_default();
-        Self { buffer: self.buffer, spans, raw: None }
+        Self::new(self.buffer, spans, None)
     }
 
     /// All arguments in order.

@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::args::{Args, Span, as_u32};
 use super::inline::split_words;
 
@@ -89,6 +91,8 @@ pub struct Batch {
     spans: Vec<Span>,
     found: Vec<Found>,
     scratch: Vec<u8>,
+    /// The buffer they were found in, when long arguments may be kept without a copy.
+    pub owner: Option<Bytes>,
 }
 
 impl Batch {
@@ -117,7 +121,8 @@ impl Batch {
         let source = if found.inline { self.scratch.as_slice() } else { buffer };
         let spans = self.spans.get(found.spans.0..found.spans.1)?;
         let raw = source.get(found.raw.0 as usize..found.raw.1 as usize);
-        Some(Args::new(source, spans, raw.filter(|_| found.canonical)))
+        let owner = self.owner.as_ref().filter(|_| !found.inline);
+        Some(Args::new(source, spans, raw.filter(|_| found.canonical)).owned_by(owner))
     }
 
     /// Where the input goes on behind the first `count` requests.

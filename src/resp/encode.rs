@@ -3,6 +3,9 @@
 //! One method per shape a command can answer with; each knows what the older protocol makes of it
 //! (a map becomes a flat array, a double a bulk string, ...). Shapes: redis.io/docs/reference/protocol-spec.
 
+use bytes::Bytes;
+
+use super::left_out::LeftOut;
 use crate::number::DoubleText;
 
 /// A growing reply buffer and the protocol it is written in.
@@ -10,6 +13,8 @@ use crate::number::DoubleText;
 pub struct Reply {
     /// The bytes so far; several replies of a pipeline follow one another.
     pub buffer: Vec<u8>,
+    /// Where long strings go that are not copied into `buffer`; without it they are.
+    pub left_out: Option<LeftOut>,
     /// Whether the client said HELLO 3.
     pub resp3: bool,
 }
@@ -22,7 +27,25 @@ pub struct Deferred(usize);
 impl Reply {
     /// An empty reply in RESP2 or RESP3.
     pub fn new(resp3: bool) -> Self {
-        Self { buffer: Vec::new(), resp3 }
+        Self { buffer: Vec::new(), left_out: None, resp3 }
+    }
+
+    /// Bytes so far, those included that are left out of the buffer.
+    pub fn len(&self) -> usize {
+        self.buffer.len() + self.left_out.as_ref().map_or(0, LeftOut::len)
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Takes back what was written since the buffer had `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.buffer.truncate(len);
+        if let Some(left_out) = &mut self.left_out {
+            left_out.truncate(len);
+        }
     }
 
     /// `+OK`
@@ -70,6 +93,14 @@ impl Reply {
     pub fn bulk(&mut self, bytes: &[u8]) {
         header(&mut self.buffer, b'$', bytes.len());
         self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// A long binary-safe string that others hold as well: it is copied only where nothing can be left out.
+    pub fn bulk_shared(&mut self, bytes: &Bytes) {
+        let Some(left_out) = &mut self.left_out else { return self.bulk(bytes) };
+        header(&mut self.buffer, b'$', bytes.len());
+        left_out.push(self.buffer.len(), bytes.clone());
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -175,6 +206,9 @@ impl Reply {
     fn end(&mut self, Deferred(at): Deferred, kind: u8, len: usize) {
         let mut head = Vec::with_capacity(24);
         header(&mut head, kind, len);
+        if let Some(left_out) = &mut self.left_out {
+            left_out.make_room(at, head.len());
+        }
         self.buffer.splice(at..at, head);
     }
 

@@ -8,8 +8,10 @@ pub mod args;
 pub mod decode;
 pub mod encode;
 pub mod inline;
+pub mod left_out;
 pub mod unit;
 
 pub use args::{Args, OwnedArgs};
 pub use decode::{Batch, Decoder, ProtocolError};
 pub use encode::Reply;
+pub use left_out::LeftOut;

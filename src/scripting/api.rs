@@ -114,7 +114,8 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
     }
     let mut buffers = BUFFERS.take();
     let outcome = if fill(&mut buffers.request, args) {
-        let mut reply = Reply { buffer: std::mem::take(&mut buffers.reply), resp3: false };
+        let mut reply = Reply::new(false);
+        reply.buffer = std::mem::take(&mut buffers.reply);
         reply.buffer.clear();
         let ran = commands::with(|commands| commands.call(&buffers.request.as_args(), &mut reply));
         let outcome = match ran {

@@ -4,12 +4,20 @@
 //! What lies before the first hold that is not released may be sent. When the log fails, held replies are
 //! replaced by an error: they were not safe and must not be seen (P1, P3). Held messages answer nothing and
 //! vanish: an error in their place would be taken for a reply.
+//!
+//! Long strings are not among the bytes but beside them (`resp::left_out`): they go from the value to the socket.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
 
 #[cfg(any(test, feature = "sim"))]
 use crate::disk::sim::canary;
+use crate::resp::LeftOut;
 use crate::session::Release;
+
+/// Pieces that one write takes at most.
+const PIECES_MAX: usize = 64;
 
 /// How far the log is, as the outbox needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +33,10 @@ pub struct Outbox {
     pub bytes: Vec<u8>,
     sent: usize,
     holds: VecDeque<Hold>,
+    /// Strings between the bytes that are not sent yet.
+    pub left_out: LeftOut,
+    /// What is sent of the first of them.
+    sent_of_string: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,17 +97,67 @@ impl Outbox {
         }
     }
 
-    /// The bytes that may be sent now.
-    pub fn sendable(&mut self, progress: LogProgress) -> &[u8] {
+    /// Which of the bytes may be sent now, and what is left out between them.
+    fn sendable(&mut self, progress: LogProgress) -> Range<usize> {
         while self.holds.front().is_some_and(|hold| hold.is_released(progress)) {
             self.holds.pop_front();
         }
-        let end = self.holds.front().map_or(self.bytes.len(), |hold| hold.start);
-        self.bytes.get(self.sent..end).unwrap_or_default()
+        self.sent..self.holds.front().map_or(self.bytes.len(), |hold| hold.start)
+    }
+
+    /// Has `write` send what may be sent now, or the beginning of it; returns how much that took. None if there is
+    /// nothing to send.
+    pub fn send(
+        &mut self,
+        progress: LogProgress,
+        write: impl FnOnce(&[IoSlice]) -> std::io::Result<usize>,
+    ) -> Option<std::io::Result<usize>> {
+        let range = self.sendable(progress);
+        if range.is_empty() {
+            return None;
+        }
+        let result = if self.left_out.is_empty() {
+            write(&[IoSlice::new(self.bytes.get(range).unwrap_or_default())])
+        } else {
+            write(&self.pieces(range))
+        };
+        Some(result.inspect(|&count| self.advance(count)))
+    }
+
+    /// The bytes of a range and the strings between them, in order.
+    fn pieces(&self, range: Range<usize>) -> Vec<IoSlice<'_>> {
+        let (mut from, mut skip) = (range.start, self.sent_of_string);
+        let mut pieces = Vec::with_capacity(PIECES_MAX + 2);
+        for (at, string) in self.left_out.iter().take_while(|(at, _)| *at < range.end) {
+            if pieces.len() >= PIECES_MAX {
+                return pieces;
+            }
+            pieces.push(IoSlice::new(self.bytes.get(from..at).unwrap_or_default()));
+            pieces.push(IoSlice::new(string.get(skip..).unwrap_or_default()));
+            (from, skip) = (at, 0);
+        }
+        pieces.push(IoSlice::new(self.bytes.get(from..range.end).unwrap_or_default()));
+        pieces
     }
 
     /// Notes that `count` bytes were taken by the socket.
-    pub fn advance(&mut self, count: usize) {
+    fn advance(&mut self, mut count: usize) {
+        while let Some((at, string)) = self.left_out.first() {
+            let before = count.min(at - self.sent);
+            self.sent += before;
+            count -= before;
+            if self.sent < at || count == 0 {
+                break;
+            }
+            let taken = count.min(string.len() - self.sent_of_string);
+            count -= taken;
+            self.sent_of_string += taken;
+            if self.sent_of_string < string.len() {
+                break;
+            }
+            self.left_out.pop();
+            self.sent_of_string = 0;
+        }
         self.sent += count;
         if self.sent == self.bytes.len() {
             self.bytes.clear();
@@ -105,6 +167,7 @@ impl Outbox {
         } else if self.sent > 64 * 1024 && self.sent > self.bytes.len() / 2 {
             let gone = std::mem::take(&mut self.sent);
             self.bytes.drain(..gone);
+            self.left_out.drop_front(gone);
             for hold in &mut self.holds {
                 hold.start -= gone;
                 hold.end -= gone;
@@ -119,10 +182,20 @@ impl Outbox {
         }
         let mut bytes = Vec::with_capacity(self.bytes.len());
         let mut from = self.sent;
+        let (mut strings, mut kept) = (std::mem::take(&mut self.left_out), LeftOut::default());
+        let mut keep = |to: &mut Vec<u8>, range: Range<usize>, strings: &mut LeftOut| {
+            while let Some((at, _)) = strings.first().filter(|(at, _)| *at < range.end) {
+                // What was held from here on is dropped, string and all.
+                if let Some((_, string)) = strings.pop().filter(|_| at >= range.start) {
+                    kept.push(to.len() + at - range.start, string);
+                }
+            }
+            to.extend_from_slice(self.bytes.get(range).unwrap_or_default());
+        };
         for hold in self.holds.drain(..).filter(|hold| !hold.is_released(progress)) {
-            bytes.extend_from_slice(self.bytes.get(from..hold.start).unwrap_or_default());
-            let held = self.bytes.get(hold.start..hold.end).unwrap_or_default();
-            let replies = if hold.message { 0 } else { count_replies(held) };
+            keep(&mut bytes, from..hold.start, &mut strings);
+            let held = hold.start..hold.end;
+            let replies = if hold.message { 0 } else { count_replies(&self.bytes, held, &strings) };
             for _ in 0..replies {
                 let what = if hold.release.wrote {
                     "unknown outcome of this write"
@@ -136,7 +209,8 @@ impl Outbox {
             }
             from = hold.end;
         }
-        bytes.extend_from_slice(self.bytes.get(from..).unwrap_or_default());
+        keep(&mut bytes, from..self.bytes.len(), &mut strings);
+        self.left_out = kept;
         self.bytes = bytes;
         self.sent = 0;
     }
@@ -153,20 +227,26 @@ impl Outbox {
 
     /// Bytes not sent yet.
     pub fn pending(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.bytes.len() - self.sent + self.left_out.len() - self.sent_of_string
     }
 
-    /// Memory held.
+    /// Bytes of everything that is here, sent or not.
+    pub fn total(&self) -> usize {
+        self.bytes.len() + self.left_out.len()
+    }
+
+    /// Memory held; strings count in full, as their values may be gone.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.holds.capacity() * size_of::<Hold>()
+        self.bytes.capacity() + self.left_out.len() + self.holds.capacity() * size_of::<Hold>()
     }
 }
 
-/// How many complete replies `bytes` holds (they are our own, so they are well formed).
-fn count_replies(bytes: &[u8]) -> usize {
-    let (mut at, mut count) = (0, 0);
+/// How many complete replies a range of `bytes` holds (they are our own, so they are well formed).
+fn count_replies(bytes: &[u8], range: Range<usize>, left_out: &LeftOut) -> usize {
+    let bytes = bytes.get(..range.end).unwrap_or_default();
+    let (mut at, mut count) = (range.start, 0);
     while at < bytes.len() {
-        match skip_reply(bytes, at) {
+        match skip_reply(bytes, at, left_out) {
             Some(next) => at = next,
             None => return count + 1,
         }
@@ -175,7 +255,7 @@ fn count_replies(bytes: &[u8]) -> usize {
     count
 }
 
-fn skip_reply(bytes: &[u8], at: usize) -> Option<usize> {
+fn skip_reply(bytes: &[u8], at: usize, left_out: &LeftOut) -> Option<usize> {
     let (mut at, mut open) = (at, 1usize);
     while open > 0 {
         let rest = bytes.get(at..)?;
@@ -186,6 +266,7 @@ fn skip_reply(bytes: &[u8], at: usize) -> Option<usize> {
         open -= 1;
         let count = usize::try_from(count).ok();
         match (kind, count) {
+            (b'$', Some(_)) if left_out.is_at(at) => at += 2,
             (b'$' | b'=' | b'!', Some(len)) => at += len + 2,
             (b'*' | b'~' | b'>', Some(len)) => open += len,
             (b'%' | b'|', Some(pairs)) => open += pairs * 2,
@@ -198,9 +279,37 @@ fn skip_reply(bytes: &[u8], at: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::Reply;
 
     fn reply(outbox: &mut Outbox, bytes: &[u8], need: u64, progress: LogProgress) {
         outbox.reply(bytes, Release { need, needs_sync: true, wrote: true }, progress);
+    }
+
+    /// Sends what may be sent, `step` bytes at a time.
+    fn sent(outbox: &mut Outbox, progress: LogProgress, step: usize) -> String {
+        let mut all = Vec::new();
+        let mut take = |pieces: &[IoSlice]| {
+            let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+            let count = joined.len().min(step);
+            all.extend_from_slice(&joined[..count]);
+            Ok(count)
+        };
+        while let Some(result) = outbox.send(progress, &mut take) {
+            result.unwrap();
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    /// A reply with a string that is left out, as the engine writes it.
+    fn shared_reply(outbox: &mut Outbox, text: &str, need: u64, progress: LogProgress) {
+        let mut reply = Reply::new(false);
+        reply.buffer = std::mem::take(&mut outbox.bytes);
+        reply.left_out = Some(std::mem::take(&mut outbox.left_out));
+        let start = reply.buffer.len();
+        reply.bulk_shared(&bytes::Bytes::copy_from_slice(text.as_bytes()));
+        outbox.bytes = reply.buffer;
+        outbox.left_out = reply.left_out.unwrap_or_default();
+        outbox.hold(start, Release { need, needs_sync: true, wrote: true }, progress);
     }
 
     #[test]
@@ -210,13 +319,64 @@ mod tests {
         reply(&mut outbox, b"+A\r\n", 0, at(0));
         reply(&mut outbox, b"+B\r\n", 5, at(0));
         reply(&mut outbox, b"+C\r\n", 0, at(0));
-        assert_eq!(outbox.sendable(at(4)), b"+A\r\n");
-        outbox.advance(4);
-        assert_eq!(outbox.sendable(at(4)), b"");
-        assert_eq!(outbox.sendable(at(5)), b"+B\r\n+C\r\n");
-        outbox.advance(8);
+        assert_eq!(sent(&mut outbox, at(4), 100), "+A\r\n");
+        assert_eq!(sent(&mut outbox, at(4), 100), "");
+        assert_eq!(sent(&mut outbox, at(5), 100), "+B\r\n+C\r\n");
         assert!(!outbox.holds_any());
         assert_eq!(outbox.pending(), 0);
+    }
+
+    #[test]
+    fn strings_that_are_left_out_are_sent_in_their_places_however_little_the_socket_takes() {
+        let at = |synced| LogProgress { written: synced, synced };
+        let strings = ["first", "the second one", "", "x"];
+        let text = |s: &str| format!("${}\r\n{s}\r\n", s.len());
+        let all = format!(
+            "+A\r\n{}{}:1\r\n{}{}+Z\r\n",
+            text(strings[0]),
+            text(strings[1]),
+            text(strings[2]),
+            text(strings[3])
+        );
+        for step in 1..=all.len() {
+            let mut outbox = Outbox::default();
+            reply(&mut outbox, b"+A\r\n", 0, at(0));
+            shared_reply(&mut outbox, strings[0], 0, at(0));
+            shared_reply(&mut outbox, strings[1], 3, at(0));
+            reply(&mut outbox, b":1\r\n", 0, at(0));
+            shared_reply(&mut outbox, strings[2], 0, at(0));
+            shared_reply(&mut outbox, strings[3], 0, at(0));
+            reply(&mut outbox, b"+Z\r\n", 0, at(0));
+            assert_eq!(outbox.pending(), all.len());
+            let first = sent(&mut outbox, at(2), step);
+            assert_eq!(first, format!("+A\r\n{}", text(strings[0])), "the rest is held");
+            assert_eq!(outbox.pending(), all.len() - first.len());
+            assert_eq!(first + &sent(&mut outbox, at(3), step), all, "{step} bytes at a time");
+            assert_eq!((outbox.pending(), outbox.total()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_failed_log_takes_held_strings_with_it_and_leaves_the_others() {
+        let mut outbox = Outbox::default();
+        let at = |synced| LogProgress { written: synced, synced };
+        shared_reply(&mut outbox, "seen by the socket in part", 0, at(0));
+        shared_reply(&mut outbox, "held", 5, at(0));
+        shared_reply(&mut outbox, "held, too", 5, at(0));
+        shared_reply(&mut outbox, "free", 0, at(0));
+        let mut begun = String::new();
+        let once = |pieces: &[IoSlice]| {
+            begun.push_str(std::str::from_utf8(&pieces[0]).unwrap());
+            begun.push_str(std::str::from_utf8(&pieces[1][..4]).unwrap());
+            Ok(begun.len())
+        };
+        outbox.send(at(0), once).unwrap().unwrap();
+        outbox.fail_held(at(0), "disk");
+        let text = begun + &sent(&mut outbox, at(0), 7);
+        assert!(text.starts_with("$26\r\nseen by the socket in part\r\n-MISCONF"), "{text}");
+        assert_eq!(text.matches("-MISCONF").count(), 2, "{text}");
+        assert!(text.ends_with("\r\n$4\r\nfree\r\n") && !text.contains("held"), "{text}");
+        assert_eq!((outbox.pending(), outbox.total()), (0, 0));
     }
 
     #[test]
@@ -229,7 +389,7 @@ mod tests {
         outbox.message(b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n", release, at(0));
         reply(&mut outbox, b"+C\r\n", 0, at(0));
         outbox.fail_held(at(0), "disk");
-        let text = String::from_utf8(outbox.sendable(at(0)).to_vec()).unwrap();
+        let text = sent(&mut outbox, at(0), 100);
         assert_eq!(text.matches("-MISCONF").count(), 2);
         assert!(!text.contains("message"), "a message that is not safe is not sent");
         assert!(text.starts_with("+A\r\n-MISCONF") && text.ends_with("+C\r\n"));

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
@@ -38,6 +39,10 @@ const READ_BYTES: usize = 64 * 1024;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Requests executed under one hold of the lock.
 const REQUESTS_PER_LOCK: usize = 64;
+/// Carried input from which on a long argument is kept as it is, not copied.
+const KEPT_BYTES_MIN: usize = 128 * 1024;
+/// Whoever has sent so much of an argument gets room for the rest at once.
+const BELIEVED_BYTES: usize = 4 << 20;
 /// From so many on their keys are looked at before the first is executed.
 const REQUESTS_TO_WARM: usize = 4;
 
@@ -196,7 +201,8 @@ impl Reactor {
             }
             Err(text) => {
                 // Best effort, as the connection is closed either way.
-                let _ = stream.write_now(format!("-{text}\r\n").as_bytes());
+                let text = format!("-{text}\r\n");
+                let _ = stream.write_now(&[io::IoSlice::new(text.as_bytes())]);
             }
         }
     }
@@ -256,9 +262,11 @@ impl Reactor {
             }
         } else {
             let have = connection.carry.len();
-            let missing = connection.decoder.missing(have).clamp(READ_BYTES, 4 << 20);
-            // It doubles, but ends at what is missing: a client's memory is limited, too.
-            connection.carry.reserve_exact(missing.min(have.max(READ_BYTES)));
+            let missing = connection.decoder.missing(have).max(READ_BYTES);
+            // It doubles, but ends at what is missing: a client's memory is limited, too. Whoever has sent much
+            // is believed, as moving that again and again is dear.
+            let room = if have >= BELIEVED_BYTES { missing } else { have.max(READ_BYTES) };
+            connection.carry.reserve_exact(missing.min(room));
             let stream = Rc::clone(&connection.stream);
             if stream.try_read_into(&mut connection.carry)? == 0 {
                 return Ok(Input::End);
@@ -309,6 +317,16 @@ impl Reactor {
         batch: &mut Batch,
     ) {
         let mut carry = std::mem::take(&mut connection.carry);
+        if carry.len() >= KEPT_BYTES_MIN && connection.decoder.missing(carry.len()) == 0 {
+            let owner = Bytes::from(carry);
+            batch.owner = Some(owner.clone());
+            let used = self.consume(handle, connection, &owner, batch);
+            batch.owner = None;
+            if !connection.closing {
+                connection.carry = owner.get(used..).unwrap_or_default().to_vec();
+            }
+            return;
+        }
         let used = self.consume(handle, connection, &carry, batch);
         if used == carry.len() || connection.closing {
             carry.clear();
@@ -366,7 +384,7 @@ impl Reactor {
             };
             engine.begin_batch();
             self.take_own_mail(&engine, connection);
-            let before = connection.outbox.bytes.len();
+            let before = connection.outbox.total();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
             if end - index >= REQUESTS_TO_WARM {
                 let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
@@ -377,7 +395,7 @@ impl Reactor {
                 self.execute_one(&mut engine, connection, &args, progress);
                 index += 1;
             }
-            let output_bytes = connection.outbox.bytes.len().saturating_sub(before) as u64;
+            let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
             account(&mut engine, connection, input_bytes, output_bytes);
             if connection.waits {
                 self.shared.deadlines.notify_one();
@@ -421,9 +439,11 @@ impl Reactor {
     ) {
         let mut reply = Reply::new(false);
         reply.buffer = std::mem::take(&mut connection.outbox.bytes);
-        let start = reply.buffer.len();
+        reply.left_out = Some(std::mem::take(&mut connection.outbox.left_out));
+        let (start, before) = (reply.buffer.len(), reply.len());
         let executed = engine.execute(connection.id, args, &mut reply);
         connection.outbox.bytes = reply.buffer;
+        connection.outbox.left_out = reply.left_out.unwrap_or_default();
         self.want(executed.release(), progress);
         connection.outbox.hold(start, executed.release(), progress);
         for mail in engine.sessions.to_answered.drain(..) {
@@ -442,7 +462,7 @@ impl Reactor {
             give_up_replica(engine, connection);
             return;
         }
-        if connection.outbox.bytes.len() - start >= LARGE_REPLY {
+        if connection.outbox.total() - before >= LARGE_REPLY {
             // Before the next request the engine may have to know what its client holds.
             connection.note_buffers();
         }

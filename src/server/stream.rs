@@ -93,10 +93,12 @@ impl Stream {
     }
 
     /// Writes what the socket takes.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+    pub fn try_write(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
+        match (self, pieces) {
+            (Self::Tcp(stream), [bytes]) => stream.try_write(bytes),
+            (Self::Unix(stream), [bytes]) => stream.try_write(bytes),
+            (Self::Tcp(stream), pieces) => stream.try_write_vectored(pieces),
+            (Self::Unix(stream), pieces) => stream.try_write_vectored(pieces),
         }
     }
 
@@ -107,9 +109,10 @@ impl Stream {
     }
 
     /// Writes what the socket takes, whatever the runtime knows of it.
-    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write_now(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
         let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-        Ok(rustix::net::send(self.as_fd(), bytes, flags)?)
+        let mut control = rustix::net::SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(self.as_fd(), pieces, &mut control, flags)?)
     }
 
     /// Ends both directions, so that whoever waits for the socket wakes up.

@@ -23,6 +23,7 @@ mod compare;
 mod differential;
 mod generate;
 mod hostile;
+mod long_strings;
 mod notify;
 mod pattern;
 mod runner;

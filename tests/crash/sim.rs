@@ -448,8 +448,12 @@ impl Sim {
             if let Some(cause) = &failure {
                 client.outbox.fail_held(progress, cause);
             }
-            let bytes = client.outbox.sendable(progress).to_vec();
-            client.outbox.advance(bytes.len());
+            let mut bytes = Vec::new();
+            let sent = client.outbox.send(progress, |pieces| {
+                bytes.extend(pieces.iter().flat_map(|piece| piece.iter().copied()));
+                Ok(bytes.len())
+            });
+            assert!(sent.is_none_or(|sent| sent.is_ok()));
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
                 let len = reply_len(rest);

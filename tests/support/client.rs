@@ -22,6 +22,11 @@ impl Client {
         Ok(Self { stream, buffer: Vec::new(), start: 0 })
     }
 
+    /// A second handle of the same connection, for reading replies while this one still sends.
+    pub(crate) fn reader(&self) -> io::Result<Self> {
+        Ok(Self { stream: self.stream.try_clone()?, buffer: Vec::new(), start: 0 })
+    }
+
     pub(crate) fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         self.stream.set_read_timeout(Some(timeout))
     }

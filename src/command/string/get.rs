@@ -22,7 +22,7 @@ pub(super) const GET: Command = Command {
 };
 
 fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    value::reply(ctx.reply, ctx.ks.read_string(ctx.db, args.at(1))?);
+    value::reply_entry(ctx.reply, ctx.ks.read_string_entry(ctx.db, args.at(1))?);
     Ok(())
 }
 
@@ -59,7 +59,7 @@ pub(super) const GETDEL: Command = Command {
 
 fn getdel(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
-    value::reply(ctx.reply, ctx.ks.read_string(ctx.db, key)?);
+    value::reply_entry(ctx.reply, ctx.ks.read_string_entry(ctx.db, key)?);
     if ctx.ks.remove(ctx.db, key).is_some() {
         ctx.effect(&[b"DEL", key]);
         ctx.changed(key, event::GENERIC, "del");
@@ -120,12 +120,12 @@ fn getex(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
     let change = Change::parse(args)?;
     // A missing key or a wrong type is found before a bad time.
-    let Some(found) = ctx.ks.read_string(ctx.db, key)? else {
+    let Some(found) = ctx.ks.read_string_entry(ctx.db, key)? else {
         ctx.reply.null();
         return Ok(());
     };
     let start = ctx.reply.buffer.len();
-    value::reply(ctx.reply, Some(found));
+    value::reply_entry(ctx.reply, Some(found));
     match change {
         Change::None => {}
         Change::Persist => {
@@ -138,7 +138,7 @@ fn getex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Change::Set(time) => match time.resolve(ctx) {
             Ok(at) => expire_at(ctx, key, at),
             Err(error) => {
-                ctx.reply.buffer.truncate(start);
+                ctx.reply.truncate(start);
                 return Err(error);
             }
         },

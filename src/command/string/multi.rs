@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::options::{Condition, Expiry, SetOptions};
 use super::{set, value};
-use crate::keyspace::{Entry, ValueRef, event};
+use crate::keyspace::{Kind, event};
 use crate::number;
 
 pub(super) const MGET: Command = Command {
@@ -30,10 +30,8 @@ pub(super) const MGET: Command = Command {
 fn mget(ctx: &mut Ctx, args: &Args) -> CommandResult {
     ctx.reply.array(args.len() - 1);
     for key in args.iter().skip(1) {
-        match ctx.ks.lookup(ctx.db, key).map(Entry::value) {
-            Some(ValueRef::Str(string)) => value::reply(ctx.reply, Some(string)),
-            _ => ctx.reply.null(),
-        }
+        let entry = ctx.ks.lookup(ctx.db, key).filter(|entry| entry.kind() == Kind::String);
+        value::reply_entry(ctx.reply, entry);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::super::{
 use super::options::{Condition, Expiry, SetOptions, Time};
 use super::value;
 use crate::clock::UnixMillis;
+use crate::keyspace::entry::SHARED_BYTES_MIN;
 use crate::keyspace::{ValueRef, event};
 
 pub(super) const SET: Command = Command {
@@ -44,7 +45,10 @@ pub(super) const SET: Command = Command {
 fn set(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (key, value) = (args.at(1), args.at(2));
     if args.len() == 3 {
-        ctx.ks.set_string(ctx.db, key, value, None);
+        match args.kept(2).filter(|value| value.len() >= SHARED_BYTES_MIN) {
+            Some(value) => ctx.ks.set_shared_string(ctx.db, key, value),
+            None => ctx.ks.set_string(ctx.db, key, value, None),
+        }
         ctx.changed(key, event::STRING, "set");
         ctx.ks.effects.record_as_sent(ctx.db, args);
         ctx.reply.ok();

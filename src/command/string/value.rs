@@ -22,6 +22,14 @@ pub(in crate::command) fn reply(reply: &mut crate::resp::Reply, value: Option<St
     }
 }
 
+/// Writes the string of an entry, or null. A long one is shared with the reply.
+pub(in crate::command) fn reply_entry(reply: &mut crate::resp::Reply, entry: Option<&Entry>) {
+    match entry.and_then(Entry::shared) {
+        Some(bytes) => reply.bulk_shared(bytes),
+        None => self::reply(reply, entry.and_then(Entry::string)),
+    }
+}
+
 /// The length of the string at a key that is about to be changed; zero for a missing key.
 pub(in crate::command) fn len_to_change(
     ctx: &mut Ctx,

@@ -97,16 +97,13 @@ impl Reactor {
     /// Sends what may be sent; the end of the turn sends the rest.
     fn send_now(self: &Rc<Self>, handle: &Handle, own: &mut Connection) {
         let progress = self.progress();
-        loop {
-            let bytes = own.outbox.sendable(progress);
-            if bytes.is_empty() {
-                break;
-            }
-            match own.stream.write_now(bytes) {
-                Ok(count) => own.outbox.advance(count),
+        let stream = &own.stream;
+        while let Some(result) = own.outbox.send(progress, |pieces| stream.write_now(pieces)) {
+            match result {
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
-                    own.stream.shut_down();
+                    stream.shut_down();
                     return;
                 }
             }

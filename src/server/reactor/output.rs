@@ -17,6 +17,9 @@ use crate::session::{Mail, Release};
 /// How often a client over its soft limit is looked at.
 const LIMIT_EVERY: Duration = Duration::from_millis(200);
 
+/// What a connection gets at a time when there is more: sending takes time, and others wait.
+const SENT_PER_TURN_MAX: usize = 512 * 1024;
+
 impl Reactor {
     /// Whether the unsent output is more than the client's class may hold, now or for so long.
     pub(super) fn is_over_limit(&self, connection: &mut Connection) -> bool {
@@ -72,14 +75,16 @@ impl Reactor {
         let progress = self.progress();
         let mut connection = handle.borrow_mut();
         let connection = &mut *connection;
-        loop {
-            let bytes = connection.outbox.sendable(progress);
-            if bytes.is_empty() {
+        let mut sent = 0;
+        while sent < SENT_PER_TURN_MAX {
+            let stream = &connection.stream;
+            let Some(result) = connection.outbox.send(progress, |pieces| stream.try_write(pieces))
+            else {
                 break;
-            }
-            match connection.stream.try_write(bytes) {
+            };
+            match result {
                 Ok(count) => {
-                    connection.outbox.advance(count);
+                    sent += count;
                     self.answered.set(true);
                     if let Some(stats) = self.loop_stats() {
                         stats.note_write();
@@ -94,6 +99,9 @@ impl Reactor {
                     return;
                 }
             }
+        }
+        if sent >= SENT_PER_TURN_MAX {
+            self.await_room(handle, connection);
         }
         connection.note_buffers();
         if connection.feed.is_some() && !connection.feed_started {
@@ -146,6 +154,8 @@ impl Reactor {
             let (reactor, handle) = (Rc::clone(self), Rc::clone(handle));
             let stream = Rc::clone(&connection.stream);
             tokio::task::spawn_local(async move {
+                // The others have their turn first, if there is room already.
+                tokio::task::yield_now().await;
                 let room = stream.writable().await;
                 handle.borrow_mut().awaits_room = false;
                 if room.is_ok() {
