@@ -57,14 +57,14 @@ unsafe impl GlobalAlloc for Allocator {
 /// INFO's `mem_allocator`.
 pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.0";
 
-/// What jemalloc hands out for a block of so many bytes: multiples of 8 up to 64, then four sizes to each power of
+/// What jemalloc hands out for a block of so many bytes: multiples of 8 up to 128, then eight sizes to each power of
 /// two. Whoever keeps room to grow asks for all of it, and for no more.
 #[inline]
 pub fn block_size(bytes: usize) -> usize {
-    if bytes <= 64 {
+    if bytes <= 128 {
         return bytes.next_multiple_of(8);
     }
-    bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2))
+    bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 3))
 }
 
 /// Bytes that the program has allocated and not freed. What threads keep in their caches for the next allocation
@@ -151,4 +151,26 @@ pub fn process_resident_bytes() -> u64 {
     let text = kernel_file("/proc/self/statm");
     let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
     pages.unwrap_or(0) * 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails as well when jemalloc was built without `.cargo/config.toml`; `cargo clean -p tikv-jemalloc-sys` then.
+    #[test]
+    fn block_sizes_are_jemallocs() {
+        for bytes in (1..=4096).chain([5000, 8191, 8192, 8193, 14_000]) {
+            let layout = Layout::from_size_align(bytes, 8).expect("a small layout");
+            // SAFETY: the layout has a size; the block is freed with what it was made with.
+            let usable = unsafe {
+                let block = Allocator.alloc(layout);
+                assert!(!block.is_null());
+                let usable = tikv_jemallocator::usable_size(block);
+                Allocator.dealloc(block, layout);
+                usable
+            };
+            assert_eq!(block_size(bytes), usable, "{bytes}");
+        }
+    }
 }
