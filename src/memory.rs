@@ -15,6 +15,8 @@
 #![allow(unsafe_code, reason = "a global allocator; the proof is in the module's head")]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tikv_jemallocator::Jemalloc;
 
 /// The global allocator of the binary.
@@ -104,9 +106,41 @@ pub fn thread_balance() -> i64 {
     })
 }
 
+/// How often threads were asked to give up their caches.
+static RELEASES: AtomicU32 = AtomicU32::new(0);
+
+/// Asks the threads that look (`follow_release`) to give up what they keep for their next allocations. A cached block
+/// holds the pages around it: some thousand of them, each in other pages, are tens of megabytes that nobody uses.
+pub fn ask_for_release() {
+    RELEASES.fetch_add(1, Ordering::Release);
+}
+
+/// Gives up this thread's cache when that was asked for since it last looked here.
+#[inline]
+pub fn follow_release() {
+    thread_local! {
+        static SEEN: Cell<u32> = const { Cell::new(0) };
+    }
+    let asked = RELEASES.load(Ordering::Acquire);
+    if SEEN.replace(asked) != asked {
+        drop_thread_cache();
+    }
+}
+
+/// Gives the blocks that this thread keeps for its next allocations back to where they came from.
+pub fn drop_thread_cache() {
+    use tikv_jemalloc_ctl::{Access as _, AsName as _, Name};
+    let name: &Name = b"thread.tcache.enabled\0".as_slice().name();
+    // Off empties it; on again, it begins anew.
+    if name.write(false).is_ok() {
+        let _ = name.write(true);
+    }
+}
+
 /// Gives pages without allocations back to the system.
 pub fn purge() {
     use tikv_jemalloc_ctl::{Access as _, AsName as _};
+    drop_thread_cache();
     let arenas = tikv_jemalloc_ctl::arenas::narenas::read().unwrap_or(0);
     for arena in 0..arenas {
         let name = format!("arena.{arena}.dirty_decay_ms\0");

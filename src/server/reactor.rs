@@ -150,6 +150,7 @@ impl Reactor {
             if let Some(handle) = self.shared.reactors.get(self.index) {
                 handle.wake.notified().await;
             }
+            crate::memory::follow_release();
             for accepted in self.shared.take_arrivals(self.index) {
                 self.accept(accepted);
             }

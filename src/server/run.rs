@@ -134,7 +134,11 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
         let thread_shared = Arc::clone(shared);
         let reclaim = move || {
             drop(garbage);
-            // Nobody may allocate for a while, and only that would give pages back bit by bit.
+            // Nobody may allocate for a while, and only that would give pages back bit by bit. The reactors need
+            // an instant to empty their caches.
+            crate::memory::ask_for_release();
+            thread_shared.wake_all();
+            std::thread::sleep(Duration::from_millis(50));
             crate::memory::purge();
             reclaimed(&thread_shared, bytes);
         };
