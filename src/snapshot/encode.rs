@@ -327,7 +327,7 @@ impl Encoder {
 
     fn set(&mut self, out: &mut Vec<u8>, set: &Set) {
         if let Some(ints) = set.as_intset() {
-            self.strings.put(out, ints.bytes());
+            self.strings.put(out, &ints.stored());
         } else if let Some(packed) = set.as_listpack().filter(|_| self.target.has_set_listpacks()) {
             self.strings.put(out, packed.bytes());
         } else {

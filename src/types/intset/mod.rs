@@ -1,16 +1,21 @@
 //! Intset: a small set of integers as one sorted array.
 //!
 //! ```text
-//! width: u32 LE (2, 4 or 8) | count: u32 LE | count signed LE integers of that width, ascending
+//! width: u32 LE | count: u32 LE | count signed LE integers of that width, ascending
 //! ```
 //!
-//! The bytes are Redis' (RDB stores them as they are). All members have the width of the widest one
-//! that was ever added; the array is widened when that is needed and never narrowed. Lookup is a
-//! binary search. Bytes from a file go through [`IntSet::validate`].
+//! All members have the width of the widest one that was ever added; the array is widened when that is needed
+//! and never narrowed. Lookup is a binary search.
+//!
+//! In files (RDB stores the bytes as they are) the width is 2, 4 or 8, as in Redis. In memory it may be 3 as well,
+//! where Redis takes 4, or 5 or 6, where it takes 8: numbers of users and milliseconds are that wide. So each width
+//! in memory has one in files ([`IntSet::stored`]), and the way back is exact. Bytes from a file go through
+//! [`IntSet::validate`].
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::rng::Rng;
@@ -119,11 +124,26 @@ impl IntSet {
     /// A copy of bytes that passed [`IntSet::validate`].
     pub fn from_validated(bytes: &[u8]) -> Self {
         debug_assert!(Self::validate(bytes).is_ok());
-        Self { blob: Blob::from(bytes) }
+        let (width, count) = header(bytes).unwrap_or((2, 0));
+        let file = Members { bytes, width };
+        let outer = [0, count.saturating_sub(1)].map(|index| width_for(file.at(index)));
+        let narrow = outer[0].max(outer[1]).max(narrowest(width));
+        if count == 0 || narrow == width {
+            return Self { blob: Blob::from(bytes) };
+        }
+        Self { blob: rewritten(file, count, narrow) }
     }
 
-    /// The blob.
-    pub fn bytes(&self) -> &[u8] {
+    /// The blob as files have it.
+    pub fn stored(&self) -> Cow<'_, [u8]> {
+        let members = self.members();
+        match stored_width(members.width) {
+            width if width == members.width => Cow::Borrowed(members.bytes),
+            width => Cow::Owned(rewritten(members, self.len(), width).bytes().to_vec()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
         self.blob.bytes()
     }
 
@@ -240,12 +260,34 @@ impl IntSet {
 
     /// Rewrites all members with a greater width.
     fn widen(&mut self, width: usize) {
-        let mut wide = Blob::new(&head(width, self.len()));
-        let places = wide.body_mut().chunks_exact_mut(width);
-        for (place, value) in places.zip(self.iter()) {
-            place.copy_from_slice(&value.to_le_bytes()[..width]);
-        }
-        self.blob = wide;
+        self.blob = rewritten(self.members(), self.len(), width);
+    }
+}
+
+/// The same members with another width, which is enough for them.
+fn rewritten(members: Members<'_>, count: usize, width: usize) -> Blob<Size> {
+    let mut blob = Blob::new(&head(width, count));
+    for (index, place) in blob.body_mut().chunks_exact_mut(width).enumerate() {
+        place.copy_from_slice(&members.at(index).to_le_bytes()[..width]);
+    }
+    blob
+}
+
+/// The width that files have for one in memory.
+fn stored_width(width: usize) -> usize {
+    match width {
+        2 => 2,
+        3 | 4 => 4,
+        _ => 8,
+    }
+}
+
+/// The least width in memory that stands for this one in files.
+fn narrowest(stored: usize) -> usize {
+    match stored {
+        2 => 2,
+        4 => 3,
+        _ => 5,
     }
 }
 
@@ -270,7 +312,14 @@ impl Members<'_> {
         let bytes = self.bytes.get(at..).unwrap_or_default();
         match self.width {
             2 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i16::from_le_bytes(chunk))),
+            3 => bytes.first_chunk().map_or(0, |&[a, b, c]| i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)),
             4 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i32::from_le_bytes(chunk))),
+            5 => bytes.first_chunk().map_or(0, |&[a, b, c, d, e]| {
+                i64::from_le_bytes([0, 0, 0, a, b, c, d, e]) >> 24
+            }),
+            6 => bytes.first_chunk().map_or(0, |&[a, b, c, d, e, f]| {
+                i64::from_le_bytes([0, 0, a, b, c, d, e, f]) >> 16
+            }),
             _ => bytes.first_chunk().map_or(0, |&chunk| i64::from_le_bytes(chunk)),
         }
     }
@@ -285,12 +334,17 @@ fn header(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((width as usize, count as usize))
 }
 
+/// The least width in memory for this member.
+#[inline]
 fn width_for(value: i64) -> usize {
-    if i16::try_from(value).is_ok() {
-        2
-    } else if i32::try_from(value).is_ok() {
-        4
-    } else {
-        8
+    // Bits without those that repeat the sign, and one of these.
+    let bits = 65 - (value ^ (value >> 63)).leading_zeros();
+    match bits {
+        0..=16 => 2,
+        17..=24 => 3,
+        25..=32 => 4,
+        33..=40 => 5,
+        41..=48 => 6,
+        _ => 8,
     }
 }

@@ -8,9 +8,38 @@ use crate::rng::SeededRng;
 #[test]
 fn bytes_are_those_of_redis() {
     let set: IntSet = [70_000, 1].into_iter().collect();
-    assert_eq!(set.bytes(), [4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0x70, 0x11, 1, 0]);
-    assert_eq!(IntSet::validate(set.bytes()), Ok(2));
-    assert_eq!(IntSet::from_validated(set.bytes()), set);
+    assert_eq!(*set.stored(), [4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0x70, 0x11, 1, 0]);
+    assert_eq!(set.bytes(), [3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0x70, 0x11, 1]);
+    assert_eq!(IntSet::validate(&set.stored()), Ok(2));
+    assert_eq!(IntSet::from_validated(&set.stored()), set);
+}
+
+#[test]
+fn each_width_in_memory_has_the_one_of_redis_in_files() {
+    for bits in 1..=64u32 {
+        let greatest = i64::MAX >> (64 - bits);
+        for value in [greatest, -greatest - 1] {
+            let set: IntSet = [0, -1, value].into_iter().collect();
+            let width = [2, 4, 8][usize::from(bits > 16) + usize::from(bits > 32)];
+            assert_eq!(set.stored()[0], width, "{bits} bits");
+            let least = [2, 3, 4, 5, 6, 8].into_iter().find(|width| u32::from(*width) * 8 >= bits);
+            assert_eq!(Some(set.bytes()[0]), least, "{bits} bits");
+            let again = IntSet::from_validated(&set.stored());
+            assert_eq!(again, set);
+            assert!(again.iter().eq(set.iter()) && again.contains(value));
+        }
+    }
+}
+
+#[test]
+fn the_width_of_a_file_outlives_the_members_that_needed_it() {
+    for (value, width) in [(70_000, 4), (1 << 40, 8)] {
+        let mut set: IntSet = [1, value].into_iter().collect();
+        set.remove(value);
+        assert_eq!(set.stored()[0], width);
+        let again = IntSet::from_validated(&set.stored());
+        assert_eq!((again.stored()[0], again.max()), (width, Some(1)));
+    }
 }
 
 #[test]
@@ -27,12 +56,12 @@ fn widths_grow_and_stay() {
     ] {
         assert!(set.insert(value));
         assert!(!set.insert(value));
-        assert_eq!(set.bytes()[0], width);
-        assert_eq!(IntSet::validate(set.bytes()), Ok(set.len()));
+        assert_eq!(set.stored()[0], width);
+        assert_eq!(IntSet::validate(&set.stored()), Ok(set.len()));
     }
     assert!(!set.contains(0));
     assert!(set.remove(i64::MAX));
-    assert_eq!(set.bytes()[0], 8);
+    assert_eq!(set.stored()[0], 8);
     assert_eq!(set.max(), Some(i64::from(i16::MAX) + 1));
     assert_eq!(set.min(), Some(i64::MIN));
     assert_eq!(IntSet::new().min(), None);
@@ -42,7 +71,7 @@ fn widths_grow_and_stay() {
 #[test]
 fn damage_is_found() {
     let good: IntSet = [1, 2, 3].into_iter().collect();
-    let good = good.bytes().to_vec();
+    let good = good.stored().to_vec();
     let with = |at: usize, byte: u8| {
         let mut bad = good.clone();
         bad[at] = byte;
@@ -56,7 +85,7 @@ fn damage_is_found() {
     assert_eq!(with(12, 0), Err(InvalidIntSet::Order(2)));
     assert_eq!(IntSet::validate(&good[..7]), Err(InvalidIntSet::Size));
     assert_eq!(IntSet::validate(&[]), Err(InvalidIntSet::Size));
-    assert_eq!(IntSet::validate(IntSet::new().bytes()), Err(InvalidIntSet::Empty));
+    assert_eq!(IntSet::validate(&IntSet::new().stored()), Err(InvalidIntSet::Empty));
 }
 
 #[test]
@@ -88,7 +117,10 @@ proptest! {
             prop_assert!(set.iter().eq(model.iter().copied()));
             prop_assert!(set.iter().rev().eq(model.iter().rev().copied()));
             if !model.is_empty() {
-                prop_assert_eq!(IntSet::validate(set.bytes()), Ok(model.len()));
+                prop_assert_eq!(IntSet::validate(&set.stored()), Ok(model.len()));
+                let again = IntSet::from_validated(&set.stored());
+                prop_assert!(again.iter().eq(model.iter().copied()));
+                prop_assert_eq!(again.stored(), set.stored());
             }
         }
     }
