@@ -23,7 +23,7 @@ use super::value::ValueView;
 use crate::number::DoubleText;
 use crate::types::hash::Hash;
 use crate::types::list::{List, NodeRef};
-use crate::types::listpack::Element;
+use crate::types::listpack::{Element, Tight};
 use crate::types::set::Set;
 use crate::types::stream::{Node, Stream};
 use crate::types::zset::{Direction, ZSet};
@@ -59,13 +59,15 @@ pub struct Encoder {
     strings: StringWriter,
     target: Target,
     field_expiry_seen: bool,
+    /// The listpack that is being written.
+    packed: Vec<u8>,
 }
 
 impl Encoder {
     /// An encoder; `compress` is `rdbcompression lzf`.
     pub fn new(compress: bool) -> Self {
         let strings = StringWriter::new(compress);
-        Self { strings, target: Target::Newest, field_expiry_seen: false }
+        Self { strings, target: Target::Newest, field_expiry_seen: false, packed: Vec::new() }
     }
 
     /// An encoder for files of another version. It must not be given what [`Target::refuses`].
@@ -325,11 +327,16 @@ impl Encoder {
         }
     }
 
+    fn packed(&mut self, out: &mut Vec<u8>, elements: &Tight) {
+        elements.write_listpack(&mut self.packed);
+        self.strings.put(out, &self.packed);
+    }
+
     fn set(&mut self, out: &mut Vec<u8>, set: &Set) {
         if let Some(ints) = set.as_intset() {
             self.strings.put(out, &ints.stored());
         } else if let Some(packed) = set.as_listpack().filter(|_| self.target.has_set_listpacks()) {
-            self.strings.put(out, packed.bytes());
+            self.packed(out, packed);
         } else {
             put_length(out, set.len() as u64);
             for member in set.iter() {
@@ -360,7 +367,7 @@ impl Encoder {
             if type_byte == HASH_LISTPACK_TIMED {
                 out.extend_from_slice(&earliest.unwrap_or(0).to_le_bytes());
             }
-            return self.strings.put(out, packed.bytes());
+            return self.packed(out, packed);
         }
         if type_byte == HASH_VALKEY_TIMED {
             return self.valkey_hash(out, hash);

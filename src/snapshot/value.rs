@@ -1,6 +1,6 @@
 //! Values: every type that Redis or Valkey ever wrote, to ours.
 //!
-//! Packed blobs that are today's form are validated entry by entry and moved into the value whole;
+//! Packed blobs that are today's form are validated entry by entry and become the value in one or two passes;
 //! older forms are rewritten as listpacks first and go the same way; the rest is built element by
 //! element with no allocation but the final one. What the collection types refuse (a member twice, an
 //! odd number of elements) is damage. See format-spec/snapshot.md, "Records" and "Packed blobs".
@@ -15,7 +15,7 @@ use crate::types::hash::Hash;
 use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
 use crate::types::list::{List, Node};
-use crate::types::listpack::{self, BYTES_MAX, Element, Listpack};
+use crate::types::listpack::{self, BYTES_MAX, Element, Listpack, ListpackRef};
 use crate::types::set::Set;
 use crate::types::stream::Stream;
 use crate::types::thin::ThinScored;
@@ -180,9 +180,9 @@ impl ValueReader {
 
     fn packed_set(&self, reader: &mut Reader<'_>) -> Parsed<Option<Set>> {
         let offset = reader.position();
-        let packed = read_listpack(reader)?;
-        let set =
-            Set::from_listpack(packed, &self.limits).map_err(|_| duplicate(offset, "member"))?;
+        let packed = read_listpack_bytes(reader)?;
+        let set = Set::from_listpack(ListpackRef::new(&packed), &self.limits)
+            .map_err(|_| duplicate(offset, "member"))?;
         Ok((!set.is_empty()).then_some(set))
     }
 
@@ -240,8 +240,8 @@ impl ValueReader {
 
     fn packed_hash(&self, reader: &mut Reader<'_>, old: bool) -> Parsed<Option<Hash>> {
         let offset = reader.position();
-        let packed = if old { read_ziplist(reader)? } else { read_listpack(reader)? };
-        let hash = Hash::from_listpack(packed, &self.limits)
+        let packed = Packed::read(reader, old)?;
+        let hash = Hash::from_listpack(packed.view(), &self.limits)
             .map_err(|_| Corruption::malformed(offset, "hash", "pairs or fields are wrong"))?;
         Ok((!hash.is_empty()).then_some(hash))
     }
@@ -249,10 +249,11 @@ impl ValueReader {
     fn packed_timed_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
         reader.i64()?; // The earliest time again; the fields know it better.
         let offset = reader.position();
-        let packed = read_listpack(reader)?;
-        let hash = Hash::from_timed_listpack(packed, &self.limits).map_err(|_| {
-            Corruption::malformed(offset, "hash", "fields, times or their order are wrong")
-        })?;
+        let packed = read_listpack_bytes(reader)?;
+        let hash =
+            Hash::from_timed_listpack(ListpackRef::new(&packed), &self.limits).map_err(|_| {
+                Corruption::malformed(offset, "hash", "fields, times or their order are wrong")
+            })?;
         Ok((!hash.is_empty()).then_some(hash))
     }
 
@@ -338,15 +339,43 @@ fn duplicate(offset: u64, what: &'static str) -> Corruption {
     Corruption::new(offset, CorruptionKind::Duplicate(what))
 }
 
+/// A listpack, or a ziplist made one.
+enum Packed<'a> {
+    AsItIs(Text<'a>),
+    Rewritten(Listpack),
+}
+
+impl<'a> Packed<'a> {
+    fn read(reader: &mut Reader<'a>, ziplist: bool) -> Parsed<Self> {
+        Ok(if ziplist {
+            Self::Rewritten(read_ziplist(reader)?)
+        } else {
+            Self::AsItIs(read_listpack_bytes(reader)?)
+        })
+    }
+
+    fn view(&self) -> ListpackRef<'_> {
+        match self {
+            Self::AsItIs(bytes) => ListpackRef::new(bytes),
+            Self::Rewritten(list) => list.view(),
+        }
+    }
+}
+
 /// A listpack, checked entry by entry.
 fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
+    Ok(Listpack::from_validated(&read_listpack_bytes(reader)?))
+}
+
+/// The bytes of a listpack, checked entry by entry.
+fn read_listpack_bytes<'a>(reader: &mut Reader<'a>) -> Parsed<Text<'a>> {
     let offset = reader.position();
     let blob = reader.string()?;
     if blob.len() > BYTES_MAX || listpack::validate(&blob, true).is_err() {
         let reason = "entries, size or count are wrong";
         return Err(Corruption::malformed(offset, "listpack", reason));
     }
-    Ok(Listpack::from_validated(&blob))
+    Ok(blob)
 }
 
 /// A ziplist, checked entry by entry, as a listpack.

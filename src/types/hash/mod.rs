@@ -21,7 +21,7 @@ use packed::{Packed, Shape};
 
 use crate::rng::Rng;
 use crate::types::limits::Limits;
-use crate::types::listpack::{Element, Listpack};
+use crate::types::listpack::{Element, ListpackRef, Tight};
 use crate::types::sample;
 use crate::types::table::{SharedTable, Table};
 use crate::types::thin::ThinPair;
@@ -64,20 +64,21 @@ impl Hash {
 
     /// The hash in a (validated) listpack of a file: field, value, ... Stays as it is within the
     /// limits.
-    pub fn from_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotAHash> {
-        Self::from_packed(Packed { list, shape: Shape::Pairs }, limits)
+    pub fn from_listpack(list: ListpackRef<'_>, limits: &Limits) -> Result<Self, NotAHash> {
+        Self::from_packed(list, Shape::Pairs, limits)
     }
 
     /// The hash in a (validated) listpack of a file: field, value, time, ... with times in order, 0
     /// for none. Stays as it is within the limits.
-    pub fn from_timed_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotAHash> {
-        Self::from_packed(Packed { list, shape: Shape::Triples }, limits)
+    pub fn from_timed_listpack(list: ListpackRef<'_>, limits: &Limits) -> Result<Self, NotAHash> {
+        Self::from_packed(list, Shape::Triples, limits)
     }
 
-    fn from_packed(packed: Packed, limits: &Limits) -> Result<Self, NotAHash> {
-        if !packed::is_sound(packed.list.view(), packed.shape) {
+    fn from_packed(list: ListpackRef<'_>, shape: Shape, limits: &Limits) -> Result<Self, NotAHash> {
+        if !packed::is_sound(list, shape) {
             return Err(NotAHash);
         }
+        let packed = Packed { list: Tight::from_listpack(list), shape };
         // As in Redis, long texts may stay: the limit is for those that are added.
         let fits = packed.len() <= limits.hash_max_listpack_entries;
         let mut hash = Self { form: Form::Packed(packed) };
@@ -123,8 +124,8 @@ impl Hash {
         }
     }
 
-    /// The listpack of a small form and whether it holds times too (triples): for a file.
-    pub fn as_listpack(&self) -> Option<(&Listpack, bool)> {
+    /// What makes the listpack of a small form, and whether it holds times too (triples): for a file.
+    pub fn as_listpack(&self) -> Option<(&Tight, bool)> {
         match &self.form {
             Form::Packed(packed) => Some((&packed.list, packed.shape == Shape::Triples)),
             Form::Full(_) => None,

@@ -1,10 +1,10 @@
-//! The small forms of a hash: a listpack of field, value, ... or of field, value, time, ...
+//! The small forms of a hash: a tight listpack of field, value, ... or of field, value, time, ...
 //!
-//! The bytes are Redis'. With times (`Shape::Triples`) the triples are sorted: fields that expire
+//! The order is Redis'. With times (`Shape::Triples`) the triples are sorted: fields that expire
 //! come first, by time, and a field that gets a time goes before those with the same one; fields
 //! that do not expire follow, with a time of 0, in the order in which they lost or never had one.
 
-use crate::types::listpack::{Cursor, Element, Listpack, ListpackRef};
+use crate::types::listpack::{Cursor, Element, ListpackRef, Tight, TightRef};
 
 /// What the elements of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ impl Shape {
 /// A small hash.
 #[derive(Clone)]
 pub(super) struct Packed {
-    pub(super) list: Listpack,
+    pub(super) list: Tight,
     pub(super) shape: Shape,
 }
 
 impl Packed {
     pub(super) fn new() -> Self {
-        Self { list: Listpack::new(), shape: Shape::Pairs }
+        Self { list: Tight::new(), shape: Shape::Pairs }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,8 +61,7 @@ impl Packed {
 
     pub(super) fn at(&self, index: usize) -> Option<(Element<'_>, Element<'_>)> {
         let view = self.list.view();
-        let index = i64::try_from(index.checked_mul(self.shape.width())?).ok()?;
-        let field = view.seek(index)?;
+        let field = view.seek(index.checked_mul(self.shape.width())?)?;
         Some((view.get(field)?, view.get(view.next(field)?)?))
     }
 
@@ -138,7 +137,7 @@ impl Packed {
             sink(field, value);
             count += 1;
         }
-        self.list.remove_range(0, count * self.shape.width());
+        self.list.remove_first(count * self.shape.width());
         count
     }
 
@@ -147,7 +146,7 @@ impl Packed {
         if self.shape == Shape::Triples {
             return;
         }
-        let mut list = Listpack::new();
+        let mut list = Tight::new();
         for (field, value) in self.list.view().pairs() {
             list.push_back(field);
             list.push_back(value);
@@ -176,7 +175,7 @@ impl Packed {
 
 /// Field, value and time of every field.
 pub(super) fn entries<'a>(
-    list: ListpackRef<'a>,
+    list: TightRef<'a>,
     shape: Shape,
 ) -> impl Iterator<Item = (Element<'a>, Element<'a>, Option<u64>)> + use<'a> {
     let mut elements = list.iter();

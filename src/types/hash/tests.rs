@@ -36,7 +36,7 @@ fn check(hash: &Hash, model: &Model) {
     }
     assert!(scanned.iter().eq(model.iter().map(|(field, (value, _))| (field, value))));
     if let Form::Packed(packed) = &hash.form {
-        assert!(packed::is_sound(packed.list.view(), packed.shape));
+        assert!(packed::is_sound(packed.list.listpack().view(), packed.shape));
     }
 }
 
@@ -125,9 +125,10 @@ proptest! {
         check(&loaded, &model);
         if let Some((list, timed)) = hash.as_listpack() {
             let load = if timed { Hash::from_timed_listpack } else { Hash::from_listpack };
-            check(&load(list.clone(), &limits).unwrap(), &model);
+            let list = list.listpack();
+            check(&load(list.view(), &limits).unwrap(), &model);
             let none = Limits { hash_max_listpack_entries: 0, ..limits };
-            check(&load(list.clone(), &none).unwrap(), &model);
+            check(&load(list.view(), &none).unwrap(), &model);
         }
     }
 }
@@ -220,13 +221,13 @@ fn random_choices_are_even() {
 #[test]
 fn refuses_what_is_no_hash() {
     let list = |elements: &[&str]| {
-        let mut list = Listpack::new();
+        let mut list = crate::types::listpack::Listpack::new();
         elements.iter().for_each(|element| list.push_back(*element));
         list
     };
     let limits = Limits::default();
-    let pairs = |elements: &[&str]| Hash::from_listpack(list(elements), &limits);
-    let triples = |elements: &[&str]| Hash::from_timed_listpack(list(elements), &limits);
+    let pairs = |elements: &[&str]| Hash::from_listpack(list(elements).view(), &limits);
+    let triples = |elements: &[&str]| Hash::from_timed_listpack(list(elements).view(), &limits);
     assert!(pairs(&["a", "1", "b", "1"]).is_ok());
     assert!(pairs(&["a", "1", "b"]).is_err());
     assert!(pairs(&["a", "1", "a", "1"]).is_err());

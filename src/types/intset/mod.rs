@@ -312,11 +312,13 @@ impl Members<'_> {
         let bytes = self.bytes.get(at..).unwrap_or_default();
         match self.width {
             2 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i16::from_le_bytes(chunk))),
-            3 => bytes.first_chunk().map_or(0, |&[a, b, c]| i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)),
+            3 => bytes
+                .first_chunk()
+                .map_or(0, |&[a, b, c]| i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)),
             4 => bytes.first_chunk().map_or(0, |&chunk| i64::from(i32::from_le_bytes(chunk))),
-            5 => bytes.first_chunk().map_or(0, |&[a, b, c, d, e]| {
-                i64::from_le_bytes([0, 0, 0, a, b, c, d, e]) >> 24
-            }),
+            5 => bytes
+                .first_chunk()
+                .map_or(0, |&[a, b, c, d, e]| i64::from_le_bytes([0, 0, 0, a, b, c, d, e]) >> 24),
             6 => bytes.first_chunk().map_or(0, |&[a, b, c, d, e, f]| {
                 i64::from_le_bytes([0, 0, a, b, c, d, e, f]) >> 16
             }),

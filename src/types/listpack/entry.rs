@@ -141,7 +141,7 @@ impl<'a> Encoded<'a> {
 
     /// Size of encoding and data.
     #[inline]
-    fn body(&self) -> usize {
+    pub(super) fn body(&self) -> usize {
         self.head_len + self.data.len()
     }
 
@@ -154,12 +154,31 @@ impl<'a> Encoded<'a> {
     /// Writes the entry over `out`, which has exactly its size.
     #[inline]
     pub(super) fn write(&self, out: &mut [u8]) {
-        let (head, rest) = out.split_at_mut(self.head_len);
-        head.copy_from_slice(&self.head[..self.head_len]);
-        let (data, backlen) = rest.split_at_mut(self.data.len());
-        data.copy_from_slice(self.data);
+        let (body, backlen) = out.split_at_mut(self.body());
+        self.write_body(body);
         write_backlen(self.body(), backlen);
     }
+
+    /// Writes encoding and data over `out`, which has exactly their size.
+    #[inline]
+    pub(super) fn write_body(&self, out: &mut [u8]) {
+        let (head, data) = out.split_at_mut(self.head_len);
+        head.copy_from_slice(&self.head[..self.head_len]);
+        data.copy_from_slice(self.data);
+    }
+}
+
+/// Appends an entry whose encoding and data are `body`.
+#[inline]
+pub(super) fn append(body: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(body);
+    let size = backlen_size(body.len());
+    if size == 1 {
+        return out.push(body.len() as u8);
+    }
+    let mut backlen = [0; BACKLEN_MAX];
+    write_backlen(body.len(), &mut backlen[..size]);
+    out.extend_from_slice(&backlen[..size]);
 }
 
 fn encode_string_head(len: usize) -> ([u8; 9], usize) {

@@ -1,8 +1,8 @@
 //! Listpack: a sequence of short strings and integers packed into one block of bytes.
 //!
-//! Small hashes, sets, sorted sets and lists, the nodes of long lists and the blocks of streams are
-//! all listpacks. The bytes are exactly Redis' (RDB stores them as they are), so a value goes to a
-//! snapshot, and comes back from one, with a single copy.
+//! Small sorted sets and lists, the nodes of long lists and the blocks of streams are listpacks. The bytes are
+//! exactly Redis' (RDB stores them as they are), so a value goes to a snapshot, and comes back from one, with a
+//! single copy. Small hashes and sets are listpacks to everybody else, and [`Tight`] in memory.
 //!
 //! ```text
 //! total: u32 LE | count: u16 LE | entry* | FF        count 65535 = "65535 or more: walk it"
@@ -19,6 +19,7 @@
 mod element;
 mod entry;
 mod owned;
+mod tight;
 mod unique;
 mod validate;
 mod view;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use element::{Element, IntText};
 pub use owned::Listpack;
+pub use tight::{Tight, TightIter, TightRef};
 pub use validate::{InvalidListpack, validate};
 pub use view::{Cursor, Iter, ListpackRef};
 

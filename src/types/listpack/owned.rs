@@ -19,7 +19,7 @@ pub struct Listpack {
 }
 
 /// The header: size of the blob and number of elements.
-struct Size;
+pub(super) struct Size;
 
 // SAFETY: a function of the bytes, and at least the header's size.
 #[allow(unsafe_code, reason = "the promise of types::blob")]
@@ -300,7 +300,7 @@ impl Listpack {
 
 /// The header of a listpack of so many bytes and elements; None when there are too many to say, or unknown.
 #[inline]
-fn header(total: usize, count: Option<usize>) -> [u8; HEADER_BYTES] {
+pub(super) fn header(total: usize, count: Option<usize>) -> [u8; HEADER_BYTES] {
     let count = count.and_then(|count| u16::try_from(count).ok()).unwrap_or(COUNT_UNKNOWN);
     let [a, b, c, d] = (total as u32).to_le_bytes();
     let [e, f] = count.to_le_bytes();

@@ -185,6 +185,17 @@ impl<'a> ListpackRef<'a> {
         Iter { bytes: self.bytes, front: HEADER_BYTES, back }
     }
 
+    /// Encoding and data of each entry.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (bytes, mut at) = (self.bytes, HEADER_BYTES);
+        std::iter::from_fn(move || {
+            let size = body_size(bytes, at)?;
+            let body = bytes.get(at..at + size)?;
+            at += size + backlen_size(size);
+            Some(body)
+        })
+    }
+
     /// Pairs of neighbours, as hashes (field, value) and sorted sets (member, score) hold them.
     pub fn pairs(&self) -> impl Iterator<Item = (Element<'a>, Element<'a>)> + use<'a> {
         let mut elements = self.iter();

@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::types::hash64::hash64;
 use crate::types::intset::IntSet;
 use crate::types::limits::Limits;
-use crate::types::listpack::{self, Element, Listpack};
+use crate::types::listpack::{Element, ListpackRef, Tight, TightIter};
 use crate::types::sample;
 use crate::types::table::{SharedTable, Table};
 use crate::types::thin::ThinBytes;
@@ -31,7 +31,7 @@ pub struct Set {
 #[derive(Clone)]
 enum Form {
     Ints(IntSet),
-    Packed(Listpack),
+    Packed(Tight),
     Full(Box<Full>),
 }
 
@@ -60,7 +60,7 @@ impl Set {
 
     /// An empty listpack.
     pub fn new_packed() -> Self {
-        Self { form: Form::Packed(Listpack::new()) }
+        Self { form: Form::Packed(Tight::new()) }
     }
 
     /// Becomes an intset if all members are integers and not too many: the one way back there is.
@@ -87,7 +87,7 @@ impl Set {
         let form = if parse_i64(first).is_some() && expected <= limits.set_max_intset_entries {
             Form::Ints(IntSet::new())
         } else if expected <= limits.set_max_listpack_entries {
-            Form::Packed(Listpack::new())
+            Form::Packed(Tight::new())
         } else {
             Form::Full(Box::new(Full::with_expected(expected)))
         };
@@ -114,8 +114,7 @@ impl Set {
     }
 
     /// The set in a (validated) listpack of a file; stays as it is within the limits.
-    pub fn from_listpack(list: Listpack, limits: &Limits) -> Result<Self, NotASet> {
-        let view = list.view();
+    pub fn from_listpack(view: ListpackRef<'_>, limits: &Limits) -> Result<Self, NotASet> {
         // As in Redis, long members may stay: the limit is for those that are added.
         if view.len() > limits.set_max_listpack_entries {
             let mut full = Full::with_expected(view.len());
@@ -129,7 +128,7 @@ impl Set {
         if !view.is_unique(1) {
             return Err(NotASet);
         }
-        Ok(Self { form: Form::Packed(list) })
+        Ok(Self { form: Form::Packed(Tight::from_listpack(view)) })
     }
 
     /// Goes over to a hash table at once if `additional` members are beyond the form the set has.
@@ -175,8 +174,8 @@ impl Set {
         }
     }
 
-    /// The listpack, if the set is one: for a file.
-    pub fn as_listpack(&self) -> Option<&Listpack> {
+    /// What makes the listpack, if the set is one: for a file.
+    pub fn as_listpack(&self) -> Option<&Tight> {
         match &self.form {
             Form::Packed(list) => Some(list),
             _ => None,
@@ -270,7 +269,7 @@ impl Set {
     pub fn random(&self, rng: &mut dyn Rng) -> Option<Element<'_>> {
         match &self.form {
             Form::Ints(ints) => ints.get(rng.index(ints.len())).map(Element::Int),
-            Form::Packed(list) => list.view().element(i64::try_from(rng.index(list.len())).ok()?),
+            Form::Packed(list) => list.view().element(rng.index(list.len())),
             Form::Full(full) => full.table.random(rng).map(element),
         }
     }
@@ -299,8 +298,7 @@ impl Set {
                 Some(f(Element::Int(value)))
             }
             Form::Packed(list) => {
-                let index = rng.index(list.len());
-                let cursor = list.view().seek(i64::try_from(index).ok()?)?;
+                let cursor = list.view().seek(rng.index(list.len()))?;
                 let result = list.view().get(cursor).map(f);
                 list.remove(cursor, 1);
                 result
@@ -350,7 +348,7 @@ impl Set {
         {
             return self.spread(1);
         }
-        let mut list = Listpack::new();
+        let mut list = Tight::new();
         ints.iter().for_each(|value| list.push_back(value));
         self.form = Form::Packed(list);
     }
@@ -403,7 +401,7 @@ pub struct Iter<'a>(Walk<'a>);
 
 enum Walk<'a> {
     Ints { ints: &'a IntSet, next: usize },
-    Packed(listpack::Iter<'a>),
+    Packed(TightIter<'a>),
     Full(Box<dyn Iterator<Item = &'a ThinBytes> + 'a>),
 }
 

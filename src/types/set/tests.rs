@@ -72,9 +72,10 @@ proptest! {
             check(&Set::from_intset(ints.clone(), &none), &model);
         }
         if let Some(list) = set.as_listpack() {
-            check(&Set::from_listpack(list.clone(), &limits).unwrap(), &model);
+            let list = list.listpack();
+            check(&Set::from_listpack(list.view(), &limits).unwrap(), &model);
             let none = Limits { set_max_listpack_entries: 0, ..limits };
-            check(&Set::from_listpack(list.clone(), &none).unwrap(), &model);
+            check(&Set::from_listpack(list.view(), &none).unwrap(), &model);
         }
     }
 }
@@ -141,9 +142,9 @@ fn random_choices_are_even() {
 
 #[test]
 fn refuses_a_member_twice() {
-    let mut list = Listpack::new();
+    let mut list = crate::types::listpack::Listpack::new();
     ["a", "5", "a"].iter().for_each(|member| list.push_back(*member));
-    assert!(Set::from_listpack(list.clone(), &Limits::default()).is_err());
+    assert!(Set::from_listpack(list.view(), &Limits::default()).is_err());
     let none = Limits { set_max_listpack_entries: 0, ..Limits::default() };
-    assert!(Set::from_listpack(list, &none).is_err());
+    assert!(Set::from_listpack(list.view(), &none).is_err());
 }
