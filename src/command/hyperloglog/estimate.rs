@@ -10,15 +10,8 @@ const ALPHA: f64 = 0.721_347_520_444_481_7;
 
 /// The estimated number of distinct elements.
 pub(super) fn cardinality(values: &Values) -> u64 {
-    // Neighbours are often equal: four tables, so that no count waits for the one before it.
-    let mut histograms = [[0u32; 64]; 4];
-    for four in values.chunks_exact(4) {
-        for (histogram, value) in histograms.iter_mut().zip(four) {
-            histogram[usize::from(value & 63)] += 1;
-        }
-    }
-    let count =
-        |rank: u32| f64::from(histograms.iter().map(|table| table[rank as usize]).sum::<u32>());
+    let histogram = histogram(values);
+    let count = |rank: u32| f64::from(histogram[rank as usize]);
     let registers = REGISTERS as f64;
     let mut z = registers * tau((registers - count(RANK_BITS + 1)) / registers);
     for rank in (1..=RANK_BITS).rev() {
@@ -27,6 +20,25 @@ pub(super) fn cardinality(values: &Values) -> u64 {
     }
     z += registers * sigma(count(0) / registers);
     (ALPHA * registers * registers / z).round() as u64
+}
+
+/// How often each value occurs. Two neighbours are counted at once, in a table of all pairs: half as many
+/// counts, and two in a row are seldom the same, of which one would wait for the other.
+fn histogram(values: &Values) -> [u32; 64] {
+    let mut pairs = [0u16; 1 << 12];
+    for &[a, b] in values.as_chunks::<2>().0 {
+        pairs[usize::from(a & 63) | usize::from(b & 63) << 6] += 1;
+    }
+    let mut histogram = [0; 64];
+    for (b, row) in pairs.as_chunks::<64>().0.iter().enumerate() {
+        let mut sum = 0;
+        for (count, pairs) in histogram.iter_mut().zip(row) {
+            *count += u32::from(*pairs);
+            sum += u32::from(*pairs);
+        }
+        histogram[b] += sum;
+    }
+    histogram
 }
 
 fn sigma(mut x: f64) -> f64 {

@@ -7,6 +7,7 @@
 mod debug;
 mod estimate;
 mod murmur;
+mod packing;
 mod registers;
 
 #[cfg(test)]
@@ -69,15 +70,14 @@ fn pfadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let bytes_max = ctx.limits().hll_sparse_max_bytes;
     let found = ctx.ks.peek(ctx.db, key).map(|entry| checked(entry.value())).transpose()?;
     let changed = match found {
-        Some(bytes) if registers::is_dense(bytes) => pfadd_dense(ctx, args)?,
+        Some(bytes) if registers::is_dense(bytes) || args.len() == 3 => {
+            raises(bytes, args)? && pfadd_in_place(ctx, args, bytes_max)?
+        }
+        // A copy: where a later element finds the bytes corrupt, the earlier ones have changed nothing.
         found => {
             let is_new = found.is_none();
             let mut bytes = found.map_or_else(registers::empty, <[u8]>::to_vec);
-            let mut changed = is_new;
-            for element in args.iter().skip(2) {
-                let (index, rank) = registers::locate(element);
-                changed |= registers::raise(&mut bytes, index, rank, bytes_max)?;
-            }
+            let changed = raise_all(&mut bytes, args, bytes_max)? || is_new;
             if changed {
                 registers::invalidate(&mut bytes);
                 store(ctx, key, &bytes)?;
@@ -92,16 +92,32 @@ fn pfadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-/// The dense form keeps its size: it is changed where it is.
-fn pfadd_dense(ctx: &mut Ctx, args: &Args) -> Result<bool, CommandError> {
-    value::edit(ctx, args.at(1), 0, |bytes| {
-        let mut changed = false;
-        for element in args.iter().skip(2) {
-            let (index, rank) = registers::locate(element);
-            changed |= registers::raise_dense(bytes, index, rank);
+/// Whether any element changes anything: most do not, and then nothing is taken to be written.
+fn raises(bytes: &[u8], args: &Args) -> Result<bool, Corrupt> {
+    for element in args.iter().skip(2) {
+        let (index, rank) = registers::locate(element);
+        if registers::would_raise(bytes, index, rank)? {
+            return Ok(true);
         }
-        changed
-    })
+    }
+    Ok(false)
+}
+
+/// Counts all elements; whether a register was raised.
+fn raise_all(bytes: &mut Vec<u8>, args: &Args, bytes_max: usize) -> Result<bool, Corrupt> {
+    let mut changed = false;
+    for element in args.iter().skip(2) {
+        let (index, rank) = registers::locate(element);
+        changed |= registers::raise(bytes, index, rank, bytes_max)?;
+    }
+    Ok(changed)
+}
+
+/// Changes the bytes where they are: those of the dense form are never found corrupt, and a single
+/// element changes nothing where they are.
+fn pfadd_in_place(ctx: &mut Ctx, args: &Args, bytes_max: usize) -> Result<bool, CommandError> {
+    let bytes = value::buffer(ctx, args.at(1))?;
+    Ok(raise_all(bytes, args, bytes_max)?)
 }
 
 pub const PFCOUNT: Command = Command {
@@ -191,17 +207,24 @@ fn pfmerge(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
     }
     ctx.ks.counts_reads = false;
-    let mut bytes = load(ctx, key)?.unwrap_or_else(registers::empty);
-    if dense {
-        bytes = registers::dense_from(&bytes, &values);
+    let target = ctx.ks.peek(ctx.db, key).map(Entry::value).map(checked).transpose()?;
+    if target.is_some_and(registers::is_dense) {
+        let bytes = value::buffer(ctx, key)?;
+        registers::put_values(bytes, &values);
+        registers::invalidate(bytes);
     } else {
-        let bytes_max = ctx.limits().hll_sparse_max_bytes;
-        for (index, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-            registers::raise(&mut bytes, index, value, bytes_max)?;
+        let mut bytes = target.map_or_else(registers::empty, <[u8]>::to_vec);
+        if dense {
+            bytes = registers::dense_from(&bytes, &values);
+        } else {
+            let bytes_max = ctx.limits().hll_sparse_max_bytes;
+            for (index, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
+                registers::raise(&mut bytes, index, value, bytes_max)?;
+            }
         }
+        registers::invalidate(&mut bytes);
+        store(ctx, key, &bytes)?;
     }
-    registers::invalidate(&mut bytes);
-    store(ctx, key, &bytes)?;
     // Redis calls it pfadd.
     ctx.changed(key, event::STRING, "pfadd");
     ctx.reply.ok();

@@ -12,6 +12,8 @@
 //! saw the same elements must hold the same bytes. Bytes may come from clients (SET, RESTORE), so
 //! nothing here trusts them: runs that do not add up are `Corrupt`.
 
+use super::packing;
+
 /// Bits of the hash that choose the register.
 const INDEX_BITS: u32 = 14;
 /// How many registers there are.
@@ -81,16 +83,14 @@ impl Run {
         if matches!(self, Self::Zeros { long: true, .. }) { 2 } else { 1 }
     }
 
-    fn write(self, out: &mut Vec<u8>) {
+    /// The one or two bytes of the run, at the front.
+    fn written(self) -> [u8; 2] {
         match self {
             Self::Zeros { len, long } => {
                 let [.., high, low] = (len - 1).to_be_bytes();
-                if long {
-                    out.push(0x40 | high);
-                }
-                out.push(low);
+                if long { [0x40 | high, low] } else { [low, 0] }
             }
-            Self::Values { value, len } => out.push(value_byte(value, len)),
+            Self::Values { value, len } => [value_byte(value, len), 0],
         }
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn empty() -> Vec<u8> {
     let mut bytes = b"HYLL".to_vec();
     bytes.push(SPARSE);
     bytes.resize(HEADER_BYTES, 0);
-    Run::zeros(REGISTERS).write(&mut bytes);
+    bytes.extend_from_slice(&Run::zeros(REGISTERS).written());
     bytes
 }
 
@@ -165,16 +165,7 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = (usize, Run)> {
 /// Raises `values` to the registers of a HyperLogLog.
 pub(super) fn merge_into(values: &mut Values, bytes: &[u8]) -> Result<(), Corrupt> {
     if is_dense(bytes) {
-        let registers = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        // Four registers in three bytes.
-        for (four, three) in values.chunks_exact_mut(4).zip(registers.chunks_exact(3)) {
-            if let ([a, b, c, d], &[x, y, z]) = (four, three) {
-                *a = (*a).max(x & 0x3F);
-                *b = (*b).max(x >> 6 | y << 2 & 0x3F);
-                *c = (*c).max(y >> 4 | z << 4 & 0x3F);
-                *d = (*d).max(z >> 2);
-            }
-        }
+        packing::raise_to(values, bytes.get(HEADER_BYTES..).unwrap_or_default());
         return Ok(());
     }
     let mut index = 0;
@@ -226,10 +217,13 @@ pub(super) fn dense_from(bytes: &[u8], values: &Values) -> Vec<u8> {
     dense.extend_from_slice(bytes.get(..HEADER_BYTES).unwrap_or_default());
     dense.resize(DENSE_BYTES, 0);
     dense[4] = DENSE;
-    for (index, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-        write_dense(&mut dense, index, value);
-    }
+    put_values(&mut dense, values);
     dense
+}
+
+/// Makes these the registers of the dense form.
+pub(super) fn put_values(dense: &mut [u8], values: &Values) {
+    packing::pack(values, dense.get_mut(HEADER_BYTES..).unwrap_or_default());
 }
 
 /// Raises a register to `value`. True if it was lower. The sparse form becomes dense when it would
@@ -270,16 +264,72 @@ struct Found {
     run: Run,
 }
 
+/// How many registers a run covers, by its first byte; zero for the form that takes two.
+const RUN_LEN: [u8; 256] = {
+    let mut lens = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        lens[first] = match first >> 6 {
+            0 => first as u8 + 1,
+            1 => 0,
+            _ => (first & 3) as u8 + 1,
+        };
+        first += 1;
+    }
+    lens
+};
+
+/// Walks over all runs before the register: the lengths come from a table, for what follows what is
+/// chance and no branch could be foretold.
 fn find(bytes: &[u8], index: usize) -> Result<Found, Corrupt> {
-    let (mut first, mut previous) = (0, None);
-    for (at, run) in runs(bytes) {
-        if index < first + run.len() {
+    let (mut first, mut previous, mut at) = (0, None, HEADER_BYTES);
+    loop {
+        let byte = *bytes.get(at).ok_or(Corrupt)?;
+        let (mut len, mut size) = (usize::from(RUN_LEN[usize::from(byte)]), 1);
+        if len == 0 {
+            len = Run::read(bytes, at).ok_or(Corrupt)?.len();
+            size = 2;
+        }
+        if index < first + len {
+            let run = Run::read(bytes, at).ok_or(Corrupt)?;
             return Ok(Found { at, first, previous, run });
         }
-        first += run.len();
+        first += len;
         previous = Some(at);
+        at += size;
     }
-    Err(Corrupt)
+}
+
+/// Whether setting a register to `value` would raise it.
+pub(super) fn would_raise(bytes: &[u8], index: usize, value: u8) -> Result<bool, Corrupt> {
+    let now =
+        if is_dense(bytes) { dense_register(bytes, index) } else { find(bytes, index)?.run.value() };
+    Ok(now < value)
+}
+
+/// What a run becomes when one of its registers is set: up to three runs.
+#[derive(Default)]
+struct Split {
+    bytes: [u8; 6],
+    len: usize,
+}
+
+impl Split {
+    /// Adds the run that `run` makes of a length, unless it is zero.
+    fn push(&mut self, len: usize, run: impl Fn(usize) -> Run) {
+        if len == 0 {
+            return;
+        }
+        let run = run(len);
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + 2) {
+            place.copy_from_slice(&run.written());
+        }
+        self.len += run.bytes();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// `None`: there is no room in the sparse form.
@@ -294,19 +344,19 @@ fn raise_sparse(
         return Ok(Some(false));
     }
     let last = first + run.len() - 1;
-    let mut split = Vec::with_capacity(5);
-    let push_rest = |split: &mut Vec<u8>, len: usize| match run {
-        _ if len == 0 => {}
-        Run::Zeros { .. } => Run::zeros(len).write(split),
-        Run::Values { value, .. } => Run::Values { value, len }.write(split),
+    let mut split = Split::default();
+    let rest = |len: usize| match run {
+        Run::Zeros { .. } => Run::zeros(len),
+        Run::Values { value, .. } => Run::Values { value, len },
     };
-    push_rest(&mut split, index - first);
-    Run::Values { value, len: 1 }.write(&mut split);
-    push_rest(&mut split, last.saturating_sub(index));
+    split.push(index - first, rest);
+    split.push(1, |len| Run::Values { value, len });
+    split.push(last.saturating_sub(index), rest);
+    let split = split.bytes();
     if split.len() > run.bytes() && bytes.len() + split.len() - run.bytes() > bytes_max {
         return Ok(None);
     }
-    bytes.splice(at..at + run.bytes(), split);
+    bytes.splice(at..at + run.bytes(), split.iter().copied());
     join_neighbours(bytes, previous.unwrap_or(HEADER_BYTES));
     invalidate(bytes);
     Ok(Some(true))

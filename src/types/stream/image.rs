@@ -77,6 +77,7 @@ impl From<StreamImage> for Stream {
             max_deleted_id: image.max_deleted_id,
             entries_added: image.entries_added,
             groups: image.groups.into_iter().map(group).collect(),
+            radix: super::radix::Remembered::default(),
         }
     }
 }

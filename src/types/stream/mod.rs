@@ -55,6 +55,7 @@ pub struct Stream {
     /// Entries ever added, or set.
     entries_added: u64,
     groups: BTreeMap<Box<[u8]>, Group>,
+    radix: radix::Remembered,
 }
 
 /// Why an entry is not added.
@@ -182,6 +183,7 @@ impl Stream {
         };
         if !fits {
             self.nodes.insert(Node::new(id, parts.clone()));
+            self.radix.forget();
         }
         if let Some(node) = self.nodes.last_mut() {
             node.push(id, parts);
@@ -201,6 +203,7 @@ impl Stream {
         }
         if live <= 1 {
             self.nodes.remove(master);
+            self.radix.forget();
         } else if let Some(node) = self.nodes.get_mut(master) {
             node.delete(id);
         }

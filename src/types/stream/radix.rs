@@ -4,15 +4,45 @@
 //! place where keys part, and one per run of bytes between those that is not empty; an empty tree has
 //! its root. All that follows from how many bytes neighbouring keys share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::Stream;
 use super::ordered::Keyed;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
 
+/// The number as it was last counted, until a node comes or goes; zero, which it never is, when it has
+/// to be counted.
+#[derive(Debug, Default)]
+pub(super) struct Remembered(AtomicUsize);
+
+impl Clone for Remembered {
+    fn clone(&self) -> Self {
+        Self(AtomicUsize::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl Remembered {
+    /// A node has come or gone.
+    pub(super) fn forget(&mut self) {
+        *self.0.get_mut() = 0;
+    }
+}
+
 impl Stream {
-    /// Nodes of the radix tree. Walks all master ids.
+    /// Nodes of the radix tree. Walks all master ids if any has come or gone since the last time.
     pub fn radix_nodes(&self) -> usize {
+        let remembered = self.radix.0.load(Ordering::Relaxed);
+        if remembered > 0 {
+            return remembered;
+        }
+        let counted = self.count_radix_nodes();
+        self.radix.0.store(counted, Ordering::Relaxed);
+        counted
+    }
+
+    fn count_radix_nodes(&self) -> usize {
         let mut keys = self.nodes().map(|node| node.id().to_key());
         let Some(mut last) = keys.next() else { return 1 };
         let mut nodes = 0;

@@ -28,6 +28,7 @@ impl Stream {
             }
             if self.goes_whole(node, entries, trim) {
                 self.nodes.remove(master);
+                self.radix.forget();
                 self.length = self.length.saturating_sub(entries);
                 removed += entries;
                 continue;
