@@ -113,6 +113,13 @@ impl Model {
         self.changed.values().copied().max().unwrap_or(0)
     }
 
+    /// The ends of units on both sides of a position, for a report.
+    pub(crate) fn around(&self, position: u64) -> (Option<u64>, Option<u64>) {
+        let index = self.history.partition_point(|(at, _)| *at < position);
+        let end = |index: usize| self.history.get(index).map(|(at, _)| *at);
+        (index.checked_sub(1).and_then(end), end(index))
+    }
+
     /// The state at a position, if a unit ends there.
     pub(crate) fn at(&self, position: u64) -> Option<&State> {
         let index = self.history.binary_search_by_key(&position, |(at, _)| *at).ok()?;

@@ -163,7 +163,8 @@ fn judge(
     let (position, state) = found(disk, plan.policy)?;
     let wanted = promise.model.at(position);
     let Some(wanted) = wanted else {
-        return Err(format!("position {position} is the end of no unit"));
+        let around = promise.model.around(position);
+        return Err(format!("position {position} is the end of no unit, but between {around:?}"));
     };
     if *wanted != state {
         let difference = difference(wanted, &state);

@@ -45,6 +45,7 @@ use crate::disk::{DiskError, DiskFile, SharedDisk};
 use crate::resp::unit::UnitBuffer;
 use names::Names;
 
+pub(in crate::aof) use filler::LINE as FILLER_LINE;
 pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};

@@ -333,6 +333,35 @@ fn records_that_redis_appended_are_unchecked() {
     assert_eq!(verdict(&tail).0, CorruptionKind::FrameWithoutHeader);
 }
 
+/// A frame that begins in one sector and is on the disk only from the next one on looks as if somebody had appended its
+/// records: seeds 0x70f0b3 (a power loss) and 0x70c58b (a block in another's place).
+#[test]
+fn records_in_the_place_of_filler_are_no_tail() {
+    let built = Builder::start().frame(&["SET a 1"]);
+    let lines = |to: usize| [vec![b'#'; to - 1], vec![b'\n']].concat();
+    let filled = [&built.bytes[..], &lines(512 - built.bytes.len()), &lines(512), &lines(512)].concat();
+    let half = records_of(&["SELECT 0", "SET b 2", "SET c 3", "EXEC"]);
+    for records in [&half[..], &half[..half.len() - 9], &records_of(&["MULTI", "SELECT 0"])] {
+        let mut lost = filled.clone();
+        lost[512..512 + records.len()].copy_from_slice(records);
+        let reading = read(&lost);
+        assert_eq!(reading.units, ["SET a 1"]);
+        assert_eq!((reading.end.position, reading.end.framed), (built.position, true));
+        let error = reading.error.unwrap();
+        assert_eq!((error.kind, error.torn, error.offset), (CorruptionKind::NoFrame, true, 512));
+    }
+    // Nothing says who cut records short where the file is as long as filler made it.
+    let long = record_of(&format!("SET b {}", "x".repeat(1000)));
+    let tail = [&record_of("SELECT 0")[..], &long].concat();
+    let cut = [&filled[..], &tail[..512]].concat();
+    assert_eq!(verdict(&cut), (CorruptionKind::TruncatedRecord, false, 1536 + 23));
+    // Whoever appends does it behind the filler, and what is whole is taken.
+    let redis = [&filled[..], &tail[..]].concat();
+    let reading = read(&redis);
+    assert_eq!((reading.error, reading.end.unchecked_units), (None, 2));
+    assert!(read(&redis[..redis.len() - 1]).error.unwrap().torn);
+}
+
 #[test]
 fn redis_files_are_read_as_redis_reads_them() {
     let text = "#TS:1700000000\r\n*2\n$6\nSELECT\r\n$1\r\n0\r\n# note\n*1\r\n$5\r\nmulti\r\n#x\n\
