@@ -238,6 +238,37 @@ fn transcripts_are_complete() {
     assert_none(&found);
 }
 
+/// docs/security.md lists every file that has unsafe code, and no other.
+#[test]
+fn unsafe_code_is_in_the_table() {
+    let security = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let listed: BTreeSet<String> = security
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `src/")?.split_once(".rs` |"))
+        .map(|(name, _)| format!("src/{name}.rs"))
+        .collect();
+    let unsafe_in = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().any(is_unsafe);
+    let having: BTreeSet<String> =
+        rust_files().iter().filter(|path| unsafe_in(path)).map(|path| shown(path)).collect();
+    let missing = having.difference(&listed).map(|file| format!("{file}: not in docs/security.md"));
+    let gone = listed.difference(&having).map(|file| format!("{file}: listed, but has none"));
+    assert!(!having.is_empty());
+    assert_none(&missing.chain(gone).collect::<Vec<_>>());
+}
+
+/// Whether the line has unsafe code that is no comment and no text.
+fn is_unsafe(line: &str) -> bool {
+    let code = without_texts(line);
+    let code = code.split("//").next().unwrap_or_default();
+    let ends = |rest: &str| rest.trim().is_empty() || rest.starts_with([' ', '{', '(']);
+    let word = |(at, found): (usize, &str)| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|before| !before.is_alphanumeric() && before != '_')
+            && ends(&code[at + found.len()..])
+    };
+    code.match_indices("unsafe").any(word)
+}
+
 fn is_name(text: &str) -> bool {
     text.chars().all(|next| next.is_ascii_alphanumeric())
 }
@@ -253,4 +284,7 @@ fn the_checks_see_what_they_look_for() {
     );
     assert_eq!(without_texts(r#"a("b \" c", d)"#), "a(, d)");
     assert!(modules_used("// crate::server is not used").is_empty());
+    assert!(is_unsafe("unsafe impl Send for A {}") && is_unsafe("a(unsafe { *b })"));
+    assert!(!is_unsafe("// unsafe { }") && !is_unsafe("#![allow(unsafe_code)]"));
+    assert!(!is_unsafe("a(\"unsafe { }\")") && !is_unsafe("is_unsafe(b)"));
 }

@@ -339,7 +339,8 @@ fn records_that_redis_appended_are_unchecked() {
 fn records_in_the_place_of_filler_are_no_tail() {
     let built = Builder::start().frame(&["SET a 1"]);
     let lines = |to: usize| [vec![b'#'; to - 1], vec![b'\n']].concat();
-    let filled = [&built.bytes[..], &lines(512 - built.bytes.len()), &lines(512), &lines(512)].concat();
+    let filled =
+        [&built.bytes[..], &lines(512 - built.bytes.len()), &lines(512), &lines(512)].concat();
     let half = records_of(&["SELECT 0", "SET b 2", "SET c 3", "EXEC"]);
     for records in [&half[..], &half[..half.len() - 9], &records_of(&["MULTI", "SELECT 0"])] {
         let mut lost = filled.clone();
