@@ -5,7 +5,7 @@ CARGO ?= cargo
 # One set of features for every step, so that nothing is compiled twice.
 FEATURES := --all-features
 
-.PHONY: run test differential crash simulate kill interop fuzz bench guard sweep fmt lint deny ci peers clients
+.PHONY: run test differential crash simulate kill interop fuzz miri bench guard sweep fmt lint deny ci peers clients
 
 run:
 	$(CARGO) run --release -- serve
@@ -41,6 +41,11 @@ interop: peers clients
 # Every fuzz target for FUZZ_SECONDS (30) each.
 fuzz:
 	@scripts/fuzz.sh
+
+# The unsafe code of the smallest entries, interpreted. Needs a nightly compiler with the components miri and rust-src.
+miri:
+	CARGO_TARGET_DIR=target/miri-own MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --no-default-features \
+	  --lib -- types::thin types::blob
 
 bench:
 	$(CARGO) bench
