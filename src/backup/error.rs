@@ -61,7 +61,10 @@ impl BackupError {
                     .to_owned()
             }
             Self::NoRepository { .. } => {
-                "fastness backup create makes the repository when it is first run".to_owned()
+                "fastness backup create makes the repository when it is first run (--from takes a data \
+                 directory or one of BACKUP, which are no repositories: fastness serve --dir starts on a \
+                 copy of them, fastness convert writes them in other forms)"
+                    .to_owned()
             }
             Self::Source { .. } | Self::Load(_) => {
                 "fastness check shows what is damaged in a data directory".to_owned()

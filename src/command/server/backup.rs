@@ -112,9 +112,15 @@ pub const BACKUP: Command = Command {
             handler: Handler::Plain(list),
             ..Command::BASE
         },
-        subcommand("SEAL", "Ends the backup at this moment; its files are whole then.", |_, _| {
-            Ok(Outcome::Task(Task::Backup(BackupRequest::Seal)))
-        }),
+        // Not inside MULTI: EXEC does not wait, and OK means that the files are whole.
+        Command {
+            flags: FLAGS.or(Flags::NO_MULTI),
+            ..subcommand(
+                "SEAL",
+                "Ends the backup at this moment; its files are whole then.",
+                |_, _| Ok(Outcome::Task(Task::Backup(BackupRequest::Seal))),
+            )
+        },
         subcommand("START", "Starts a backup into the directory `backupdirname`.", |_, _| {
             Ok(Outcome::Task(Task::Backup(BackupRequest::Start)))
         }),
