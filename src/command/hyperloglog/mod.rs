@@ -70,8 +70,18 @@ fn pfadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let bytes_max = ctx.limits().hll_sparse_max_bytes;
     let found = ctx.ks.peek(ctx.db, key).map(|entry| checked(entry.value())).transpose()?;
     let changed = match found {
-        Some(bytes) if registers::is_dense(bytes) || args.len() == 3 => {
-            raises(bytes, args)? && pfadd_in_place(ctx, args, bytes_max)?
+        Some(bytes) if registers::is_dense(bytes) => {
+            raises(bytes, args)? && pfadd_dense(ctx, args)?
+        }
+        Some(bytes) if args.len() == 3 => {
+            let (index, rank) = registers::locate(args.at(2));
+            let found = registers::find(bytes, index)?;
+            let changed = found.value() < rank;
+            if changed {
+                let bytes = value::buffer(ctx, key)?;
+                registers::raise_found(bytes, found, index, rank, bytes_max)?;
+            }
+            changed
         }
         // A copy: where a later element finds the bytes corrupt, the earlier ones have changed nothing.
         found => {
@@ -113,11 +123,9 @@ fn raise_all(bytes: &mut Vec<u8>, args: &Args, bytes_max: usize) -> Result<bool,
     Ok(changed)
 }
 
-/// Changes the bytes where they are: those of the dense form are never found corrupt, and a single
-/// element changes nothing where they are.
-fn pfadd_in_place(ctx: &mut Ctx, args: &Args, bytes_max: usize) -> Result<bool, CommandError> {
-    let bytes = value::buffer(ctx, args.at(1))?;
-    Ok(raise_all(bytes, args, bytes_max)?)
+/// The dense form keeps its size: it is changed where it is.
+fn pfadd_dense(ctx: &mut Ctx, args: &Args) -> Result<bool, CommandError> {
+    Ok(raise_all(value::buffer(ctx, args.at(1))?, args, 0)?)
 }
 
 pub const PFCOUNT: Command = Command {

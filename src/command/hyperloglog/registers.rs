@@ -234,15 +234,30 @@ pub(super) fn raise(
     value: u8,
     sparse_bytes_max: usize,
 ) -> Result<bool, Corrupt> {
-    if !is_dense(bytes) {
-        if value <= VALUE_MAX
-            && let Some(raised) = raise_sparse(bytes, index, value, sparse_bytes_max)?
-        {
-            return Ok(raised);
-        }
-        to_dense(bytes)?;
+    if is_dense(bytes) {
+        return Ok(raise_dense(bytes, index, value));
     }
-    Ok(raise_dense(bytes, index, value))
+    let found = find(bytes, index)?;
+    if found.value() >= value {
+        return Ok(false);
+    }
+    raise_found(bytes, found, index, value, sparse_bytes_max)?;
+    Ok(true)
+}
+
+/// The same for the sparse form and a register that is known to be lower, in the run that holds it.
+pub(super) fn raise_found(
+    bytes: &mut Vec<u8>,
+    found: Found,
+    index: usize,
+    value: u8,
+    sparse_bytes_max: usize,
+) -> Result<(), Corrupt> {
+    if value > VALUE_MAX || !raise_sparse(bytes, found, index, value, sparse_bytes_max) {
+        to_dense(bytes)?;
+        raise_dense(bytes, index, value);
+    }
+    Ok(())
 }
 
 /// The same for the dense form, which keeps its size.
@@ -256,7 +271,8 @@ pub(super) fn raise_dense(bytes: &mut [u8], index: usize, value: u8) -> bool {
 }
 
 /// The run that holds a register, and what lies around it.
-struct Found {
+#[derive(Clone, Copy)]
+pub(super) struct Found {
     /// Where the run is, the register it starts with, and the run before it.
     at: usize,
     first: usize,
@@ -264,46 +280,69 @@ struct Found {
     run: Run,
 }
 
-/// How many registers a run covers, by its first byte; zero for the form that takes two.
-const RUN_LEN: [u8; 256] = {
-    let mut lens = [0; 256];
-    let mut first = 0;
-    while first < 256 {
-        lens[first] = match first >> 6 {
-            0 => first as u8 + 1,
-            1 => 0,
-            _ => (first & 3) as u8 + 1,
-        };
-        first += 1;
+impl Found {
+    /// What the register has.
+    pub(super) fn value(self) -> u8 {
+        self.run.value()
     }
-    lens
-};
+}
 
-/// Walks over all runs before the register: the lengths come from a table, for what follows what is
-/// chance and no branch could be foretold.
-fn find(bytes: &[u8], index: usize) -> Result<Found, Corrupt> {
+/// The run that holds a register. Eight bytes at a time, since the lengths of runs are chance and no
+/// branch on one could be foretold: runs of one byte are added up at once, up to the first of two.
+pub(super) fn find(bytes: &[u8], index: usize) -> Result<Found, Corrupt> {
     let (mut first, mut previous, mut at) = (0, None, HEADER_BYTES);
-    loop {
-        let byte = *bytes.get(at).ok_or(Corrupt)?;
-        let (mut len, mut size) = (usize::from(RUN_LEN[usize::from(byte)]), 1);
-        if len == 0 {
-            len = Run::read(bytes, at).ok_or(Corrupt)?.len();
-            size = 2;
+    while let Some(&eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(eight);
+        let (ones, sum) = one_byte_runs(word);
+        if ones > 0 {
+            if index < first + sum {
+                break;
+            }
+            first += sum;
+            at += ones;
+            previous = Some(at - 1);
         }
-        if index < first + len {
+        if ones < 8 {
             let run = Run::read(bytes, at).ok_or(Corrupt)?;
+            if index < first + run.len() {
+                return Ok(Found { at, first, previous, run });
+            }
+            first += run.len();
+            previous = Some(at);
+            at += run.bytes();
+        }
+    }
+    loop {
+        let run = Run::read(bytes, at).ok_or(Corrupt)?;
+        if index < first + run.len() {
             return Ok(Found { at, first, previous, run });
         }
-        first += len;
+        first += run.len();
         previous = Some(at);
-        at += size;
+        at += run.bytes();
     }
+}
+
+/// How many of eight bytes, from the first (the lowest) on, are runs of one byte, and how many registers
+/// those cover together.
+fn one_byte_runs(word: u64) -> (usize, usize) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of every byte that begins with 01.
+    let two_bytes = !word & word << 1 & EACH << 7;
+    let ones = two_bytes.trailing_zeros() / 8;
+    let kept = if ones == 8 { u64::MAX } else { (1 << (8 * ones)) - 1 };
+    // Two bits of those with the highest bit say the length, six of the others; each one less than it is.
+    let values = (word >> 7 & EACH) * 0xFF;
+    let lens = word & !(values & EACH * 0x3C) & EACH * 0x3F & kept;
+    let pairs = (lens & 0x00FF_00FF_00FF_00FF) + (lens >> 8 & 0x00FF_00FF_00FF_00FF);
+    let sum = pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48;
+    (ones as usize, sum as usize + ones as usize)
 }
 
 /// Whether setting a register to `value` would raise it.
 pub(super) fn would_raise(bytes: &[u8], index: usize, value: u8) -> Result<bool, Corrupt> {
     let now =
-        if is_dense(bytes) { dense_register(bytes, index) } else { find(bytes, index)?.run.value() };
+        if is_dense(bytes) { dense_register(bytes, index) } else { find(bytes, index)?.value() };
     Ok(now < value)
 }
 
@@ -332,17 +371,15 @@ impl Split {
     }
 }
 
-/// `None`: there is no room in the sparse form.
+/// False, and nothing changed: there is no room in the sparse form.
 fn raise_sparse(
     bytes: &mut Vec<u8>,
+    found: Found,
     index: usize,
     value: u8,
     bytes_max: usize,
-) -> Result<Option<bool>, Corrupt> {
-    let Found { at, first, previous, run } = find(bytes, index)?;
-    if run.value() >= value {
-        return Ok(Some(false));
-    }
+) -> bool {
+    let Found { at, first, previous, run } = found;
     let last = first + run.len() - 1;
     let mut split = Split::default();
     let rest = |len: usize| match run {
@@ -354,12 +391,12 @@ fn raise_sparse(
     split.push(last.saturating_sub(index), rest);
     let split = split.bytes();
     if split.len() > run.bytes() && bytes.len() + split.len() - run.bytes() > bytes_max {
-        return Ok(None);
+        return false;
     }
     bytes.splice(at..at + run.bytes(), split.iter().copied());
     join_neighbours(bytes, previous.unwrap_or(HEADER_BYTES));
     invalidate(bytes);
-    Ok(Some(true))
+    true
 }
 
 /// Joins runs of the same value from `at` on, where setting a register may have made neighbours

@@ -1,5 +1,6 @@
 use super::registers::{self, Corrupt, REGISTERS, Values};
 use super::{estimate, murmur};
+use crate::rng::{Rng, SeededRng};
 
 fn values(bytes: &[u8]) -> Values {
     let mut values = [0; REGISTERS];
@@ -77,4 +78,34 @@ fn the_cache_is_stale_after_a_change() {
 #[test]
 fn the_self_test_passes() {
     super::debug::self_test().unwrap();
+}
+
+#[test]
+fn a_register_is_found_in_runs_of_all_lengths() {
+    // Runs of one byte and of two in all places of eight bytes, and every register looked for in each.
+    let mut rng = SeededRng::new(11);
+    for round in 0..200 {
+        let mut bytes = registers::empty()[..16].to_vec();
+        let mut values = Vec::new();
+        while values.len() < REGISTERS {
+            let left = REGISTERS - values.len();
+            let (value, len) = match rng.index(4) {
+                0 => (0, (1 + rng.index(64)).min(left)),
+                1 if round % 3 > 0 => (0, (1 + rng.index(400)).min(left)),
+                _ => (1 + rng.index(32) as u8, (1 + rng.index(4)).min(left)),
+            };
+            match (value, len) {
+                (0, len) if len <= 64 => bytes.push(len as u8 - 1),
+                (0, len) => bytes.extend([0x40 | (len - 1 >> 8) as u8, (len - 1) as u8]),
+                (value, len) => bytes.push(0x80 | (value - 1) << 2 | (len - 1) as u8),
+            }
+            values.resize(values.len() + len, value);
+        }
+        for (index, value) in values.iter().enumerate() {
+            assert_eq!(registers::would_raise(&bytes, index, *value), Ok(false), "{round} {index}");
+            assert_eq!(registers::would_raise(&bytes, index, value + 1), Ok(true), "{index}");
+        }
+        bytes.pop();
+        assert_eq!(registers::would_raise(&bytes, REGISTERS - 1, 40), Err(Corrupt));
+    }
 }

@@ -87,7 +87,10 @@ pub(in crate::command) fn replace_bytes(
 }
 
 /// The bytes of a string that is there, to be changed; the caller has checked the type.
-pub(in crate::command) fn buffer<'c>(ctx: &'c mut Ctx, key: &[u8]) -> Result<&'c mut Vec<u8>, CommandError> {
+pub(in crate::command) fn buffer<'c>(
+    ctx: &'c mut Ctx,
+    key: &[u8],
+) -> Result<&'c mut Vec<u8>, CommandError> {
     match ctx.ks.lookup_mut(ctx.db, key).map(Entry::value_mut) {
         Some(ValueMut::Str(entry)) => Ok(entry.string_buf()),
         _ => Err(CommandError::WrongType),
