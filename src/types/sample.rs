@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::rng::Rng;
 
 /// Shows `count` of the `len` items to `f`, every such choice equally likely, in the order of
-/// `items` (Knuth's selection sampling). Walks `items` until the last one chosen.
+/// `items`. Walks `items` until the last one chosen; few of many cost few random numbers.
 pub(super) fn select<T>(
     items: impl Iterator<Item = T>,
     len: usize,
@@ -14,6 +14,17 @@ pub(super) fn select<T>(
     rng: &mut dyn Rng,
     mut f: impl FnMut(T),
 ) {
+    let mut items = items;
+    if count < len / 4 {
+        let mut passed = 0;
+        for place in places(len, count, rng) {
+            let Some(item) = items.nth(place - passed) else { return };
+            f(item);
+            passed = place + 1;
+        }
+        return;
+    }
+    // Knuth's selection sampling.
     let (mut wanted, mut left) = (count.min(len), len);
     for item in items {
         if wanted == 0 {
@@ -25,6 +36,20 @@ pub(super) fn select<T>(
         }
         left = left.saturating_sub(1);
     }
+}
+
+/// `count` different numbers below `len` in their order, every choice equally likely (Floyd's algorithm).
+fn places(len: usize, count: usize, rng: &mut dyn Rng) -> Vec<usize> {
+    let mut places = Vec::with_capacity(count);
+    for top in len - count..len {
+        let place = rng.index(top + 1);
+        match places.binary_search(&place) {
+            Err(at) => places.insert(at, place),
+            // It is taken: the number that could not come before is as likely, and the greatest.
+            Ok(_) => places.push(top),
+        }
+    }
+    places
 }
 
 /// As [`select`] for a collection that `draw` takes single items from: few of many are drawn until
