@@ -5,13 +5,11 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
     field_clock, write_element,
 };
+use crate::command::set::repeats_end;
 use crate::number;
 use crate::resp::Reply;
 use crate::types::Hash;
 use crate::types::listpack::Element;
-
-/// Most fields that HRANDFIELD draws with repetition: the reply is built in memory.
-const DRAWS_MAX: u64 = 1 << 26;
 
 pub(super) const HSCAN: Command = Command {
     name: "HSCAN",
@@ -84,6 +82,7 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Ok(());
     }
     let (count, with_values) = draw_options(args)?;
+    let end = if count < 0 { repeats_end(ctx, count.unsigned_abs())? } else { 0 };
     let Some(hash) = ctx.ks.read::<Hash>(ctx.db, args.at(1))? else {
         ctx.reply.array(0);
         return Ok(());
@@ -98,6 +97,9 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let draws = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     reply.array(draws * per_field);
     for _ in 0..draws {
+        if reply.buffer.len() > end {
+            break;
+        }
         if let Some((field, value)) = hash.random(ctx.rng) {
             write_drawn(reply, field, value, with_values);
         }
@@ -119,7 +121,7 @@ fn draw_options(args: &Args) -> Result<(i64, bool), CommandError> {
         return Err(CommandError::Syntax);
     }
     let too_many = count.unsigned_abs() > i64::MAX.unsigned_abs() / 2;
-    if (with_values && too_many) || (count < 0 && count.unsigned_abs() > DRAWS_MAX) {
+    if with_values && too_many {
         return Err(CommandError::text("ERR value is out of range"));
     }
     Ok((count, with_values))

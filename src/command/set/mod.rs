@@ -11,7 +11,7 @@ use super::{
     Access, Args, Command, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec, Propagate, doc,
 };
 pub(in crate::command) use algebra::parse_limit;
-pub(in crate::command) use random::{REPEATS_MAX, positive, signed};
+pub(in crate::command) use random::{positive, repeats_end, signed};
 
 use crate::keyspace::event;
 use crate::types::Set;

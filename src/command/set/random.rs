@@ -6,6 +6,7 @@ use super::{
     Access, Args, Command, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec, Propagate,
 };
 use crate::command::CommandError;
+use crate::command::ctx::Origin;
 use crate::command::store::{bulk, remove_if_void};
 use crate::keyspace::event;
 use crate::number::parse_i64;
@@ -13,9 +14,26 @@ use crate::types::Set;
 
 /// Members that one SREM record names at most.
 const RECORD_MEMBERS: usize = 1024;
-/// Elements that a reply may repeat (SRANDMEMBER with a negative count): more would only end in
-/// memory running out, since nothing else bounds the request.
-pub(in crate::command) const REPEATS_MAX: u64 = 1 << 27;
+/// Elements that a reply may repeat (SRANDMEMBER with a negative count) where nothing else bounds the
+/// request: more would only end in memory running out.
+const REPEATS_MAX: u64 = 1 << 27;
+
+/// The length of the reply's buffer at which elements drawn with repetition may end, however many were
+/// asked for: the client is over the limit of its output then, and is closed without seeing any.
+pub(in crate::command) fn repeats_end(ctx: &Ctx, count: u64) -> Result<usize, CommandError> {
+    let limits = &ctx.server.config.client_output_buffer_limit;
+    let (normal, pubsub) = (limits.normal.hard_bytes, limits.pubsub.hard_bytes);
+    // Its class is not asked for: beyond the larger of both it is over either.
+    let bounded = matches!(ctx.origin, Origin::Client | Origin::Transaction);
+    if bounded && normal > 0 && pubsub > 0 {
+        let hard = usize::try_from(normal.max(pubsub)).unwrap_or(usize::MAX);
+        return Ok(ctx.reply.buffer.len().saturating_add(hard).saturating_add(1));
+    }
+    if count > REPEATS_MAX {
+        return Err(CommandError::text("ERR value is out of range"));
+    }
+    Ok(usize::MAX)
+}
 
 pub(super) const SPOP: Command = Command {
     name: "SPOP",
@@ -125,17 +143,18 @@ fn srandmember(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Ok(());
     };
     let count = signed(count)?;
+    let end = if count < 0 { repeats_end(ctx, count.unsigned_abs())? } else { 0 };
     let Some(set) = ctx.ks.read::<Set>(ctx.db, key)? else {
         ctx.reply.array(0);
         return Ok(());
     };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
-        if count.unsigned_abs() > REPEATS_MAX {
-            return Err(CommandError::text("ERR value is out of range"));
-        }
         ctx.reply.array(wanted);
         for _ in 0..wanted {
+            if ctx.reply.buffer.len() > end {
+                break;
+            }
             if let Some(member) = set.random(&mut *ctx.rng) {
                 bulk(ctx.reply, member);
             }

@@ -4,7 +4,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, Shape,
     bulk, doc,
 };
-use crate::command::set::{REPEATS_MAX, signed};
+use crate::command::set::{repeats_end, signed};
 use crate::types::ZSet;
 
 pub(super) const ZRANDMEMBER: Command = Command {
@@ -40,11 +40,10 @@ fn zrandmember(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     let half = i64::MAX / 2;
-    if (with_scores && !(-half..=half).contains(&count))
-        || (count < 0 && count.unsigned_abs() > REPEATS_MAX)
-    {
+    if with_scores && !(-half..=half).contains(&count) {
         return Err(CommandError::text("ERR value is out of range"));
     }
+    let end = if count < 0 { repeats_end(ctx, count.unsigned_abs())? } else { 0 };
     let Some(set) = ctx.ks.read::<ZSet>(ctx.db, key)? else {
         ctx.reply.array(0);
         return Ok(());
@@ -54,6 +53,9 @@ fn zrandmember(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if count < 0 {
         shape.begin(ctx.reply, wanted);
         for _ in 0..wanted {
+            if ctx.reply.buffer.len() > end {
+                break;
+            }
             if let Some((member, score)) = set.random(&mut *ctx.rng) {
                 shape.push(ctx.reply, member, score);
             }
