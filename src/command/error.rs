@@ -37,6 +37,8 @@ pub enum CommandError {
     OutOfMemory,
     /// Anything else: the whole text with its code.
     Text(Cow<'static, str>),
+    /// The same with bytes that are not UTF-8: what a script raised.
+    Bytes(Vec<u8>),
 }
 
 impl CommandError {
@@ -53,6 +55,14 @@ impl CommandError {
     /// `invalid expire time in 'set' command`
     pub fn invalid_expire(command: &str) -> Self {
         Self::owned(format!("ERR invalid expire time in '{}' command", command.to_lowercase()))
+    }
+
+    /// Writes it as a reply.
+    pub fn write(&self, reply: &mut crate::resp::Reply) {
+        match self {
+            Self::Bytes(text) => reply.error_bytes(text),
+            other => reply.error(&other.to_string()),
+        }
     }
 
     /// The first word: `ERR`, `WRONGTYPE`, ... as INFO errorstats counts them.
@@ -80,6 +90,7 @@ impl fmt::Display for CommandError {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
             Self::Text(text) => text,
+            Self::Bytes(text) => return f.write_str(&String::from_utf8_lossy(text)),
         })
     }
 }

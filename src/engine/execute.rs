@@ -301,7 +301,7 @@ impl Engine {
             if !counted {
                 self.count_error(error);
             }
-            reply.error(&error.to_string());
+            error.write(reply);
         }
         outcome
     }
@@ -552,7 +552,7 @@ impl Engine {
         if let Err(refusal) = self.permit(id, row, &args, Context::Multi) {
             let error = refusal.error_at_exec();
             self.count_error(&error);
-            reply.error(&error.to_string());
+            error.write(reply);
             return;
         }
         if row.command.flags.has(Flags::WHOLE_KEYSPACE) {

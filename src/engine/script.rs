@@ -124,7 +124,7 @@ impl Engine {
     /// The checks before a script that states its flags. Returns whether memory is not to be checked
     /// again with each command.
     fn admit_script(&self, script: &Prepared, read_only: bool) -> Result<bool, ScriptError> {
-        let refuse = |text: String| Err(ScriptError { text, counted: false });
+        let refuse = |text: String| Err(ScriptError { text: text.into_bytes(), counted: false });
         if !script.has_shebang {
             return Ok(false);
         }

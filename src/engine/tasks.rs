@@ -27,7 +27,7 @@ impl Engine {
             Task::Info { sections } => {
                 self.refresh_log_facts();
                 let text = super::info::render(self, &sections);
-                reply.verbatim("txt", text.as_bytes());
+                reply.verbatim(b"txt", text.as_bytes());
                 return false;
             }
             Task::ConfigSet { pairs } => self.config_set(id, &pairs),

@@ -63,6 +63,16 @@ impl Reply {
         self.line(b'-', text.as_bytes());
     }
 
+    /// A status that a script made: any bytes.
+    pub fn simple_bytes(&mut self, text: &[u8]) {
+        self.line(b'+', text);
+    }
+
+    /// An error that names bytes of a client's or a script's.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        self.line(b'-', text);
+    }
+
     /// An integer.
     pub fn int(&mut self, value: i64) {
         self.buffer.push(b':');
@@ -128,19 +138,19 @@ impl Reply {
     }
 
     /// A number of any size, given as decimal text; a bulk string in RESP2.
-    pub fn big_number(&mut self, digits: &str) {
+    pub fn big_number(&mut self, digits: &[u8]) {
         if self.resp3 {
-            self.line(b'(', digits.as_bytes());
+            self.line(b'(', digits);
         } else {
-            self.bulk(digits.as_bytes());
+            self.bulk(digits);
         }
     }
 
     /// Text with a format of three letters (`txt`, `mkd`); a bulk string in RESP2.
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+    pub fn verbatim(&mut self, format: &[u8; 3], text: &[u8]) {
         if self.resp3 {
             header(&mut self.buffer, b'=', text.len() + 4);
-            self.buffer.extend_from_slice(format.as_bytes());
+            self.buffer.extend_from_slice(format);
             self.buffer.push(b':');
             self.buffer.extend_from_slice(text);
             self.buffer.extend_from_slice(b"\r\n");

@@ -96,7 +96,7 @@ fn version_number(version: &str) -> u32 {
 }
 
 fn fail<T>(text: &str) -> mlua::Result<T> {
-    Err(Raise::Reply { text: format!("ERR {text}"), counted: false }.into())
+    Err(Raise::Reply { text: format!("ERR {text}").into_bytes(), counted: false }.into())
 }
 
 /// `redis.call` and `redis.pcall`.
@@ -105,7 +105,7 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
     let refused = |text: &str| -> mlua::Result<Value> {
         let text = format!("ERR {text}");
         if raises {
-            return Err(Raise::Reply { text, counted: true }.into());
+            return Err(Raise::Reply { text: text.into_bytes(), counted: true }.into());
         }
         Ok(Value::Table(error_table(lua, &text, true)?))
     };
@@ -120,15 +120,14 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
         let ran = commands::with(|commands| commands.call(&buffers.request.as_args(), &mut reply));
         let outcome = match ran {
             None => refused("redis.call/pcall can only be called inside a script invocation"),
-            Some(Err(text)) if raises => Err(Raise::Reply { text, counted: true }.into()),
+            Some(Err(text)) if raises => {
+                Err(Raise::Reply { text: text.into_bytes(), counted: true }.into())
+            }
             Some(Err(text)) => error_table(lua, &text, true).map(Value::Table),
             Some(Ok(())) if raises && reply.buffer.first() == Some(&b'-') => {
-                let text = String::from_utf8_lossy(reply.buffer.get(1..).unwrap_or_default());
-                Err(Raise::Reply {
-                    text: text.trim_end_matches(['\r', '\n']).to_owned(),
-                    counted: true,
-                }
-                .into())
+                let text = reply.buffer.strip_suffix(b"\r\n").unwrap_or(&reply.buffer);
+                let text = text.get(1..).unwrap_or_default().to_vec();
+                Err(Raise::Reply { text, counted: true }.into())
             }
             Some(Ok(())) => reply::to_lua(lua, &reply.buffer),
         };
@@ -195,8 +194,8 @@ fn sha1hex(lua: &Lua, args: &MultiValue) -> mlua::Result<Value> {
     };
     let text = lua.coerce_string(value.clone())?;
     let digest = match text {
-        Some(text) => super::hex_digest(&text.as_bytes()),
-        None => super::hex_digest(b""),
+        Some(text) => hex_digest(&text.as_bytes()),
+        None => hex_digest(b""),
     };
     Ok(Value::String(lua.create_string(digest)?))
 }
@@ -281,13 +280,11 @@ fn acl_check(args: &MultiValue) -> mlua::Result<bool> {
 }
 
 /// SHA-1 in hexadecimal, the name of a script.
-pub(super) fn hex_digest(bytes: &[u8]) -> String {
+pub(super) fn hex_digest(bytes: &[u8]) -> [u8; 40] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(40);
-    for byte in Sha1::digest(bytes) {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from(DIGITS.get(usize::from(half)).copied().unwrap_or(b'0')));
-        }
+    let mut text = [0; 40];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(Sha1::digest(bytes)) {
+        *pair = [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);
     }
     text
 }

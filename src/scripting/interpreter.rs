@@ -22,9 +22,13 @@ use super::{api, bits, json, msgpack, structs};
 pub(super) const PRELUDE: &str = "=sandbox";
 /// Most memory that the scripts of one interpreter may hold.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
-/// Uses between two steps of the collector, and how far a step goes.
+/// Uses between two looks at the memory. Above the small size the collector is made to take a step then.
 const USES_PER_STEP: u32 = 100;
 const STEP_KBYTES: i32 = 50;
+const SMALL_BYTES: usize = 1 << 20;
+/// How large memory grows before the collector begins again, in percent of what it left.
+const PAUSE_SMALL: i32 = 300;
+const PAUSE: i32 = 200;
 /// Instructions between two looks at the clock.
 const PULSE_INSTRUCTIONS: u32 = 100_000;
 
@@ -126,12 +130,19 @@ impl Interpreter {
         compile(&self.lua, body, chunk)
     }
 
-    /// Collects a bit of garbage every so many uses: the collector alone lets memory double first.
+    /// Collects a bit of garbage every so many uses: the collector alone lets memory double first. Little memory may
+    /// grow further before it is walked through again.
     fn tidy(&self) {
-        if self.uses.fetch_add(1, Ordering::Relaxed) % USES_PER_STEP == USES_PER_STEP - 1 {
-            // Only a finalizer could fail, and there is none.
-            let _ = self.lua.gc_step_kbytes(STEP_KBYTES);
+        if self.uses.fetch_add(1, Ordering::Relaxed) % USES_PER_STEP != USES_PER_STEP - 1 {
+            return;
         }
+        if self.memory_bytes() <= SMALL_BYTES {
+            self.lua.gc_set_pause(PAUSE_SMALL);
+            return;
+        }
+        self.lua.gc_set_pause(PAUSE);
+        // Only a finalizer could fail, and there is none.
+        let _ = self.lua.gc_step_kbytes(STEP_KBYTES);
     }
 
     /// Keeps a function for as long as the key lives.
@@ -190,28 +201,30 @@ impl Interpreter {
         self.set_loading.call::<()>(false).map_err(text_of)?;
         match ended? {
             Ended { ok: true, .. } => Ok(()),
-            Ended { value, .. } => Err(raise::failure_text(&value)),
+            Ended { value, .. } => {
+                Err(String::from_utf8_lossy(&raise::failure_text(&value)).into_owned())
+            }
         }
     }
 
     /// Lifts the limit on memory until the guard is dropped.
-    pub(super) fn unlimited(&self) -> Unlimited {
+    pub(super) fn unlimited(&self) -> Unlimited<'_> {
         Unlimited::new(&self.lua)
     }
 }
 
 /// Lifts the limit on memory while it lives.
-pub(super) struct Unlimited(Lua);
+pub(super) struct Unlimited<'l>(&'l Lua);
 
-impl Unlimited {
-    pub(super) fn new(lua: &Lua) -> Self {
+impl<'l> Unlimited<'l> {
+    pub(super) fn new(lua: &'l Lua) -> Self {
         // It only fails for interpreters that belong to a foreign program.
         let _ = lua.set_memory_limit(0);
-        Self(lua.clone())
+        Self(lua)
     }
 }
 
-impl Drop for Unlimited {
+impl Drop for Unlimited<'_> {
     fn drop(&mut self) {
         let _ = self.0.set_memory_limit(MEMORY_BYTES_MAX);
     }

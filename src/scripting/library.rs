@@ -187,7 +187,7 @@ impl Libraries {
             interpreter,
             callback.ok_or_else(|| ScriptError::new("ERR Function not found".to_owned()))?,
             Calling::Function,
-            function.name.clone(),
+            function.name.as_str().into(),
             (function.flags, true),
         ))
     }

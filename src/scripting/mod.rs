@@ -30,8 +30,3 @@ pub use commands::{Commands, LogLevel};
 pub use flags::ScriptFlags;
 pub use library::{Libraries, Library, RestorePolicy};
 pub use scripts::{Prepared, ScriptError, Scripts};
-
-/// The SHA-1 of a script in hexadecimal.
-pub fn hex_digest(bytes: &[u8]) -> String {
-    api::hex_digest(bytes)
-}

@@ -16,7 +16,7 @@ pub enum Raise {
     /// A string, as `error("...", 0)` raises it.
     Text(String),
     /// A table with `err`; `counted` when the error is in the statistics already.
-    Reply { text: String, counted: bool },
+    Reply { text: Vec<u8>, counted: bool },
     /// The script is to end now, whatever it catches.
     Killed(&'static str),
 }
@@ -24,7 +24,8 @@ pub enum Raise {
 impl fmt::Display for Raise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) | Self::Reply { text, .. } => f.write_str(text),
+            Self::Text(text) => f.write_str(text),
+            Self::Reply { text, .. } => f.write_str(&String::from_utf8_lossy(text)),
             Self::Killed(text) => f.write_str(text),
         }
     }
@@ -75,27 +76,27 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 }
 
 /// A text of a script as an error or a status shows it: up to the first NUL, as in C.
-pub(super) fn shown(text: &mlua::String) -> String {
+pub(super) fn shown(text: &mlua::String) -> Vec<u8> {
     let bytes = text.as_bytes();
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+    bytes.get(..end).unwrap_or_default().to_vec()
 }
 
 /// What a script raised, as text; the text in a table is its field `err`, with its code.
-pub(super) fn failure_text(failure: &Value) -> String {
+pub(super) fn failure_text(failure: &Value) -> Vec<u8> {
     let text = |value: &Value| match value {
         Value::String(text) => Some(shown(text)),
-        Value::Integer(_) | Value::Number(_) => value.to_string().ok(),
+        Value::Integer(_) | Value::Number(_) => value.to_string().ok().map(String::into_bytes),
         _ => None,
     };
     match failure {
         Value::Table(table) => {
             let found = table.raw_get("err").ok().and_then(|value| text(&value));
-            found.unwrap_or_else(|| "ERR unknown error".to_owned())
+            found.unwrap_or_else(|| b"ERR unknown error".to_vec())
         }
         other => {
-            let text = text(other).or_else(|| other.to_string().ok());
-            format!("ERR {}", text.unwrap_or_default())
+            let text = text(other).or_else(|| other.to_string().ok().map(String::into_bytes));
+            [b"ERR ", &*text.unwrap_or_default()].concat()
         }
     }
 }
@@ -116,9 +117,9 @@ pub(super) fn raise_of(error: &Error) -> Raise {
 }
 
 /// A table with `err`, and the mark that keeps a counted error from being counted twice.
-pub(super) fn error_table(lua: &Lua, text: &str, counted: bool) -> mlua::Result<Table> {
+pub(super) fn error_table(lua: &Lua, text: impl AsRef<[u8]>, counted: bool) -> mlua::Result<Table> {
     let table = lua.create_table_with_capacity(0, 4)?;
-    table.raw_set("err", text)?;
+    table.raw_set("err", lua.create_string(text)?)?;
     if counted {
         table.raw_set("ignore_error_stats_update", true)?;
     }
@@ -151,9 +152,9 @@ pub(super) fn handle(lua: &Lua, failure: Value) -> mlua::Result<Table> {
     let table = match failure {
         Value::Table(table) => table,
         Value::Error(error) => match raise_of(&error) {
-            Raise::Text(text) => error_table(lua, &format!("ERR {text}"), false)?,
+            Raise::Text(text) => error_table(lua, format!("ERR {text}"), false)?,
             Raise::Reply { text, counted } => error_table(lua, &text, counted)?,
-            Raise::Killed(text) => error_table(lua, &format!("ERR {text}"), false)?,
+            Raise::Killed(text) => error_table(lua, format!("ERR {text}"), false)?,
         },
         other => {
             let table = lua.create_table()?;

@@ -52,7 +52,7 @@ impl Registry {
 }
 
 fn fail<T>(text: &str) -> mlua::Result<T> {
-    Err(Raise::Reply { text: format!("ERR {text}"), counted: false }.into())
+    Err(Raise::Reply { text: format!("ERR {text}").into_bytes(), counted: false }.into())
 }
 
 fn parse(lua: &Lua, args: &MultiValue) -> mlua::Result<Registered> {

@@ -53,10 +53,7 @@ impl<'r> Cursor<'_, 'r> {
         let line = self.line();
         match kind {
             b'+' => self.tagged("ok", self.string(line)?),
-            b'-' => {
-                let text = String::from_utf8_lossy(line);
-                Ok(Value::Table(raise::error_table(self.lua, &text, true)?))
-            }
+            b'-' => Ok(Value::Table(raise::error_table(self.lua, line, true)?)),
             b':' => Ok(Value::Number(number(line) as f64)),
             b'$' => match usize::try_from(number(line)) {
                 Ok(len) => {
@@ -177,11 +174,11 @@ fn write_table(
     }
     let first: Value = table.raw_get(1)?;
     if let Value::String(text) = table.raw_get("err")? {
-        reply.error(&raise::shown(&text));
+        reply.error_bytes(&raise::shown(&text));
         return Ok(());
     }
     if let Value::String(text) = table.raw_get("ok")? {
-        reply.simple(&raise::shown(&text));
+        reply.simple_bytes(&raise::shown(&text));
         return Ok(());
     }
     let double = match table.raw_get("double")? {
@@ -215,18 +212,17 @@ fn write_table(
         return Ok(());
     }
     if let Value::String(digits) = table.raw_get("big_number")? {
-        let digits = digits.to_string_lossy().replace(['\r', '\n'], " ");
-        reply.big_number(&digits);
+        let spaced = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+        reply.big_number(&digits.as_bytes().iter().map(spaced).collect::<Vec<u8>>());
         return Ok(());
     }
     if let Value::Table(verbatim) = table.raw_get("verbatim_string")?
         && let (Value::String(format), Value::String(text)) =
             (verbatim.raw_get("format")?, verbatim.raw_get("string")?)
     {
-        let mut format = format.to_string_lossy();
-        format.push_str("   ");
-        let format: String = format.chars().take(3).collect();
-        reply.verbatim(&format, &text.as_bytes());
+        let mut letters = *b"   ";
+        letters.iter_mut().zip(&*format.as_bytes()).for_each(|(letter, byte)| *letter = *byte);
+        reply.verbatim(&letters, &text.as_bytes());
         return Ok(());
     }
     write_array(table, first, script_resp3, reply, depth)

@@ -26,6 +26,8 @@ struct Script {
     /// Held by the interpreter's registry: handles of mlua are few.
     function: RegistryKey,
     source: Arc<[u8]>,
+    /// Its digest.
+    name: Arc<str>,
     flags: ScriptFlags,
     has_shebang: bool,
     /// Time of the last use; `None` when it was loaded and stays.
@@ -56,7 +58,7 @@ pub struct Prepared {
     function: Function,
     calling: Calling,
     /// Digest or name of the function, for error texts.
-    pub name: String,
+    pub name: Arc<str>,
     pub flags: ScriptFlags,
     /// It states its flags: without any it is taken for one that may do everything.
     pub has_shebang: bool,
@@ -65,15 +67,15 @@ pub struct Prepared {
 /// A script that ended with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
-    /// For the client, code included.
-    pub text: String,
+    /// For the client, code included: any bytes.
+    pub text: Vec<u8>,
     /// It is in the error statistics already.
     pub counted: bool,
 }
 
 impl ScriptError {
     pub(super) fn new(text: String) -> Self {
-        Self { text, counted: false }
+        Self { text: text.into_bytes(), counted: false }
     }
 }
 
@@ -86,9 +88,10 @@ impl Scripts {
     /// The script that EVAL was sent: from the cache, or compiled and kept.
     pub fn by_source(&mut self, source: &[u8]) -> Result<Prepared, ScriptError> {
         let digest = digest_of(source);
-        if !self.scripts.contains_key(&digest) {
-            self.compile(digest, source, false)?;
+        if let Some(known) = self.prepare(&digest) {
+            return Ok(known);
         }
+        self.compile(digest, source, false)?;
         self.prepare(&digest).ok_or_else(no_script)
     }
 
@@ -167,6 +170,7 @@ impl Scripts {
         let script = Script {
             function,
             source: source.into(),
+            name: String::from_utf8_lossy(&digest).into(),
             flags: line.map(|line| line.flags).unwrap_or_default(),
             has_shebang: line.is_some(),
             used: (!stays).then_some(self.uses),
@@ -202,7 +206,7 @@ impl Scripts {
             interpreter,
             interpreter.kept(&script.function)?,
             Calling::Script,
-            String::from_utf8_lossy(digest).into_owned(),
+            Arc::clone(&script.name),
             (script.flags, script.has_shebang),
         ))
     }
@@ -226,7 +230,7 @@ impl Prepared {
         interpreter: &Arc<Interpreter>,
         function: Function,
         calling: Calling,
-        name: String,
+        name: Arc<str>,
         (flags, has_shebang): (ScriptFlags, bool),
     ) -> Self {
         Self { interpreter: Arc::clone(interpreter), function, calling, name, flags, has_shebang }
@@ -262,18 +266,21 @@ impl Prepared {
         let text = raise::failure_text(&ended.value);
         Err(match &ended.value {
             Value::Table(table) => self.error_of(table, text),
-            _ => ScriptError::new(text),
+            _ => ScriptError { text, counted: false },
         })
     }
 
     /// The error in a table with `err` and perhaps the place where it was raised.
-    fn error_of(&self, table: &mlua::Table, mut text: String) -> ScriptError {
+    fn error_of(&self, table: &mlua::Table, mut text: Vec<u8>) -> ScriptError {
         let place = (table.raw_get::<Value>("source"), table.raw_get::<Value>("line"));
         if let (Ok(Value::String(source)), Ok(line @ (Value::Integer(_) | Value::Number(_)))) =
             place
         {
-            let (source, line) = (source.to_string_lossy(), line.to_string().unwrap_or_default());
-            text = format!("{text} script: {}, on {source}:{line}.", self.name);
+            text.extend_from_slice(format!(" script: {}, on ", self.name).as_bytes());
+            text.extend_from_slice(&source.as_bytes());
+            text.extend_from_slice(
+                format!(":{}.", line.to_string().unwrap_or_default()).as_bytes(),
+            );
         }
         let counted = table.raw_get::<bool>("ignore_error_stats_update").unwrap_or(false);
         ScriptError { text, counted }
@@ -285,7 +292,7 @@ fn no_script() -> ScriptError {
 }
 
 fn digest_of(source: &[u8]) -> Digest {
-    normalized(api::hex_digest(source).as_bytes()).unwrap_or([b'0'; 40])
+    api::hex_digest(source)
 }
 
 fn normalized(digest: &[u8]) -> Option<Digest> {

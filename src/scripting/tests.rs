@@ -36,7 +36,7 @@ fn eval(scripts: &mut Scripts, source: &str, argument: &[u8]) -> Vec<u8> {
     let mut reply = Reply::new(false);
     let arguments = std::iter::once(argument);
     if let Err(error) = script.run(std::iter::empty(), arguments, &mut Nobody, &mut reply) {
-        return format!("-{}", error.text).into_bytes();
+        return [b"-", &*error.text].concat();
     }
     reply.buffer
 }
@@ -139,8 +139,8 @@ fn the_least_used_script_is_forgotten() {
         eval(&mut scripts, &format!("return {number}"), b"");
     }
     assert_eq!((scripts.len(), scripts.evicted), (500, 100));
-    assert!(!scripts.contains(super::hex_digest(b"return 0").as_bytes()));
-    assert!(scripts.contains(super::hex_digest(b"return 599").as_bytes()));
+    assert!(!scripts.contains(&super::api::hex_digest(b"return 0")));
+    assert!(scripts.contains(&super::api::hex_digest(b"return 599")));
 }
 
 proptest! {
@@ -176,4 +176,18 @@ proptest! {
         let same = "local n = struct.unpack('d', ARGV[1]) return cmsgpack.unpack(cmsgpack.pack(n)) == n";
         prop_assert_eq!(eval(&mut scripts, same, &number.to_le_bytes()), b":1\r\n");
     }
+}
+
+#[test]
+fn an_error_keeps_bytes_that_are_no_text() {
+    let mut scripts = Scripts::default();
+    assert_eq!(eval(&mut scripts, "return redis.error_reply('My \\255!')", b""), b"-My \xff!");
+    assert_eq!(eval(&mut scripts, "return {err = 'A \\128'}", b""), b"-A \x80");
+    assert_eq!(eval(&mut scripts, "return {ok = '\\254\\0x'}", b""), b"+\xfe\r\n");
+    let raised = eval(&mut scripts, "error('\\255\\254', 0)", b"");
+    assert!(raised.starts_with(b"-ERR \xff\xfe script: "), "{raised:?}");
+    let caught = "local ok, text = pcall(error, '\\255', 0) return {err = 'C ' .. text}";
+    assert_eq!(eval(&mut scripts, caught, b""), b"-C \xff");
+    let nested = "return {{err = 'N \\255'}}";
+    assert_eq!(eval(&mut scripts, nested, b""), b"*1\r\n-N \xff\r\n");
 }

@@ -340,7 +340,7 @@ fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
 fn info(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let now = ctx.now;
     let line = describe(ctx.session()?, now) + "\n";
-    ctx.reply.verbatim("txt", line.as_bytes());
+    ctx.reply.verbatim(b"txt", line.as_bytes());
     Ok(())
 }
 
@@ -366,7 +366,7 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
         text.push_str(&describe(client, ctx.now));
         text.push('\n');
     }
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 

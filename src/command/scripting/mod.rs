@@ -26,6 +26,9 @@ pub const COMMANDS: &[Command] = &[
 
 impl From<ScriptError> for CommandError {
     fn from(error: ScriptError) -> Self {
-        Self::owned(error.text)
+        match String::from_utf8(error.text) {
+            Ok(text) => Self::owned(text),
+            Err(error) => Self::Bytes(error.into_bytes()),
+        }
     }
 }

@@ -85,10 +85,10 @@ pub(super) fn protocol(ctx: &mut Ctx, args: &Args) -> CommandResult {
             reply.bulk(b"server-cpu-usage");
             reply.int(42);
         }
-        "verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        "verbatim" => reply.verbatim(b"txt", b"This is a verbatim\nstring"),
         "true" => reply.boolean(true),
         "false" => reply.boolean(false),
-        "bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        "bignum" => reply.big_number(b"1234567999999999999999999999999999999"),
         _ => {
             return Err(CommandError::text(
                 "ERR Wrong protocol type name. Please use one of the following: \
@@ -184,7 +184,7 @@ pub(super) fn table_figures(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ctx.ks.len(db),
         ctx.ks.expires(db)
     );
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 
@@ -205,7 +205,7 @@ pub(super) fn value_table_figures(ctx: &mut Ctx, args: &Args) -> CommandResult {
         "Hash table 0 stats (main hash table):\n number of elements: {len}\n bytes: {}\n",
         entry.memory_bytes()
     );
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 
@@ -247,6 +247,6 @@ pub(super) fn client_memory(ctx: &mut Ctx) -> CommandResult {
     }
     let used = ctx.sessions.memory_bytes();
     let text = format!("limit: {limit}\nclients: {}\nused: {used}\n", ctx.sessions.len());
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }

@@ -98,6 +98,6 @@ fn lolwut(ctx: &mut Ctx, _args: &Args) -> CommandResult {
         env!("CARGO_PKG_VERSION"),
         crate::REDIS_VERSION
     );
-    ctx.reply.verbatim("txt", art.as_bytes());
+    ctx.reply.verbatim(b"txt", art.as_bytes());
     Ok(())
 }

@@ -120,7 +120,7 @@ fn doctor(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     } else {
         "No problems found.\n"
     };
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 
@@ -130,7 +130,7 @@ fn allocator(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     let text = format!(
         "{ALLOCATOR_NAME}\nallocated: {allocated}\nactive: {active}\nresident: {resident}\n"
     );
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 

@@ -123,7 +123,7 @@ fn graph(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Err(CommandError::owned(format!("ERR No samples available for event '{name}'")));
     };
     let graph = class.graph(&name, ctx.now / 1000);
-    ctx.reply.verbatim("txt", graph.as_bytes());
+    ctx.reply.verbatim(b"txt", graph.as_bytes());
     Ok(())
 }
 
@@ -224,7 +224,7 @@ fn doctor(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     if seen(event::EVICTION_CYCLE) {
         advise("Eviction holds commands up: maxmemory-eviction-tenacity bounds it for each.");
     }
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(())
 }
 
