@@ -207,7 +207,7 @@ pub fn note(
         context,
         object: object.to_vec(),
         username: username.to_vec(),
-        client: client.map(|client| client_list::describe(client, now)).unwrap_or_default(),
+        client: client.map(|client| client_list::describe(client, now, 0)).unwrap_or_default(),
         created_at: now,
         updated_at: now,
     };

@@ -24,6 +24,7 @@ impl Engine {
     pub(super) fn wait(&mut self, id: ClientId, mut wait: Wait, args: &Args) {
         let Some(client) = self.sessions.client_mut(id) else { return };
         client.blocked = true;
+        client.waiting_bytes = args.iter().map(<[u8]>::len).sum();
         let db = client.db;
         let request = match &mut wait.kind {
             WaitKind::KeysWith(.., request) => std::mem::take(request),
@@ -117,6 +118,7 @@ impl Engine {
     pub(super) fn end_wait(&mut self, id: ClientId) -> Option<Waiter> {
         if let Some(client) = self.sessions.client_mut(id) {
             client.blocked = false;
+            client.waiting_bytes = 0;
         }
         self.sessions.waiters.forget(id)
     }

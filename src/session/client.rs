@@ -44,6 +44,8 @@ pub struct Client {
     pub announced: Option<Box<super::replica::Announced>>,
     /// Whether the client waits for keys or the log.
     pub blocked: bool,
+    /// Bytes of the arguments with which it waits (`argv-mem`).
+    pub waiting_bytes: usize,
     /// Wall clock when it connected and when it last sent something.
     pub connected_at: UnixMillis,
     pub last_active_at: UnixMillis,
@@ -223,6 +225,7 @@ impl Client {
             last_fed: 0,
             announced: None,
             blocked: false,
+            waiting_bytes: 0,
             connected_at: now,
             last_active_at: now,
             last_command: "NULL",
@@ -259,6 +262,7 @@ impl Client {
         size_of::<Self>()
             + queued
             + watched
+            + self.waiting_bytes
             + texts
             + self.subscription_bytes
             + self.buffers.query_memory()

@@ -223,6 +223,7 @@ impl Sessions {
             if let Some(client) = self.client_mut(id) {
                 client.flags.ended = true;
                 client.blocked = false;
+                client.waiting_bytes = 0;
             }
             self.outgoing.push(Mail::Close { to: id, flush: false });
         } else if let Some(client) = self.client_mut(id) {

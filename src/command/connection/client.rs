@@ -337,9 +337,9 @@ fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-fn info(ctx: &mut Ctx, _args: &Args) -> CommandResult {
-    let now = ctx.now;
-    let line = describe(ctx.session()?, now) + "\n";
+fn info(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let (now, arguments) = (ctx.now, args.iter().map(<[u8]>::len).sum());
+    let line = describe(ctx.session()?, now, arguments) + "\n";
     ctx.reply.verbatim(b"txt", line.as_bytes());
     Ok(())
 }
@@ -361,9 +361,11 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
     } else {
         return Err(CommandError::Syntax);
     };
+    let own = args.iter().map(<[u8]>::len).sum();
     let mut text = String::new();
     for client in ctx.sessions.iter().filter(|client| filter.matches(client, ctx.now)) {
-        text.push_str(&describe(client, ctx.now));
+        let arguments = if client.id == ctx.client { own } else { 0 };
+        text.push_str(&describe(client, ctx.now, arguments));
         text.push('\n');
     }
     ctx.reply.verbatim(b"txt", text.as_bytes());

@@ -7,8 +7,9 @@ use crate::command::error::told;
 use crate::number;
 use crate::session::{Client, ClientId, Durability, UserId};
 
-/// One client as CLIENT LIST shows it.
-pub fn describe(client: &Client, now: UnixMillis) -> String {
+/// One client as CLIENT LIST shows it; `arguments`: the bytes of the request that it is served
+/// with, if it is.
+pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> String {
     let (age, idle) = client.age_and_idle(now);
     let text = |bytes: &[u8]| told(bytes).into_owned();
     let command = match (client.last_command, client.last_subcommand) {
@@ -21,6 +22,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
         .as_ref()
         .map_or(-1, |transaction| i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX));
     let output = Output::of(client);
+    let arguments = arguments + client.waiting_bytes;
     // Only where a connection chose it: others have the line that every tool knows.
     let durability = match client.durability {
         Durability::Default => String::new(),
@@ -28,7 +30,7 @@ pub fn describe(client: &Client, now: UnixMillis) -> String {
     };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
-         ssub={} multi={queued} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={OUTPUT_BLOCK} rbp={} \
+         ssub={} multi={queued} watch={} qbuf={} qbuf-free={} argv-mem={arguments} multi-mem={} rbs={OUTPUT_BLOCK} rbp={} \
          obl={} oll={} omem={} tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
          lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}{durability}",
         client.id.0,
