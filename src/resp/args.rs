@@ -116,15 +116,19 @@ pub struct OwnedArgs {
 impl OwnedArgs {
     /// Copies arguments from anywhere.
     pub fn from_slices<'s>(
-        slices: impl IntoIterator<Item = &'s [u8], IntoIter: ExactSizeIterator>,
+        slices: impl IntoIterator<Item = &'s [u8], IntoIter: ExactSizeIterator + Clone>,
     ) -> Self {
         let slices = slices.into_iter();
-        let mut owned = Self { buffer: Vec::new(), spans: Vec::with_capacity(slices.len()) };
+        // What is queued may stay for long: neither too much memory nor a step to it.
+        let line = |number: usize| number.checked_ilog10().map_or(4, |log| log as usize + 4);
+        let bytes: usize = slices.clone().map(|slice| line(slice.len()) + slice.len() + 2).sum();
+        let mut owned = Self {
+            buffer: Vec::with_capacity(line(slices.len()) + bytes),
+            spans: Vec::with_capacity(slices.len()),
+        };
         super::encode::header(&mut owned.buffer, b'*', slices.len());
         for slice in slices {
             super::encode::header(&mut owned.buffer, b'$', slice.len());
-            // With its end, which alone would make the buffer twice as large.
-            owned.buffer.reserve(slice.len() + 2);
             let start = owned.buffer.len();
             owned.buffer.extend_from_slice(slice);
             owned.spans.push((as_u32(start), as_u32(owned.buffer.len())));
