@@ -97,9 +97,20 @@ impl Compressor {
     }
 }
 
+/// How many bytes from `to` on are as those from `from` on: eight at a time.
 fn match_len(input: &[u8], from: usize, to: usize) -> usize {
     let (Some(left), Some(right)) = (input.get(from..), input.get(to..)) else { return 0 };
-    left.iter().zip(right).take(MATCH_MAX).take_while(|(a, b)| a == b).count()
+    let right = right.get(..MATCH_MAX).unwrap_or(right);
+    let mut len = 0;
+    for (a, b) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
+        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differs != 0 {
+            return len + differs.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    let rest = left.iter().zip(right).skip(len);
+    len + rest.take_while(|(a, b)| a == b).count()
 }
 
 fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {
