@@ -93,7 +93,7 @@ impl Work<'_> {
                     }
                     let mut fewer = self.commands.clone();
                     fewer[which].args.drain(at..at + chunk);
-                    if !fewer[which].waits_for_ever() && self.still_differs(fewer) {
+                    if !fewer[which].is_left_out() && self.still_differs(fewer) {
                         continue;
                     }
                     at += chunk;

@@ -43,8 +43,9 @@ impl Command {
             && !self.args[0].eq_ignore_ascii_case(b"EXEC")
     }
 
-    pub(crate) fn waits_for_ever(&self) -> bool {
-        waits_for_ever(&self.args)
+    /// Whether it is left out of what is sent: its reply would differ, or never come.
+    pub(crate) fn is_left_out(&self) -> bool {
+        is_left_out(&self.args)
     }
 }
 
@@ -231,10 +232,14 @@ fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
             damage(&mut args, rng);
         }
     }
-    if waits_for_ever(&args) || expires_soon(&args) || asks_of_newer(&args) {
+    if is_left_out(&args) {
         return vec![b"PING".to_vec()];
     }
     args
+}
+
+fn is_left_out(args: &[Vec<u8>]) -> bool {
+    waits_for_ever(args) || expires_soon(args) || asks_of_newer(args)
 }
 
 /// Whether a timeout is none, because of damage.
@@ -252,11 +257,12 @@ fn waits_for_ever(args: &[Vec<u8>]) -> bool {
     blocks && (long(args.get(1), 0.001) || long(args.last(), 0.001))
 }
 
-/// Whether damage asks about commands that the real server does not have, or for a list of all.
+/// Whether damage asks about commands that the real server does not have, or for all: how many there are, too.
 fn asks_of_newer(args: &[Vec<u8>]) -> bool {
     let word = |at: usize| args.get(at).map(|word| word.to_ascii_uppercase());
     word(0).is_some_and(|name| name == b"COMMAND")
-        && (matches!(word(1).as_deref(), None | Some(b"INFO"))
+        && (matches!(word(1).as_deref(), None | Some(b"INFO" | b"COUNT" | b"DOCS"))
+            || (word(1).is_some_and(|name| name == b"LIST") && args.len() == 2)
             || word(2).is_some_and(|name| name == b"DIGEST"))
 }
 
