@@ -333,7 +333,7 @@ fn one_byte_runs(word: u64) -> (usize, usize) {
     let kept = if ones == 8 { u64::MAX } else { (1 << (8 * ones)) - 1 };
     // Two bits of those with the highest bit say the length, six of the others; each one less than it is.
     let values = (word >> 7 & EACH) * 0xFF;
-    let lens = word & !(values & EACH * 0x3C) & EACH * 0x3F & kept;
+    let lens = word & !(values & (EACH * 0x3C)) & (EACH * 0x3F) & kept;
     let pairs = (lens & 0x00FF_00FF_00FF_00FF) + (lens >> 8 & 0x00FF_00FF_00FF_00FF);
     let sum = pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48;
     (ones as usize, sum as usize + ones as usize)

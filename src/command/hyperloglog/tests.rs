@@ -96,7 +96,7 @@ fn a_register_is_found_in_runs_of_all_lengths() {
             };
             match (value, len) {
                 (0, len) if len <= 64 => bytes.push(len as u8 - 1),
-                (0, len) => bytes.extend([0x40 | (len - 1 >> 8) as u8, (len - 1) as u8]),
+                (0, len) => bytes.extend([0x40 | ((len - 1) >> 8) as u8, (len - 1) as u8]),
                 (value, len) => bytes.push(0x80 | (value - 1) << 2 | (len - 1) as u8),
             }
             values.resize(values.len() + len, value);
