@@ -31,7 +31,7 @@ use crate::types::{Hash, List, Set, Stream, ZSet};
 /// Number of slots in the table of last-write positions. A collision only delays a reply.
 const VERSION_SLOTS: usize = 1 << 16;
 /// Keys that are looked at ahead at most.
-const WARM_MAX: usize = 64;
+pub const WARM_MAX: usize = 64;
 
 /// The key holds another type than the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -591,21 +591,26 @@ impl Keyspace {
     /// Has the memory of these keys' entries and positions on its way into the caches before they are looked up: the
     /// waits for it overlap, as nothing here depends on what is found. Changes nothing.
     pub fn warm<'a>(&self, db: usize, keys: impl Iterator<Item = &'a [u8]>) {
+        self.warm_hashes(db, keys.map(hash64));
+    }
+
+    /// The same for keys of which only the hashes are at hand.
+    pub fn warm_hashes(&self, db: usize, hashes: impl Iterator<Item = u64>) {
         let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return };
-        let (mut hashes, mut candidates) = ([0; WARM_MAX], [None; WARM_MAX]);
+        let (mut known, mut candidates) = ([0; WARM_MAX], [None; WARM_MAX]);
         let (mut count, mut touched) = (0, 0u8);
         let unsettled = self.newest > self.settled;
         // Step by step: a branch on what is still on its way would make the processor wait for it.
-        for (hash, key) in hashes.iter_mut().zip(keys) {
-            *hash = hash64(key);
-            touched = touched.wrapping_add(table.touch(*hash));
+        for (place, hash) in known.iter_mut().zip(hashes) {
+            *place = hash;
+            touched = touched.wrapping_add(table.touch(hash));
             if unsettled {
-                let written = self.versions.get(version_slot(db, *hash));
+                let written = self.versions.get(version_slot(db, hash));
                 touched = touched.wrapping_add(written.copied().unwrap_or(0) as u8);
             }
             count += 1;
         }
-        for (candidate, hash) in candidates.iter_mut().zip(hashes).take(count) {
+        for (candidate, hash) in candidates.iter_mut().zip(known).take(count) {
             *candidate = table.glimpse(hash);
         }
         for entry in candidates.into_iter().flatten() {

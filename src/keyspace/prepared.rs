@@ -25,6 +25,12 @@ impl Prepared {
         Self { entry, hash, expiry, field_expiry }
     }
 
+    /// The hash of the key.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// The key.
     pub fn key(&self) -> &[u8] {
         self.entry.key()

@@ -2,8 +2,8 @@
 
 use crate::clock::UnixMillis;
 use crate::engine::Engine;
-use crate::keyspace::Prepared;
 use crate::keyspace::lru::UseClock;
+use crate::keyspace::{Prepared, WARM_MAX};
 use crate::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
 use crate::snapshot::load::{LoadOptions, LoadReport, LoadSink, Refusal};
 use crate::snapshot::{Attributes, Loaded};
@@ -101,7 +101,16 @@ impl LoadSink for SnapshotSink<'_> {
 
 impl EntrySink for SnapshotSink<'_> {
     fn entries(&mut self, db: u32, entries: &mut Vec<Prepared>) -> Result<(), Duplicate> {
-        entries.drain(..).try_for_each(|prepared| self.put(db as usize, prepared))
+        let db = db as usize;
+        let hashes: Vec<u64> = entries.iter().map(Prepared::hash).collect();
+        for (index, prepared) in entries.drain(..).enumerate() {
+            // The table's memory is far: the waits for some places of it overlap.
+            if index.is_multiple_of(WARM_MAX) {
+                self.engine.ks.warm_hashes(db, hashes.iter().skip(index).take(WARM_MAX).copied());
+            }
+            self.put(db, prepared)?;
+        }
+        Ok(())
     }
 
     fn preparer(&self) -> Box<Preparer> {

@@ -14,9 +14,11 @@ use crate::aof::reader::ReadUnit;
 use crate::aof::record::Position;
 use crate::engine::Engine;
 use crate::engine::replay::ReplayError;
+use crate::keyspace::WARM_MAX;
 use crate::resp::args::Span;
 use crate::resp::{Args, Reply};
 use crate::session::ClientId;
+use crate::types::hash64::hash64;
 
 /// Commands handed over at a time, and batches that wait.
 const BATCH: usize = 1024;
@@ -35,6 +37,8 @@ struct Command<'a> {
     text: &'a [u8],
     /// How many of the batch's spans are its own.
     args: usize,
+    /// The hash of the first argument, which is the key of most.
+    hash: u64,
     /// Where its unit starts in the file.
     offset: u64,
     /// Whether it is the first of its file.
@@ -64,8 +68,9 @@ impl<'a> Packer<'_, 'a> {
                 // Neither fails: the text is shorter than 4 GiB.
                 self.batch.spans.push((span.0.unwrap_or(u32::MAX), span.1.unwrap_or(u32::MAX)));
             }
+            let hash = args.get(1).map_or(0, |key| hash64(key));
             let (args, offset) = (args.len(), unit.offset);
-            self.batch.commands.push(Command { text, args, offset, starts_file });
+            self.batch.commands.push(Command { text, args, hash, offset, starts_file });
             starts_file = false;
         }
         Ok(())
@@ -203,9 +208,18 @@ struct Runner<'e> {
 }
 
 impl Runner<'_> {
+    /// Has the memory of the next commands' keys on its way; a wrong guess of the database costs time only.
+    fn warm(&self, next: &[Command<'_>]) {
+        let db = self.engine.sessions.client(self.client).map_or(0, |client| client.db);
+        self.engine.ks.warm_hashes(db, next.iter().take(WARM_MAX).map(|command| command.hash));
+    }
+
     fn run(&mut self, batch: &Batch<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), LoadError> {
         let mut spans = batch.spans.as_slice();
-        for command in &batch.commands {
+        for (index, command) in batch.commands.iter().enumerate() {
+            if index.is_multiple_of(WARM_MAX) {
+                self.warm(batch.commands.get(index..).unwrap_or_default());
+            }
             let (own, rest) = spans.split_at_checked(command.args).unwrap_or_default();
             spans = rest;
             if command.starts_file

@@ -45,8 +45,8 @@ use crate::disk::{DiskError, DiskFile, SharedDisk};
 use crate::resp::unit::UnitBuffer;
 use names::Names;
 
-pub(in crate::aof) use filler::LINE as FILLER_LINE;
 pub use filler::FILL_AHEAD;
+pub(in crate::aof) use filler::LINE as FILLER_LINE;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
 pub use start::{GoodEnd, Recovered, settle};
