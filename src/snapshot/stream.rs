@@ -300,7 +300,7 @@ pub(super) fn put_stream(
 pub(super) fn put_node(strings: &mut StringWriter, out: &mut Vec<u8>, node: &Node) {
     put_length(out, 16);
     put_raw_id(out, node.master());
-    strings.put(out, node.bytes());
+    strings.put(out, &node.listpack());
 }
 
 /// Everything behind the nodes.

@@ -16,7 +16,7 @@ const BACKLEN_MAX: usize = 5;
 ///
 /// The thresholds are one less than seven bits per byte would give; every reader recomputes them.
 #[inline]
-pub(super) fn backlen_size(body: usize) -> usize {
+pub fn backlen_size(body: usize) -> usize {
     match body {
         0..=127 => 1,
         128..16_383 => 2,
@@ -27,7 +27,7 @@ pub(super) fn backlen_size(body: usize) -> usize {
 }
 
 /// Writes the backlen of `body` over `out`, which has exactly its size.
-fn write_backlen(mut body: usize, out: &mut [u8]) {
+pub fn write_backlen(mut body: usize, out: &mut [u8]) {
     // From the right: low seven bits last; all but the leftmost byte carry the top bit.
     let last = out.len().saturating_sub(1);
     for index in (0..=last).rev() {
@@ -41,7 +41,7 @@ fn write_backlen(mut body: usize, out: &mut [u8]) {
 
 /// Reads the backlen that ends just before `end`; returns body size and the backlen's own size.
 #[inline]
-pub(super) fn read_backlen(bytes: &[u8], end: usize) -> Option<(usize, usize)> {
+pub fn read_backlen(bytes: &[u8], end: usize) -> Option<(usize, usize)> {
     let mut body = 0usize;
     for size in 1..=BACKLEN_MAX {
         let byte = *bytes.get(end.checked_sub(size)?)?;
@@ -62,7 +62,7 @@ fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
 /// Size of encoding and data of the entry at `at`, without looking at the data; `None` at the end
 /// and at bytes that are no entry. The data may still reach beyond the end of `bytes`.
 #[inline]
-pub(super) fn body_size(bytes: &[u8], at: usize) -> Option<usize> {
+pub fn body_size(bytes: &[u8], at: usize) -> Option<usize> {
     let first = *bytes.get(at)?;
     Some(match first {
         0..0x80 => 1,
@@ -116,7 +116,7 @@ pub(super) fn decode(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
 }
 
 /// An element ready to be written: its encoding bytes and what follows them.
-pub(super) struct Encoded<'a> {
+pub struct Encoded<'a> {
     head: [u8; 9],
     head_len: usize,
     data: &'a [u8],
@@ -125,7 +125,7 @@ pub(super) struct Encoded<'a> {
 impl<'a> Encoded<'a> {
     /// The one encoding of `element`.
     #[inline]
-    pub(super) fn new(element: Element<'a>) -> Self {
+    pub fn new(element: Element<'a>) -> Self {
         let (head, head_len, data) = match element {
             Element::Int(value) => {
                 let (head, len) = encode_int(value);
@@ -141,13 +141,13 @@ impl<'a> Encoded<'a> {
 
     /// Size of encoding and data.
     #[inline]
-    pub(super) fn body(&self) -> usize {
+    pub fn body(&self) -> usize {
         self.head_len + self.data.len()
     }
 
     /// Size of the whole entry.
     #[inline]
-    pub(super) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.body() + backlen_size(self.body())
     }
 
@@ -159,9 +159,16 @@ impl<'a> Encoded<'a> {
         write_backlen(self.body(), backlen);
     }
 
+    /// Appends the entry.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + self.size(), 0);
+        self.write(&mut out[at..]);
+    }
+
     /// Writes encoding and data over `out`, which has exactly their size.
     #[inline]
-    pub(super) fn write_body(&self, out: &mut [u8]) {
+    pub fn write_body(&self, out: &mut [u8]) {
         let (head, data) = out.split_at_mut(self.head_len);
         head.copy_from_slice(&self.head[..self.head_len]);
         data.copy_from_slice(self.data);
@@ -170,7 +177,7 @@ impl<'a> Encoded<'a> {
 
 /// Appends an entry whose encoding and data are `body`.
 #[inline]
-pub(super) fn append(body: &[u8], out: &mut Vec<u8>) {
+pub fn append(body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
     let size = backlen_size(body.len());
     if size == 1 {

@@ -1,8 +1,8 @@
 //! Listpack: a sequence of short strings and integers packed into one block of bytes.
 //!
-//! Small sorted sets and lists, the nodes of long lists and the blocks of streams are listpacks. The bytes are
-//! exactly Redis' (RDB stores them as they are), so a value goes to a snapshot, and comes back from one, with a
-//! single copy. Small hashes and sets are listpacks to everybody else, and [`Tight`] in memory.
+//! Small sorted sets and lists and the nodes of long lists are listpacks. The bytes are exactly Redis' (RDB stores
+//! them as they are), so a value goes to a snapshot, and comes back from one, with a single copy. Small hashes and sets
+//! ([`Tight`]) and the nodes of streams are listpacks to everybody else, and smaller in memory.
 //!
 //! ```text
 //! total: u32 LE | count: u16 LE | entry* | FF        count 65535 = "65535 or more: walk it"
@@ -28,8 +28,9 @@ mod view;
 mod tests;
 
 pub use element::{Element, IntText};
+pub use entry::{Encoded, append, backlen_size, body_size, read_backlen, write_backlen};
 pub use owned::Listpack;
-pub use tight::{Tight, TightIter, TightRef};
+pub use tight::{Tight, TightIter, TightRef, finish};
 pub use validate::{InvalidListpack, validate};
 pub use view::{Cursor, Iter, ListpackRef};
 

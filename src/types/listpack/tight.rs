@@ -204,6 +204,13 @@ impl Tight {
     }
 }
 
+/// Ends a listpack whose elements stand behind the room for its header.
+pub fn finish(out: &mut Vec<u8>, count: usize) {
+    out.push(super::END);
+    let head = header(out.len(), Some(count));
+    out[..HEADER_BYTES].copy_from_slice(&head);
+}
+
 /// The elements, for reading.
 #[derive(Clone, Copy, Debug)]
 pub struct TightRef<'a> {
@@ -330,9 +337,7 @@ impl<'a> TightRef<'a> {
             super::entry::append(body, out);
             at += size;
         }
-        out.push(super::END);
-        let head = header(out.len(), Some(self.len()));
-        out[..HEADER_BYTES].copy_from_slice(&head);
+        finish(out, self.len());
     }
 
     /// Offset behind the element at `cursor`; `None` where there is no element.
@@ -356,6 +361,29 @@ pub struct TightIter<'a> {
     bytes: &'a [u8],
     /// Offset of the next entry.
     at: usize,
+}
+
+impl<'a> TightIter<'a> {
+    /// Elements that follow one another from offset `at` on.
+    #[inline]
+    pub fn over(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Offset of the next element.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Passes so many elements and says where the next one is; `None` when there are not so many.
+    #[inline]
+    pub fn skip_elements(mut self, count: usize) -> Option<usize> {
+        for _ in 0..count {
+            self.at += body_size(self.bytes, self.at)?;
+        }
+        (self.at <= self.bytes.len()).then_some(self.at)
+    }
 }
 
 impl<'a> Iterator for TightIter<'a> {

@@ -67,7 +67,7 @@ pub struct ConsumerImage {
 }
 
 impl From<StreamImage> for Stream {
-    /// The node blobs move.
+    /// The nodes are packed anew.
     fn from(image: StreamImage) -> Self {
         let nodes = image.nodes.into_iter();
         Self {
@@ -104,7 +104,7 @@ impl Stream {
     /// A copy in plain form.
     pub fn to_image(&self) -> StreamImage {
         StreamImage {
-            nodes: self.nodes().map(|node| (node.id(), node.bytes().to_vec())).collect(),
+            nodes: self.nodes().map(|node| (node.id(), node.listpack())).collect(),
             length: self.length,
             last_id: self.last_id,
             first_id: self.first_id(),

@@ -20,6 +20,7 @@ mod id;
 mod image;
 mod node;
 mod ordered;
+mod pack;
 mod radix;
 mod trim;
 mod walk;
@@ -294,8 +295,8 @@ fn fits(node: &Node, text_bytes: usize, parts: usize, limits: &Limits) -> bool {
         bytes => bytes.min(NODE_BYTES_MAX),
     };
     let entries_max = limits.stream_node_max_entries as u64;
-    let entries = node.head().map_or(0, |head| (head.live + head.deleted).unsigned_abs());
-    node.bytes().len().saturating_add(text_bytes) < bytes_max
+    let entries = node.entry_count();
+    node.listpack_len().saturating_add(text_bytes) < bytes_max
         && (entries_max == 0 || entries < entries_max)
         && node.has_room(text_bytes, parts)
 }

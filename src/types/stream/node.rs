@@ -1,4 +1,6 @@
-//! One node of a stream: a listpack of entries, exactly as a snapshot holds it.
+//! One node of a stream: entries that follow one another, packed into one block (`pack.rs`).
+//!
+//! A snapshot holds it as Redis' listpack:
 //!
 //! ```text
 //! master:  live | deleted | F | field 1 .. field F | 0
@@ -14,31 +16,30 @@ use std::sync::Arc;
 
 use super::id::StreamId;
 use super::ordered::Keyed;
-use crate::types::listpack::{Cursor, Element, Iter, Listpack, ListpackRef};
+use super::pack::{Pack, entries_at};
+use crate::types::listpack::{BYTES_MAX, Element, ListpackRef, TightIter, backlen_size};
 
 /// The entry is deleted.
-const DELETED: i64 = 1;
+pub(super) const DELETED: i64 = 1;
 /// The entry has the master's fields.
-const SAME_FIELDS: i64 = 2;
+pub(super) const SAME_FIELDS: i64 = 2;
 
 /// Entries that follow one another.
 #[derive(Clone, Debug)]
 pub struct Node {
     master: StreamId,
     /// Shared with snapshots and copies; changed through `make_mut`.
-    pack: Arc<Listpack>,
+    pack: Arc<Pack>,
 }
 
 /// What is in front of the entries.
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
-    pub(super) live: i64,
-    pub(super) deleted: i64,
     /// The master's fields and how many there are.
-    fields: Iter<'a>,
+    fields: TightIter<'a>,
     field_count: usize,
-    /// The entries.
-    entries: Iter<'a>,
+    /// Where the entries begin.
+    entries: usize,
 }
 
 /// One entry.
@@ -48,15 +49,15 @@ pub struct Entry<'a> {
     pub fields: Fields<'a>,
     deleted: bool,
     /// Where its flags are.
-    at: Cursor,
+    at: usize,
 }
 
 /// Fields with their values, in order.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     /// The master's fields, where the entry has only values.
-    names: Option<Iter<'a>>,
-    items: Iter<'a>,
+    names: Option<TightIter<'a>>,
+    items: TightIter<'a>,
     left: usize,
 }
 
@@ -72,20 +73,13 @@ impl Node {
         master: StreamId,
         parts: impl ExactSizeIterator<Item = &'p [u8]> + Clone,
     ) -> Self {
-        let mut pack = Listpack::new();
-        pack.push_back(0);
-        pack.push_back(0);
-        pack.push_back(count(parts.len() / 2));
-        for field in parts.step_by(2) {
-            pack.push_back(field);
-        }
-        pack.push_back(0);
-        Self { master, pack: Arc::new(pack) }
+        let fields = parts.step_by(2).map(Element::from);
+        Self { master, pack: Arc::new(Pack::new(fields)) }
     }
 
-    /// From a file. The bytes were checked.
+    /// From a file. The bytes are a listpack and were checked.
     pub(super) fn from_validated(master: StreamId, blob: &[u8]) -> Self {
-        Self { master, pack: Arc::new(Listpack::from_validated(blob)) }
+        Self { master, pack: Arc::new(Pack::from_listpack(ListpackRef::new(blob))) }
     }
 
     /// The id that the entries' are relative to.
@@ -93,20 +87,32 @@ impl Node {
         self.master
     }
 
-    /// The listpack.
-    pub fn bytes(&self) -> &[u8] {
-        self.pack.bytes()
+    /// The listpack, for a file.
+    pub fn listpack(&self) -> Vec<u8> {
+        self.pack.listpack()
+    }
+
+    /// Tells nodes apart that share nothing.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> *const u8 {
+        self.pack.bytes().as_ptr()
+    }
+
+    /// Bytes of that listpack, which are what Redis limits.
+    pub(super) fn listpack_len(&self) -> usize {
+        self.pack.listpack_len()
     }
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        2 * size_of::<usize>() + size_of::<Listpack>() + self.pack.memory_bytes()
+        2 * size_of::<usize>() + size_of::<Pack>() + self.pack.memory_bytes()
     }
 
     /// Whether an entry with so much text may still be added.
     pub(super) fn has_room(&self, text_bytes: usize, parts: usize) -> bool {
-        // Ten bytes around each text at most, and five numbers.
-        self.pack.has_room(text_bytes.saturating_add(10 * (parts + 5)))
+        // Ten bytes around each text at most, and six numbers.
+        let added = text_bytes.saturating_add(10 * (parts + 6));
+        self.listpack_len().saturating_add(added) <= BYTES_MAX
     }
 
     /// Adds an entry behind all others.
@@ -116,28 +122,26 @@ impl Node {
         parts: impl ExactSizeIterator<Item = &'p [u8]> + Clone,
     ) {
         let same = self.head().is_some_and(|head| head.has_fields(parts.clone().step_by(2)));
+        let numbers = [
+            if same { SAME_FIELDS } else { 0 },
+            id.ms.wrapping_sub(self.master.ms).cast_signed(),
+            id.seq.wrapping_sub(self.master.seq).cast_signed(),
+        ];
+        let numbers = numbers.into_iter().map(Element::Int);
         let pack = Arc::make_mut(&mut self.pack);
-        let fields = parts.len() / 2;
-        pack.push_back(if same { SAME_FIELDS } else { 0 });
-        pack.push_back(id.ms.wrapping_sub(self.master.ms).cast_signed());
-        pack.push_back(id.seq.wrapping_sub(self.master.seq).cast_signed());
         if same {
-            parts.skip(1).step_by(2).for_each(|value| pack.push_back(value));
-            pack.push_back(count(fields + 3));
+            pack.push(numbers.chain(parts.skip(1).step_by(2).map(Element::from)));
         } else {
-            pack.push_back(count(fields));
-            parts.for_each(|part| pack.push_back(part));
-            pack.push_back(count(2 * fields + 4));
+            let fields = Element::Int(count(parts.len() / 2));
+            pack.push(numbers.chain([fields]).chain(parts.map(Element::from)));
         }
-        self.recount(1, 0);
     }
 
     /// Marks the entry as deleted. False when there is no such entry.
     pub(super) fn delete(&mut self, id: StreamId) -> bool {
         let Some(entry) = self.entry(id) else { return false };
         let at = entry.at;
-        self.mark(at);
-        self.recount(-1, 1);
+        Arc::make_mut(&mut self.pack).mark(&[at]);
         true
     }
 
@@ -152,50 +156,27 @@ impl Node {
                 None => break,
             }
         }
-        for at in &marked {
-            self.mark(*at);
-        }
         if !marked.is_empty() {
-            let changed = count(marked.len());
-            self.recount(-changed, changed);
+            Arc::make_mut(&mut self.pack).mark(&marked);
         }
         marked.len() as u64
     }
 
-    /// Flags have one byte with the mark and without, so nothing moves.
-    fn mark(&mut self, at: Cursor) {
-        let pack = Arc::make_mut(&mut self.pack);
-        if let Some(Element::Int(flags)) = pack.view().get(at) {
-            pack.replace(at, flags | DELETED);
-        }
-    }
-
-    fn recount(&mut self, live: i64, deleted: i64) {
-        let pack = Arc::make_mut(&mut self.pack);
-        for (index, change) in [(0, live), (1, deleted)] {
-            if change != 0
-                && let Some(cursor) = pack.view().seek(index)
-                && let Some(Element::Int(value)) = pack.view().get(cursor)
-            {
-                pack.replace(cursor, value + change);
-            }
-        }
-    }
-
     pub(super) fn head(&self) -> Option<Head<'_>> {
-        let mut elements = self.pack.view().iter();
-        let live = int(&mut elements)?;
-        let deleted = int(&mut elements)?;
-        let field_count = usize::try_from(int(&mut elements)?).ok()?;
-        let fields = elements.clone();
-        // Behind the fields there is a zero.
-        elements.nth(field_count)?;
-        Some(Head { live, deleted, fields, field_count, entries: elements })
+        let (field_count, fields) = self.pack.fields()?;
+        let entries = entries_at(&fields, field_count)?;
+        Some(Head { fields, field_count, entries })
     }
 
     /// Live entries, as the master counts them.
     pub(super) fn live_count(&self) -> u64 {
-        self.head().map_or(0, |head| head.live.unsigned_abs())
+        self.pack.live_and_deleted().0.into()
+    }
+
+    /// Live and deleted entries.
+    pub(super) fn entry_count(&self) -> u64 {
+        let (live, deleted) = self.pack.live_and_deleted();
+        u64::from(live) + u64::from(deleted)
     }
 
     /// The live entry with this id.
@@ -210,14 +191,15 @@ impl Node {
 
     /// All entries in order.
     pub(super) fn forward(&self) -> Forward<'_> {
-        Forward { master: self.master, head: self.head() }
+        let head = self.head();
+        let at = head.as_ref().map_or(0, |head| head.entries);
+        Forward { master: self.master, pack: &self.pack, head, at }
     }
 
     /// All entries, the last one first.
     pub(super) fn backward(&self) -> Backward<'_> {
-        let pack = self.pack.view();
-        let head = self.head();
-        Backward { master: self.master, pack, at: head.as_ref().and(pack.last()), head }
+        let end = self.pack.bytes().len();
+        Backward { master: self.master, pack: &self.pack, head: self.head(), end }
     }
 
     /// The id of the last entry, deleted or not.
@@ -233,19 +215,20 @@ impl<'a> Head<'a> {
             && self.fields.clone().zip(fields).all(|(mine, field)| mine.eq_bytes(field))
     }
 
-    /// Reads the entry at which `elements` stands, and leaves them behind it.
-    fn read(&self, master: StreamId, elements: &mut Iter<'a>) -> Option<Entry<'a>> {
-        let at = elements.cursor()?;
-        let flags = int(elements)?;
-        let ms = master.ms.wrapping_add(int(elements)?.cast_unsigned());
-        let seq = master.seq.wrapping_add(int(elements)?.cast_unsigned());
+    /// Reads the entry that begins at `at`, and says where its elements end.
+    fn read(&self, master: StreamId, pack: &'a Pack, at: usize) -> Option<(Entry<'a>, usize)> {
+        let mut elements = pack.elements(at);
+        let flags = int(&mut elements)?;
+        let ms = master.ms.wrapping_add(int(&mut elements)?.cast_unsigned());
+        let seq = master.seq.wrapping_add(int(&mut elements)?.cast_unsigned());
         let same = flags & SAME_FIELDS != 0;
-        let left = if same { self.field_count } else { usize::try_from(int(elements)?).ok()? };
+        let left =
+            if same { self.field_count } else { usize::try_from(int(&mut elements)?).ok()? };
         let names = same.then(|| self.fields.clone());
         let fields = Fields { names, items: elements.clone(), left };
         let size = if same { left } else { left.checked_mul(2)? };
-        elements.nth(size)?;
-        Some(Entry { id: StreamId { ms, seq }, fields, deleted: flags & DELETED != 0, at })
+        let end = elements.skip_elements(size)?;
+        Some((Entry { id: StreamId { ms, seq }, fields, deleted: flags & DELETED != 0, at }, end))
     }
 }
 
@@ -279,17 +262,18 @@ impl ExactSizeIterator for Fields<'_> {}
 #[derive(Clone, Debug)]
 pub(super) struct Forward<'a> {
     master: StreamId,
+    pack: &'a Pack,
     head: Option<Head<'a>>,
+    /// Where the next entry begins.
+    at: usize,
 }
 
 impl<'a> Iterator for Forward<'a> {
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        let head = self.head.as_mut()?;
-        let mut elements = head.entries.clone();
-        let entry = head.read(self.master, &mut elements)?;
-        head.entries = elements;
+        let (entry, end) = self.head.as_ref()?.read(self.master, self.pack, self.at)?;
+        self.at = end + backlen_size(end - self.at);
         Some(entry)
     }
 }
@@ -298,35 +282,29 @@ impl<'a> Iterator for Forward<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Backward<'a> {
     master: StreamId,
-    pack: ListpackRef<'a>,
+    pack: &'a Pack,
     head: Option<Head<'a>>,
-    /// Where the size of the next entry is.
-    at: Option<Cursor>,
+    /// Where the next entry ends.
+    end: usize,
 }
 
 impl<'a> Iterator for Backward<'a> {
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        let head = self.head.as_ref()?;
-        let first = head.entries.cursor()?;
-        let mut at = self.at.filter(|at| *at >= first)?;
-        let Element::Int(size) = self.pack.get(at)? else { return None };
-        for _ in 0..size {
-            at = self.pack.prev(at).filter(|at| *at >= first)?;
-        }
-        self.at = self.pack.prev(at);
-        head.read(self.master, &mut self.pack.iter_from(at))
+        let head = self.head.as_ref().filter(|head| head.entries < self.end)?;
+        self.end = self.pack.start_of(self.end).filter(|start| *start >= head.entries)?;
+        head.read(self.master, self.pack, self.end).map(|(entry, _)| entry)
     }
 }
 
-fn int(elements: &mut Iter<'_>) -> Option<i64> {
+fn int(elements: &mut TightIter<'_>) -> Option<i64> {
     match elements.next()? {
         Element::Int(value) => Some(value),
         Element::Str(_) => None,
     }
 }
 
-fn count(number: usize) -> i64 {
+pub(super) fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
