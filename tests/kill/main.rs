@@ -21,6 +21,7 @@
 mod support;
 
 mod exact;
+mod memory;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
