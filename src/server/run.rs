@@ -138,7 +138,7 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
             // an instant to empty their caches.
             crate::memory::ask_for_release();
             thread_shared.wake_all();
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
             crate::memory::purge();
             reclaimed(&thread_shared, bytes);
         };
