@@ -10,6 +10,7 @@ use tokio::task::LocalSet;
 
 use super::listener::Listener;
 use super::reactor::Reactor;
+use super::shared::Signal;
 use super::{Shared, archive_thread, log_thread, metrics, persist_thread, relisten};
 use crate::clock::Clock;
 use crate::engine::ShutdownState;
@@ -20,6 +21,8 @@ use crate::resp::Reply;
 const REACTOR_STACK_BYTES: usize = 16 << 20;
 /// Pause of periodic work while a script holds the engine for too long.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// What the reactors have for emptying their caches of freed memory.
+const CACHES_EMPTY_IN: Duration = Duration::from_millis(50);
 
 /// A running server.
 #[derive(Debug)]
@@ -138,7 +141,7 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
             // an instant to empty their caches.
             crate::memory::ask_for_release();
             thread_shared.wake_all();
-            std::thread::park_timeout(Duration::from_millis(50));
+            Signal::default().wait(CACHES_EMPTY_IN);
             crate::memory::purge();
             reclaimed(&thread_shared, bytes);
         };
