@@ -59,6 +59,8 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     engine.adopt(loader);
     settle(decision, &facts, &config, &outcome, &mut engine)?;
     engine.server.loading = None;
+    // The threads that loaded took it: a limit holds from the first request on.
+    engine.sample_memory();
     let took = clock.monotonic().saturating_sub(started);
     Ok(banner(&engine, decision, &outcome, took))
 }
