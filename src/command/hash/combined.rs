@@ -1,5 +1,7 @@
 //! HGETEX, HSETEX, HGETDEL: values and times of fields in one request.
 
+use std::collections::HashSet;
+
 use super::expiry::finish;
 use super::fields::{BAD_COUNT, TimeForm, parse_fields, record_fields, record_removal};
 use super::{
@@ -263,7 +265,8 @@ fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResu
         return Ok(());
     };
     // The form is Redis', which sets them first.
-    hash.expect(request.pairs.len() / 2, limits);
+    let new: HashSet<&[u8]> = request.fields().filter(|field| !hash.contains(field)).collect();
+    hash.expect((request.pairs.len() / 2).max(hash.len() + new.len()), limits);
     hash.expect_text(request.pairs.iter().map(<[u8]>::len).max().unwrap_or(0), limits);
     hash.keep_times();
     let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
