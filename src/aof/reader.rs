@@ -127,9 +127,6 @@ pub struct FileReader<'a> {
     in_frames: bool,
     /// Whether the next frame must be the first one of the file.
     first: bool,
-    /// What has no frame begins where filler ended, in a file that may be no longer than the filler made it:
-    /// if it ends early, no writer is known that left it so.
-    tail_in_doubt: bool,
     position: Position,
     /// The time of the current frame or the last timestamp.
     time: Option<UnixMillis>,
@@ -187,7 +184,6 @@ impl<'a> FileReader<'a> {
             header: None,
             in_frames: false,
             first: false,
-            tail_in_doubt: false,
             position,
             time: None,
             frame_link: Link::default(),
@@ -267,20 +263,13 @@ impl<'a> FileReader<'a> {
                 self.enter_frame(line, parsed)?;
                 return Ok(true);
             }
-            let behind_filler = self.at > self.at_end_of_frames();
-            if !starts_foreign_tail(rest) || behind_filler && ends_with_filler(self.bytes) {
+            if !starts_foreign_tail(rest) {
                 return Err(self.judge(CorruptionKind::NoFrame));
             }
-            self.tail_in_doubt = behind_filler && is_as_long_as_filler(self.bytes);
             self.in_frames = false;
             self.end.link = Link::unframed(self.position);
             return Ok(true);
         }
-    }
-
-    /// Where the last frame ends, or the header.
-    fn at_end_of_frames(&self) -> usize {
-        usize::try_from(self.end.offset).unwrap_or(usize::MAX)
     }
 
     /// Verifies the frame at `at` and makes its payload the current one.
@@ -435,7 +424,7 @@ impl<'a> FileReader<'a> {
     /// Skips the `#` line that `rest` starts with; `cut` is where the file is believed up to.
     fn annotation(&mut self, rest: &[u8], cut: usize) -> Result<(), CorruptionError> {
         let Some(line) = record::line(rest) else {
-            let torn = rest.len() < record::LINE_LEN_MAX && !self.tail_in_doubt;
+            let torn = rest.len() < record::LINE_LEN_MAX;
             return Err(self.error(cut, CorruptionKind::UnterminatedLine, torn));
         };
         if FrameLine::parse(line).is_some() {
@@ -456,7 +445,7 @@ impl<'a> FileReader<'a> {
             let open = transaction && self.at == self.bytes.len();
             let kind = CorruptionKind::TruncatedRecord;
             let kind = if open { CorruptionKind::OpenTransaction } else { kind };
-            return self.error(start, kind, !self.tail_in_doubt);
+            return self.error(start, kind, true);
         }
         // A size that was extended before the bytes came leaves zeros at the end.
         let zeros = self.bytes.iter().rev().take_while(|byte| **byte == 0).count();
@@ -571,20 +560,7 @@ fn payload(bytes: &[u8], start: usize, len: u64) -> Option<&[u8]> {
 pub(super) fn starts_foreign_tail(rest: &[u8]) -> bool {
     let timestamp = record::line(rest).filter(|line| line.starts_with(b"#TS:"));
     let rest = rest.get(timestamp.map_or(0, <[u8]>::len)..).unwrap_or_default();
-    let starts =
-        |with: &[u8]| rest.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-    starts(b"*2\r\n$6\r\nSELECT\r\n") || starts(b"*1\r\n$5\r\nMULTI\r\n")
-}
-
-/// Whether nobody wrote behind our filler: then records in its place are no tail, but what a lost frame, or a block
-/// that belongs elsewhere, left there.
-fn ends_with_filler(bytes: &[u8]) -> bool {
-    is_as_long_as_filler(bytes) && bytes.ends_with(b"#\n")
-}
-
-/// A writer's filler ends there, and what somebody appends to it seldom does.
-fn is_as_long_as_filler(bytes: &[u8]) -> bool {
-    (bytes.len() as u64).is_multiple_of(super::log::FILLER_LINE)
+    rest.starts_with(b"*2\r\n$6\r\nSELECT\r\n") || rest.starts_with(b"*1\r\n$5\r\nMULTI\r\n")
 }
 
 /// For the fuzzer: whatever a file holds, reading it ends, and what was believed of a file is all that is

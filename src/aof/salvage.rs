@@ -371,7 +371,7 @@ impl<'a> Walk<'a, '_> {
 }
 
 impl SalvagedUnit<'_> {
-    /// Appends its records as frames must have them: spelled strictly, without comments.
+    /// Appends its records as frames must have them: spelled strictly, SELECT and MULTI in small letters, without comments.
     pub fn encode_strict(&self, out: &mut Vec<u8>) {
         let (mut at, mut args) = (0, Vec::new());
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -385,9 +385,15 @@ impl SalvagedUnit<'_> {
                 return;
             };
             out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-            for arg in &args {
+            for (index, arg) in args.iter().enumerate() {
                 out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+                let start = out.len();
                 out.extend_from_slice(arg);
+                if index == 0
+                    && (arg.eq_ignore_ascii_case(b"SELECT") || arg.eq_ignore_ascii_case(b"MULTI"))
+                {
+                    out[start..].make_ascii_lowercase();
+                }
                 out.extend_from_slice(b"\r\n");
             }
             at = end;

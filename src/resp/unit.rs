@@ -82,10 +82,10 @@ impl UnitBuffer {
 
     /// Appends the records as a loader takes them: SELECT where the database changes, MULTI and EXEC around
     /// more than one. `selected` is what the loader has selected so far.
-    pub fn frame(&self, out: &mut Vec<u8>, selected: &mut Option<u32>) {
+    pub fn frame(&self, out: &mut Vec<u8>, selected: &mut Option<u32>, letters: Letters) {
         let mut select = |out: &mut Vec<u8>, db| {
             if selected.replace(db) != Some(db) {
-                put_select(out, db);
+                put_select(out, db, letters);
             }
         };
         match self.only_db() {
@@ -96,7 +96,10 @@ impl UnitBuffer {
             None if self.is_empty() => {}
             None => {
                 // MULTI comes before SELECT, as Redis writes it.
-                out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
+                out.extend_from_slice(match letters {
+                    Letters::Small => b"*1\r\n$5\r\nmulti\r\n",
+                    Letters::Capital => b"*1\r\n$5\r\nMULTI\r\n",
+                });
                 for (db, record) in self.records() {
                     select(out, db);
                     out.extend_from_slice(record);
@@ -115,11 +118,24 @@ impl UnitBuffer {
     }
 }
 
+/// How SELECT and MULTI are spelled; loaders take both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letters {
+    /// In our log: what begins there with capitals was appended by another server, and the rest of a frame that
+    /// lost its first sector must not look like that (`format-spec/aof.md`, section 4).
+    Small,
+    /// Towards replicas, as Redis sends it.
+    Capital,
+}
+
 /// Appends the record that selects `db`.
-pub(crate) fn put_select(out: &mut Vec<u8>, db: u32) {
+pub(crate) fn put_select(out: &mut Vec<u8>, db: u32, letters: Letters) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(db);
-    out.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n");
+    out.extend_from_slice(match letters {
+        Letters::Small => b"*2\r\n$6\r\nselect\r\n",
+        Letters::Capital => b"*2\r\n$6\r\nSELECT\r\n",
+    });
     put_number(out, b'$', digits.len());
     out.extend_from_slice(digits.as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::{Client, ClientId};
 use crate::clock::UnixMillis;
 use crate::disk::FileView;
-use crate::resp::unit::UnitBuffer;
+use crate::resp::unit::{Letters, UnitBuffer};
 pub use link::{Bell, Link, Mark, Stage};
 
 /// What a client says of itself before it asks to be fed (REPLCONF).
@@ -226,7 +226,7 @@ impl Replicas {
     pub fn feed(&mut self, unit: &UnitBuffer, position: u64) {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        unit.frame(&mut bytes, &mut self.selected);
+        unit.frame(&mut bytes, &mut self.selected, Letters::Capital);
         bytes.append(&mut self.behind_unit);
         self.queue(&bytes, position);
         bytes.shrink_to(1 << 20);

@@ -19,7 +19,7 @@ pub const FILL_AHEAD: usize = 128 << 10;
 const FILLED_FRAME_MAX: usize = 16 << 10;
 /// Every so many bytes of the file a line of filler ends. With a mark in the place of one newline the
 /// merged line is still shorter than what Redis reads at once.
-pub(in crate::aof) const LINE: u64 = 512;
+const LINE: u64 = 512;
 
 impl Log {
     /// How much filler is written ahead of small frames; 0: none. For policies that sync every frame.

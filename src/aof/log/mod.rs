@@ -42,11 +42,10 @@ use super::manifest::Manifest;
 use super::record::{FRAME_LINE_LEN_MAX, Position, Salt};
 use crate::clock::Clock;
 use crate::disk::{DiskError, DiskFile, SharedDisk};
-use crate::resp::unit::UnitBuffer;
+use crate::resp::unit::{Letters, UnitBuffer};
 use names::Names;
 
 pub use filler::FILL_AHEAD;
-pub(in crate::aof) use filler::LINE as FILLER_LINE;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
 pub use start::{GoodEnd, Recovered, settle};
@@ -405,7 +404,7 @@ impl Current {
 impl Pending {
     fn append(&mut self, unit: &UnitBuffer) {
         let before = self.buffer.len();
-        unit.frame(&mut self.buffer, &mut self.selected_db);
+        unit.frame(&mut self.buffer, &mut self.selected_db, Letters::Small);
         self.position = self.position.after(self.buffer.len() - before);
     }
 

@@ -202,7 +202,8 @@ pub(super) fn recover(disk: &SimDisk) -> Result<Found, String> {
     let end = read_log(Some(base), &segments, |unit| {
         assert!(unit.checked);
         let mut named = 0;
-        for command in unit.commands().filter(|command| command[0] != b"SELECT") {
+        for command in unit.commands().filter(|command| !command[0].eq_ignore_ascii_case(b"SELECT"))
+        {
             let number: usize = String::from_utf8_lossy(command[1]).parse().unwrap();
             assert_eq!(number, count, "a unit is missing or there twice");
             named += 1;

@@ -37,14 +37,14 @@ fn units_become_records_as_redis_would_write_them() {
     unit.push(0, &["DEL", "c"]);
     let end = log.append(&unit);
     log.write().unwrap();
-    let select = |db| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{db}\r\n");
+    let select = |db| format!("*2\r\n$6\r\nselect\r\n$1\r\n{db}\r\n");
     let set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
     let del = |key| format!("*2\r\n$3\r\nDEL\r\n$1\r\n{key}\r\n");
     let all = [
         &select(0),
         set,
         set,
-        "*1\r\n$5\r\nMULTI\r\n",
+        "*1\r\n$5\r\nmulti\r\n",
         &select(3),
         &del("b"),
         &select(0),
@@ -89,7 +89,7 @@ fn a_frame_without_select_begins_in_database_0() {
         }
     });
     assert_eq!(seen, frames);
-    assert_eq!(payload(&disk, 1).matches("SELECT").count(), 7, "none more than needed");
+    assert_eq!(payload(&disk, 1).matches("select").count(), 7, "none more than needed");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn rotation_cuts_where_it_was_told_and_syncs_the_old_segment_first() {
     assert!(payload(&world.disk, 1).contains("$1\r\n2\r\n"));
     assert!(
         payload(&world.disk, 2)
-            .starts_with("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$4\r\nUNIT\r\n$1\r\n3")
+            .starts_with("*2\r\n$6\r\nselect\r\n$1\r\n0\r\n*3\r\n$4\r\nUNIT\r\n$1\r\n3")
     );
     assert_eq!(world.log.manifest().incrs.len(), 2);
     world.install(cut, 3).unwrap();

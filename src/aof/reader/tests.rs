@@ -3,6 +3,7 @@
 use super::super::chain::{LogEnd, ReadError, SegmentFile, read_log};
 use super::super::record::{Frame, encode_frame_line};
 use super::*;
+use crate::resp::unit::{Letters, UnitBuffer};
 
 const SALT: Salt = Salt(0x1111_2222_3333_4444);
 
@@ -333,34 +334,46 @@ fn records_that_redis_appended_are_unchecked() {
     assert_eq!(verdict(&tail).0, CorruptionKind::FrameWithoutHeader);
 }
 
-/// A frame that begins in one sector and is on the disk only from the next one on looks as if somebody had appended its
-/// records: seeds 0x70f0b3 (a power loss) and 0x70c58b (a block in another's place).
+/// A frame that begins in one sector and is on the disk only from the next one on does not look as if somebody had
+/// appended its records: seeds 0x70f0b3 and 0x902050 (power loss), 0x70c58b (a block in another's place).
 #[test]
-fn records_in_the_place_of_filler_are_no_tail() {
+fn the_rest_of_a_frame_is_no_tail() {
     let built = Builder::start().frame(&["SET a 1"]);
     let lines = |to: usize| [vec![b'#'; to - 1], vec![b'\n']].concat();
     let filled =
         [&built.bytes[..], &lines(512 - built.bytes.len()), &lines(512), &lines(512)].concat();
-    let half = records_of(&["SELECT 0", "SET b 2", "SET c 3", "EXEC"]);
-    for records in [&half[..], &half[..half.len() - 9], &records_of(&["MULTI", "SELECT 0"])] {
-        let mut lost = filled.clone();
-        lost[512..512 + records.len()].copy_from_slice(records);
-        let reading = read(&lost);
-        assert_eq!(reading.units, ["SET a 1"]);
-        assert_eq!((reading.end.position, reading.end.framed), (built.position, true));
-        let error = reading.error.unwrap();
-        assert_eq!((error.kind, error.torn, error.offset), (CorruptionKind::NoFrame, true, 512));
+    let long = format!("SET c {}", "x".repeat(700));
+    let mut unit = UnitBuffer::default();
+    for (db, command) in [(2, "SET b 2"), (3, &long)] {
+        unit.push_raw(db, &record_of(command));
     }
-    // Nothing says who cut records short where the file is as long as filler made it.
-    let long = record_of(&format!("SET b {}", "x".repeat(1000)));
-    let tail = [&record_of("SELECT 0")[..], &long].concat();
-    let cut = [&filled[..], &tail[..512]].concat();
-    assert_eq!(verdict(&cut), (CorruptionKind::TruncatedRecord, false, 1536 + 23));
-    // Whoever appends does it behind the filler, and what is whole is taken.
+    let mut frame = Vec::new();
+    unit.frame(&mut frame, &mut None, Letters::Small);
+    // The transaction, its inside, and both with a later sector missing or the end of the file in them.
+    for rest in [&frame[..], &frame[b"*1\r\n$5\r\nmulti\r\n".len()..], &frame[..512], &frame[..100]]
+    {
+        for end in [filled.len(), 512 + rest.len(), 512 + rest.len().min(400)] {
+            let mut lost = filled.clone();
+            lost.resize(lost.len().max(end), b'#');
+            lost[512..512 + rest.len()].copy_from_slice(rest);
+            lost.truncate(end);
+            let reading = read(&lost);
+            assert_eq!(reading.units, ["SET a 1"]);
+            assert_eq!((reading.end.position, reading.end.framed), (built.position, true));
+            let error = reading.error.unwrap();
+            assert_eq!(
+                (error.kind, error.torn, error.offset),
+                (CorruptionKind::NoFrame, true, 512)
+            );
+        }
+    }
+    // What another server appends behind the filler is taken, and cut where it ends early.
+    let tail = [&record_of("SELECT 0")[..], &record_of(&long)].concat();
     let redis = [&filled[..], &tail[..]].concat();
     let reading = read(&redis);
     assert_eq!((reading.error, reading.end.unchecked_units), (None, 2));
-    assert!(read(&redis[..redis.len() - 1]).error.unwrap().torn);
+    let cut = &redis[..redis.len() - 1];
+    assert_eq!(verdict(cut), (CorruptionKind::TruncatedRecord, true, filled.len() as u64 + 23));
 }
 
 #[test]

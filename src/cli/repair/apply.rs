@@ -17,7 +17,7 @@ use crate::clock::UnixMillis;
 use crate::disk::{Disk, DiskError, DiskFile, OpenMode, durable};
 use crate::logger::Timestamp;
 use crate::recovery::inspect::view;
-use crate::resp::unit::put_select;
+use crate::resp::unit::{Letters, put_select};
 use crate::rng::{Rng as _, SeededRng};
 use crate::snapshot::salvage as rdb;
 
@@ -324,7 +324,8 @@ impl SegmentWriter {
         }
         self.time = time;
         if self.db != Some(db) {
-            put_select(&mut self.payload, db);
+            let letters = if self.salt.is_some() { Letters::Small } else { Letters::Capital };
+            put_select(&mut self.payload, db, letters);
         }
         self.db = Some(unit.selects.unwrap_or(db));
         match self.salt {
