@@ -291,28 +291,21 @@ impl Found {
 /// branch on one could be foretold: runs of one byte are added up at once, up to the first of two.
 pub(super) fn find(bytes: &[u8], index: usize) -> Result<Found, Corrupt> {
     let (mut first, mut previous, mut at) = (0, None, HEADER_BYTES);
-    while let Some(&eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(eight);
-        let (ones, sum) = one_byte_runs(word);
-        if ones > 0 {
-            if index < first + sum {
-                break;
-            }
-            first += sum;
-            at += ones;
-            previous = Some(at - 1);
-        }
-        if ones < 8 {
-            let run = Run::read(bytes, at).ok_or(Corrupt)?;
-            if index < first + run.len() {
-                return Ok(Found { at, first, previous, run });
-            }
-            first += run.len();
-            previous = Some(at);
-            at += run.bytes();
-        }
-    }
+    let mut is_near = false;
     loop {
+        let eight = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        if let Some(&eight) = eight.filter(|_| !is_near) {
+            let (ones, sum) = one_byte_runs(u64::from_le_bytes(eight));
+            is_near = index < first + sum;
+            if ones > 0 && !is_near {
+                first += sum;
+                at += ones;
+                previous = Some(at - 1);
+                if ones == 8 {
+                    continue;
+                }
+            }
+        }
         let run = Run::read(bytes, at).ok_or(Corrupt)?;
         if index < first + run.len() {
             return Ok(Found { at, first, previous, run });

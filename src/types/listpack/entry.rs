@@ -8,6 +8,7 @@
 //! ```
 
 use super::{END, Element};
+use crate::number::parse_i64;
 
 /// Most bytes of a backlen.
 const BACKLEN_MAX: usize = 5;
@@ -113,6 +114,45 @@ pub(super) fn decode(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
     };
     debug_assert_ne!(first, END);
     Some((element, body))
+}
+
+/// The first element from `at` on with this text, looking at every `skip + 1`th one. `size` tells what an entry
+/// takes whose encoding and data have a size.
+#[inline]
+pub(super) fn find(
+    bytes: &[u8],
+    mut at: usize,
+    text: &[u8],
+    skip: usize,
+    size: impl Fn(usize) -> usize,
+) -> Option<usize> {
+    let number = parse_i64(text);
+    loop {
+        let first = *bytes.get(at)?;
+        // Short strings are what hashes are made of; they take no detour through Element.
+        let body = if first & 0xC0 == 0x80 {
+            let len = usize::from(first & 0x3F);
+            let data = at + 1;
+            if len == text.len() && bytes.get(data..data + len)? == text {
+                return Some(at);
+            }
+            1 + len
+        } else {
+            let (element, body) = decode(bytes, at)?;
+            let hit = match element {
+                Element::Int(value) => number == Some(value),
+                Element::Str(data) => data == text,
+            };
+            if hit {
+                return Some(at);
+            }
+            body
+        };
+        at += size(body);
+        for _ in 0..skip {
+            at += size(body_size(bytes, at)?);
+        }
+    }
 }
 
 /// An element ready to be written: its encoding bytes and what follows them.

@@ -269,8 +269,6 @@ impl Listpack {
         self.blob.set_head(&header(self.total(), Some(count)));
     }
 
-    /// Replaces `removed` bytes at `at` by a gap of `inserted` bytes for the caller to fill; `count` is the
-    /// number of elements afterwards, None when it is not known.
     #[inline]
     fn open(
         &mut self,
@@ -279,23 +277,36 @@ impl Listpack {
         inserted: usize,
         count: Option<usize>,
     ) -> &mut [u8] {
-        let total = self.total();
-        let grown = total - removed + inserted;
-        assert!(grown <= BYTES_MAX, "a listpack beyond its bound: has_room was not asked");
-        let head = header(grown, count);
-        let at = at - HEADER_BYTES;
-        let rest = at + removed..total - HEADER_BYTES;
-        if grown > total {
-            self.blob.set_head(&head);
-        }
-        if removed != inserted {
-            self.blob.body_mut().copy_within(rest, at + inserted);
-        }
-        if grown <= total {
-            self.blob.set_head(&head);
-        }
-        &mut self.blob.body_mut()[at..at + inserted]
+        open(&mut self.blob, at, removed, inserted, count)
     }
+}
+
+/// Replaces `removed` bytes at `at` by a gap of `inserted` bytes for the caller to fill; `count` is the
+/// number of elements afterwards, None when it is not known.
+#[inline]
+pub(super) fn open(
+    blob: &mut Blob<Size>,
+    at: usize,
+    removed: usize,
+    inserted: usize,
+    count: Option<usize>,
+) -> &mut [u8] {
+    let total = blob.len_bytes();
+    let grown = total - removed + inserted;
+    assert!(grown <= BYTES_MAX, "a listpack beyond its bound: has_room was not asked");
+    let head = header(grown, count);
+    let at = at - HEADER_BYTES;
+    let rest = at + removed..total - HEADER_BYTES;
+    if grown > total {
+        blob.set_head(&head);
+    }
+    if removed != inserted {
+        blob.body_mut().copy_within(rest, at + inserted);
+    }
+    if grown <= total {
+        blob.set_head(&head);
+    }
+    &mut blob.body_mut()[at..at + inserted]
 }
 
 /// The header of a listpack of so many bytes and elements; None when there are too many to say, or unknown.

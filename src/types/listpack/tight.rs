@@ -12,11 +12,10 @@
 
 use std::fmt;
 
-use super::entry::{Encoded, body_size, decode};
-use super::owned::{Size, header};
+use super::entry::{Encoded, body_size, decode, find};
+use super::owned::{Size, header, open};
 use super::view::{Cursor, ListpackRef};
 use super::{BYTES_MAX, COUNT_UNKNOWN, Element, HEADER_BYTES};
-use crate::number::parse_i64;
 use crate::types::blob::Blob;
 
 /// The elements, owned by one pointer.
@@ -142,7 +141,7 @@ impl Tight {
         }
         if removed > 0 {
             let left = self.known_count().map(|count| count.saturating_sub(removed));
-            self.open(cursor.0, end.0 - cursor.0, 0, left);
+            open(&mut self.blob, cursor.0, end.0 - cursor.0, 0, left);
             if left.is_none() {
                 // It may have come below 65535: one walk finds out, so that later ones are spared.
                 let count = self.iter().count();
@@ -172,35 +171,7 @@ impl Tight {
     fn put(&mut self, at: usize, removed: usize, element: Element<'_>, added: usize) {
         let encoded = Encoded::new(element);
         let count = self.known_count().map(|count| count + added);
-        encoded.write_body(self.open(at, removed, encoded.body(), count));
-    }
-
-    /// Replaces `removed` bytes at `at` by a gap of `inserted` bytes for the caller to fill; `count` is the
-    /// number of elements afterwards, None when it is not known.
-    #[inline]
-    fn open(
-        &mut self,
-        at: usize,
-        removed: usize,
-        inserted: usize,
-        count: Option<usize>,
-    ) -> &mut [u8] {
-        let total = self.total();
-        let grown = total - removed + inserted;
-        assert!(grown <= BYTES_MAX, "elements beyond their bound: has_room was not asked");
-        let head = header(grown, count);
-        let at = at - HEADER_BYTES;
-        let rest = at + removed..total - HEADER_BYTES;
-        if grown > total {
-            self.blob.set_head(&head);
-        }
-        if removed != inserted {
-            self.blob.body_mut().copy_within(rest, at + inserted);
-        }
-        if grown <= total {
-            self.blob.set_head(&head);
-        }
-        &mut self.blob.body_mut()[at..at + inserted]
+        encoded.write_body(open(&mut self.blob, at, removed, encoded.body(), count));
     }
 }
 
@@ -276,35 +247,7 @@ impl<'a> TightRef<'a> {
     /// hash compares fields and never values.
     #[inline]
     pub fn find(&self, text: &[u8], skip: usize) -> Option<Cursor> {
-        let bytes = self.bytes;
-        let number = parse_i64(text);
-        let mut at = HEADER_BYTES;
-        loop {
-            let first = *bytes.get(at)?;
-            // Short strings are what hashes are made of; they take no detour through Element.
-            let next = if first & 0xC0 == 0x80 {
-                let len = usize::from(first & 0x3F);
-                let data = at + 1;
-                if len == text.len() && bytes.get(data..data + len)? == text {
-                    return Some(Cursor(at));
-                }
-                data + len
-            } else {
-                let (element, body) = decode(bytes, at)?;
-                let hit = match element {
-                    Element::Int(value) => number == Some(value),
-                    Element::Str(data) => data == text,
-                };
-                if hit {
-                    return Some(Cursor(at));
-                }
-                at + body
-            };
-            at = next;
-            for _ in 0..skip {
-                at += body_size(bytes, at)?;
-            }
-        }
+        find(self.bytes, HEADER_BYTES, text, skip, |body| body).map(Cursor)
     }
 
     /// All elements.

@@ -1,8 +1,7 @@
 //! Reading a listpack: cursors, iteration and lookup over borrowed bytes.
 
-use super::entry::{backlen_size, body_size, decode, next_offset, read_backlen};
+use super::entry::{backlen_size, body_size, decode, find, next_offset, read_backlen};
 use super::{COUNT_UNKNOWN, END, Element, HEADER_BYTES};
-use crate::number::parse_i64;
 
 /// The place of an entry in one listpack: its byte offset. Any change before it moves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,35 +136,8 @@ impl<'a> ListpackRef<'a> {
 
     /// As [`ListpackRef::find`], starting with the element at `start`.
     pub fn find_from(&self, start: Cursor, text: &[u8], skip: usize) -> Option<Cursor> {
-        let bytes = self.bytes;
-        let number = parse_i64(text);
-        let mut at = start.0;
-        loop {
-            let first = *bytes.get(at)?;
-            // Short strings are what hashes are made of; they take no detour through Element.
-            let next = if first & 0xC0 == 0x80 {
-                let len = usize::from(first & 0x3F);
-                let data = at + 1;
-                if len == text.len() && bytes.get(data..data + len)? == text {
-                    return Some(Cursor(at));
-                }
-                data + len + 1
-            } else {
-                let (element, body) = decode(bytes, at)?;
-                let hit = match element {
-                    Element::Int(value) => number == Some(value),
-                    Element::Str(data) => data == text,
-                };
-                if hit {
-                    return Some(Cursor(at));
-                }
-                at + body + backlen_size(body)
-            };
-            at = next;
-            for _ in 0..skip {
-                at = next_offset(bytes, at)?;
-            }
-        }
+        let size = |body| body + backlen_size(body);
+        find(self.bytes, start.0, text, skip, size).map(Cursor)
     }
 
     /// All elements, from both ends.
