@@ -106,6 +106,9 @@ impl Engine {
     }
 
     fn start_backup(&mut self) -> Result<(), String> {
+        let files = Arc::clone(&self.persist.backup_files);
+        // The worker may be removing what failed; once this is held, it is through or sees the number.
+        let mut started = files.lock();
         match self.server.backup.state {
             BackupState::Idle => {}
             BackupState::Sealed => {
@@ -124,6 +127,7 @@ impl Engine {
         if let Some(name) = others.chain(inside).next() {
             return Err(format!("ERR Backup directory {outer} is not empty: {name}"));
         }
+        *started += 1;
         self.backup = Backup { looked: true, ..Backup::default() };
         self.server.backup = BackupFacts {
             state: BackupState::Pending,

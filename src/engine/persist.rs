@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::Engine;
 use super::cron::CronState;
 use crate::clock::UnixMillis;
@@ -66,6 +68,8 @@ pub struct PersistState {
     pub switch_scheduled: bool,
     /// The worker is to look after a backup.
     pub backup_wanted: Arc<AtomicBool>,
+    /// Held by whoever removes a backup's files: the number of backups started. Taken behind the engine's lock, if both are.
+    pub backup_files: Arc<Mutex<u64>>,
     /// Jobs that began: what Redis forks for.
     pub jobs_started: u64,
     pub cron: CronState,

@@ -288,11 +288,24 @@ fn put_manifest(disk: &dyn Disk, names: &FileNames, bytes: &[u8]) -> Result<(), 
 }
 
 fn remove_asked(engine: &Mutex<Engine>, cleanup: bool) -> Result<(), String> {
-    let (disk, names) = {
+    let (disk, names, files, started) = {
         let engine = engine.lock();
-        (Arc::clone(&engine.disk), engine.backup_names())
+        let asked = matches!(engine.backup.asked, Some((Asked::Remove { .. }, _)));
+        if !asked {
+            return Ok(());
+        }
+        let files = Arc::clone(&engine.persist.backup_files);
+        let started = *files.lock();
+        (Arc::clone(&engine.disk), engine.backup_names(), files, started)
     };
-    remove(disk.as_ref(), &names)?;
+    {
+        let now = files.lock();
+        if *now != started {
+            // Its files were removed by the backup that took its place.
+            return Ok(());
+        }
+        remove(disk.as_ref(), &names)?;
+    }
     let mut engine = engine.lock();
     if !matches!(engine.backup.asked, Some((Asked::Remove { .. }, _))) {
         // The next one has begun.
