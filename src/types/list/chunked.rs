@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::limit::{ENTRY_OVERHEAD, NodeLimit};
+use super::limit::NodeLimit;
 use super::table::NodeTable;
 use crate::types::listpack::{Element, Listpack, ListpackRef};
 
@@ -381,10 +381,8 @@ impl Chunked {
             self.nodes.update(index, |slot| *slot = Slot::new(Node::new(element, limit)));
             return;
         }
-        let old_len = slot.get(offset).map_or(0, |old| old.len());
-        let bytes = slot.listpack().map_or(0, Listpack::byte_len).saturating_sub(old_len);
-        let fits = element.len() <= old_len
-            || !limit.is_exceeded(bytes + element.len() + ENTRY_OVERHEAD, slot.count);
+        // As in Redis, a node may pass its limit so.
+        let fits = slot.listpack().is_some_and(|listpack| listpack.has_room(element.len()));
         if !large && fits {
             self.nodes.update(index, |slot| slot.replace(offset, element));
             return;
