@@ -200,6 +200,8 @@ fn put_integer(out: &mut Vec<u8>, number: f64, size: usize, big_endian: bool) {
         (number as i64).cast_unsigned()
     } else if number < 18_446_744_073_709_551_616.0 {
         number as u64
+    } else if number.is_nan() {
+        1 << 63
     } else {
         0
     };
