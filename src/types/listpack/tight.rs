@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use super::entry::{Encoded, body_size, decode, find};
+use super::entry::{Encoded, backlen_size, body_size, decode, find, write_backlen};
 use super::owned::{Size, header, open};
 use super::view::{Cursor, ListpackRef};
 use super::{BYTES_MAX, COUNT_UNKNOWN, Element, HEADER_BYTES};
@@ -269,17 +269,31 @@ impl<'a> TightRef<'a> {
 
     /// Puts the listpack of these elements into `out`, and nothing else.
     pub fn write_listpack(&self, out: &mut Vec<u8>) {
+        const STEP: usize = 16;
         out.clear();
-        // One byte behind each short entry, and the end.
-        out.reserve(self.bytes.len() + self.len() + 1);
-        out.extend_from_slice(&[0; HEADER_BYTES]);
-        let mut at = HEADER_BYTES;
-        while let Some(size) = body_size(self.bytes, at)
-            && let Some(body) = self.bytes.get(at..at + size)
-        {
-            super::entry::append(body, out);
-            at += size;
+        // One byte behind each short entry, the end, and room for a step beyond it.
+        out.resize(self.bytes.len() + self.len() + 1 + STEP, 0);
+        let (mut from, mut to) = (HEADER_BYTES, HEADER_BYTES);
+        while let Some(size) = body_size(self.bytes, from) {
+            let step = self.bytes.get(from..from + STEP).filter(|_| size < STEP);
+            if let (Some(step), Some(place)) = (step, out.get_mut(to..to + STEP)) {
+                // Most are short: as many bytes each time cost less than as many as there are.
+                place.copy_from_slice(step);
+                place[size] = size as u8;
+                to += size + 1;
+            } else if let Some(body) = self.bytes.get(from..from + size) {
+                let entry = size + backlen_size(size);
+                // Long entries have more than one byte behind them.
+                out.resize(out.len().max(to + entry) + entry - size - 1, 0);
+                out[to..to + size].copy_from_slice(body);
+                write_backlen(size, &mut out[to + size..to + entry]);
+                to += entry;
+            } else {
+                break;
+            }
+            from += size;
         }
+        out.truncate(to);
         finish(out, self.len());
     }
 
