@@ -13,10 +13,12 @@ impl Keyspace {
     /// Whether the key is there and its time is over. Changes nothing.
     pub fn peek_expired(&self, db: usize, key: &[u8], now: UnixMillis) -> bool {
         self.expire_mode == ExpireMode::Active
-            && self.dbs.get(db).is_some_and(|db| {
-                let entry = db.table.find(hash64(key), key);
-                entry.and_then(Entry::expire_at).is_some_and(|at| now > at)
-            })
+            && self.held(db, key).and_then(Entry::expire_at).is_some_and(|at| now > at)
+    }
+
+    /// What is in memory at a key, whether its time is over or not. Changes nothing.
+    pub fn held(&self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.dbs.get(db)?.table.find(hash64(key), key)
     }
 
     /// The mean time to live in ms of the keys of a database that have one, from a sample.
