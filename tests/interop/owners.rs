@@ -154,7 +154,7 @@ fn a_killed_restore_is_gone_on_with_and_nothing_starts_on_its_half() {
     let place = Place::new();
     let restore = ["restore", "--from", &repository, "--dir", &text(&place.data())];
     let mut slow = Command::new(peers::fastness().path)
-        .args([&restore[..], &["--rate", "3000000"]].concat())
+        .args([&restore[..], &["--rate", "3000000", "--threads", "1"]].concat())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -164,7 +164,8 @@ fn a_killed_restore_is_gone_on_with_and_nothing_starts_on_its_half() {
         files.map(|file| file.metadata().map_or(0, |found| found.len())).sum::<u64>()
     };
     let deadline = Instant::now() + WITHIN;
-    while written() < 2 << 20 {
+    // One thread writes parts in their order, each of which has 4 MB at most.
+    while written() < 6 << 20 {
         assert!(Instant::now() < deadline && slow.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(5));
     }
