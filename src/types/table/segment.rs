@@ -18,7 +18,7 @@ pub(super) const SLOTS: usize = 7;
 /// Regular buckets of a full-grown segment; one with more entries than these hold is split.
 pub(super) const REGULAR_MAX: usize = 16;
 /// The sizes a segment grows through.
-const STEPS: [usize; 10] = [1, 2, 3, 4, 6, 8, 10, 12, 14, REGULAR_MAX];
+const STEPS: [usize; 9] = [1, 2, 3, 4, 6, 8, 10, 13, REGULAR_MAX];
 /// The stash is used from this size on: below it, growing is cheaper.
 const STASH_FROM: usize = 8;
 
@@ -304,14 +304,16 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
 
     /// Lays the entries out again over `regular` buckets, with as much stash as it takes.
     pub(super) fn rebuild(&mut self, regular: usize) {
-        let entries = self.drain_hashed();
-        self.lay_out(regular, entries);
+        let old = self.drain();
+        self.start_over(regular);
+        for entry in old.into_iter().flat_map(|bucket| bucket.slots).flatten() {
+            self.put_back(entry.hash(), entry);
+        }
     }
 
     /// Lays the entries out over the number of buckets that suits them.
     pub(super) fn rebuild_to_fit(&mut self) {
-        let entries = self.drain_hashed();
-        self.lay_out(regular_for(entries.len()), entries);
+        self.rebuild(regular_for(self.len as usize));
     }
 
     /// Whether so few entries are left that the buckets should be given back.
@@ -326,46 +328,53 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
     /// Splits by the next bit of the hash: keeps the entries with a 0 and returns those with a 1.
     pub(super) fn split(&mut self) -> Self {
         let bit = 1u64 << (63 - self.depth);
-        let entries = self.drain_hashed();
-        let (ones, zeros): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(hash, _)| hash & bit != 0);
+        let old = self.drain();
+        let hashes: Vec<u64> = old.iter().flat_map(Bucket::entries).map(Slot::hash).collect();
+        let ones = hashes.iter().filter(|hash| *hash & bit != 0).count();
+        let zeros = hashes.len() - ones;
         self.depth += 1;
         let mut upper = Self { depth: self.depth, meta: self.meta.clone(), ..Self::default() };
-        self.lay_out(regular_for(zeros.len()), zeros);
-        upper.lay_out(regular_for(ones.len()), ones);
+        self.start_over(regular_for(zeros));
+        upper.start_over(regular_for(ones));
+        let entries = old.into_iter().flat_map(|bucket| bucket.slots).flatten();
+        for (hash, entry) in hashes.into_iter().zip(entries) {
+            let half = if hash & bit == 0 { &mut *self } else { &mut upper };
+            half.put_back(hash, entry);
+        }
         upper
     }
 
     /// Takes over the entries of the sibling; the prefix becomes one bit shorter.
     pub(super) fn absorb(&mut self, mut sibling: Self, meta: M) {
-        let mut entries = self.drain_hashed();
-        entries.append(&mut sibling.drain_hashed());
-        self.lay_out(regular_for(entries.len()), entries);
+        let len = self.len + sibling.len;
+        let old = [self.drain(), sibling.drain()];
+        self.start_over(regular_for(len as usize));
+        for entry in old.into_iter().flatten().flat_map(|bucket| bucket.slots).flatten() {
+            self.put_back(entry.hash(), entry);
+        }
         self.depth -= 1;
         self.meta = meta;
     }
 
-    fn drain_hashed(&mut self) -> Vec<(u64, E)> {
+    /// The buckets with their entries, which are to be put elsewhere.
+    fn drain(&mut self) -> Box<[Bucket<E>]> {
         let buckets = std::mem::take(&mut self.buckets);
         // Keys are far from here and from each other: the waits for them overlap when nothing else is done.
         let touched = buckets.iter().flat_map(Bucket::entries).map(|entry| entry.key().len());
         std::hint::black_box(touched.fold(0, usize::wrapping_add));
-        let mut entries = Vec::with_capacity(self.len as usize);
         self.len = 0;
-        for bucket in buckets {
-            entries.extend(bucket.slots.into_iter().flatten().map(|entry| (entry.hash(), entry)));
-        }
-        entries
+        buckets
     }
 
-    fn lay_out(&mut self, regular: usize, entries: Vec<(u64, E)>) {
+    fn start_over(&mut self, regular: usize) {
         self.regular = regular as u16;
         self.buckets = empty_buckets(regular);
-        for (hash, mut entry) in entries {
-            while let Err(back) = self.try_insert(hash, entry) {
-                entry = back;
-                self.add_stash();
-            }
+    }
+
+    fn put_back(&mut self, hash: u64, mut entry: E) {
+        while let Err(back) = self.try_insert(hash, entry) {
+            entry = back;
+            self.add_stash();
         }
     }
 
