@@ -8,17 +8,31 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+use std::cell::Cell;
+
 const HASH_BITS: u32 = 13;
 const DISTANCE_MAX: usize = 8192;
 const MATCH_MIN: usize = 3;
 const MATCH_MAX: usize = 264;
 const LITERALS_MAX: usize = 32;
+/// Bytes that are copied at once.
+const STEP: usize = 16;
+
+thread_local! {
+    /// What the last compressor of this thread left: to zero a table takes as long as a short string.
+    static SPARE: Cell<Option<LastSeen>> = const { Cell::new(None) };
+}
 
 /// Compresses strings one after the other; the table of candidates is reused without being cleared.
 #[derive(Debug)]
 pub struct Compressor {
-    /// Position (plus `base` at the time) at which a hash was last seen.
-    last_seen: Vec<u32>,
+    seen: LastSeen,
+}
+
+#[derive(Debug, Default)]
+struct LastSeen {
+    /// Position (plus `base` at the time) at which a hash was last seen; 32 KiB.
+    table: Vec<u32>,
     /// Positions below it belong to earlier strings.
     base: u32,
 }
@@ -29,23 +43,43 @@ impl Default for Compressor {
     }
 }
 
+impl Drop for Compressor {
+    fn drop(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        // At the end of a thread there is nothing to leave it to.
+        let _ = SPARE.try_with(|spare| spare.set(Some(seen)));
+    }
+}
+
 impl Compressor {
-    /// A compressor; 32 KiB.
+    /// A compressor.
     pub fn new() -> Self {
-        Self { last_seen: vec![0; 1 << HASH_BITS], base: 1 }
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let fresh = || LastSeen { table: vec![0; 1 << HASH_BITS], base: 1 };
+        Self { seen: spare.unwrap_or_else(fresh) }
     }
 
     /// Appends the compressed form of `input` to `out` if it takes at most `limit` bytes; else leaves
     /// `out` as it was and returns false.
     pub fn compress(&mut self, input: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
-        let Some(base) = self.claim(input.len()) else { return false };
         let start = out.len();
+        out.resize(start + limit, 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        let taken = self.compress_into(input, room);
+        out.truncate(start + taken.unwrap_or(0));
+        taken.is_some()
+    }
+
+    /// The bytes that the compressed form takes of `room`, if there is enough.
+    fn compress_into(&mut self, input: &[u8], room: &mut [u8]) -> Option<usize> {
+        let base = self.seen.claim(input.len())?;
+        let mut out = Output { room, len: 0 };
         let mut literals = 0;
         let mut at = 0;
         let mut misses = 0usize;
         while let Some(&[a, b, c]) = input.get(at..).and_then(|rest| rest.first_chunk::<3>()) {
             let position = base.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            let candidate = self.exchange([a, b, c], position);
+            let candidate = self.seen.exchange([a, b, c], position);
             let distance = position.wrapping_sub(candidate) as usize;
             let len = if candidate >= base && distance <= DISTANCE_MAX {
                 match_len(input, at - distance, at)
@@ -59,27 +93,22 @@ impl Compressor {
                 continue;
             }
             misses = 0;
-            put_literals(out, input.get(literals..at).unwrap_or_default());
-            put_reference(out, distance, len);
+            out.put_literals(input, literals, at)?;
+            out.put_reference(distance, len)?;
             at += len;
             literals = at;
-            if out.len() - start > limit {
-                break;
-            }
         }
-        put_literals(out, input.get(literals..).unwrap_or_default());
-        let fits = out.len() - start <= limit;
-        if !fits {
-            out.truncate(start);
-        }
-        fits
+        out.put_literals(input, literals, input.len())?;
+        Some(out.len)
     }
+}
 
+impl LastSeen {
     /// Reserves a range of positions for a string; `None` when it is too long to be numbered.
     fn claim(&mut self, len: usize) -> Option<u32> {
         let len = u32::try_from(len).ok().filter(|len| *len < 1 << 30)?;
         if self.base.checked_add(len).is_none_or(|end| end > u32::MAX - 16) {
-            self.last_seen.fill(0);
+            self.table.fill(0);
             self.base = 1;
         }
         let base = self.base;
@@ -90,7 +119,7 @@ impl Compressor {
     fn exchange(&mut self, bytes: [u8; 3], position: u32) -> u32 {
         let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
         let hash = word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS);
-        match self.last_seen.get_mut(hash as usize) {
+        match self.table.get_mut(hash as usize) {
             Some(slot) => std::mem::replace(slot, position),
             None => 0,
         }
@@ -113,23 +142,51 @@ fn match_len(input: &[u8], from: usize, to: usize) -> usize {
     len + rest.take_while(|(a, b)| a == b).count()
 }
 
-fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {
-    for run in literals.chunks(LITERALS_MAX) {
-        out.push(u8::try_from(run.len() - 1).unwrap_or(0));
-        out.extend_from_slice(run);
-    }
+/// Where the stream is put; what does not fit any more gives `None`.
+struct Output<'a> {
+    room: &'a mut [u8],
+    len: usize,
 }
 
-fn put_reference(out: &mut Vec<u8>, distance: usize, len: usize) {
-    let back = u16::try_from(distance - 1).unwrap_or(0).to_be_bytes();
-    let short = len - 2;
-    if short < 7 {
-        out.push((u8::try_from(short).unwrap_or(0) << 5) | back[0]);
-    } else {
-        out.push((7 << 5) | back[0]);
-        out.push(u8::try_from(short - 7).unwrap_or(0));
+impl Output<'_> {
+    /// The bytes of `input` between two positions as they are.
+    #[inline]
+    fn put_literals(&mut self, input: &[u8], mut from: usize, to: usize) -> Option<()> {
+        while from < to {
+            let run = (to - from).min(LITERALS_MAX);
+            self.put_byte(u8::try_from(run - 1).unwrap_or(0))?;
+            let rest = input.get(from..)?;
+            let place = self.room.get_mut(self.len..)?;
+            match (rest.first_chunk::<STEP>(), place.first_chunk_mut::<STEP>()) {
+                // Most are few: that many bytes cost less than as many as there are.
+                (Some(bytes), Some(place)) if run <= STEP => *place = *bytes,
+                _ => place.get_mut(..run)?.copy_from_slice(rest.get(..run)?),
+            }
+            self.len += run;
+            from += run;
+        }
+        Some(())
     }
-    out.push(back[1]);
+
+    #[inline]
+    fn put_reference(&mut self, distance: usize, len: usize) -> Option<()> {
+        let [high, low] = u16::try_from(distance - 1).unwrap_or(0).to_be_bytes();
+        let short = len - 2;
+        if short < 7 {
+            self.put_byte((u8::try_from(short).unwrap_or(0) << 5) | high)?;
+        } else {
+            self.put_byte((7 << 5) | high)?;
+            self.put_byte(u8::try_from(short - 7).unwrap_or(0))?;
+        }
+        self.put_byte(low)
+    }
+
+    #[inline]
+    fn put_byte(&mut self, byte: u8) -> Option<()> {
+        *self.room.get_mut(self.len)? = byte;
+        self.len += 1;
+        Some(())
+    }
 }
 
 /// Decompresses a stream that must yield exactly `len` bytes; the error says which rule it breaks.
@@ -230,9 +287,9 @@ mod tests {
     #[test]
     fn positions_start_again_when_they_run_out() {
         let mut compressor = Compressor::new();
-        compressor.base = u32::MAX - 100;
+        compressor.seen.base = u32::MAX - 100;
         assert!(round_trip(&mut compressor, &[7; 500]).is_some());
-        assert_eq!(compressor.base, 501);
+        assert_eq!(compressor.seen.base, 501);
     }
 
     #[test]
