@@ -230,7 +230,7 @@ impl Set {
             Form::Ints(ints) => match parse_i64(member) {
                 Some(value) => {
                     let added = ints.insert(value);
-                    if ints.len() > limits.set_max_intset_entries {
+                    if added && ints.len() > limits.set_max_intset_entries {
                         self.spread(1);
                     }
                     added

@@ -239,7 +239,16 @@ fn request(form: &Form, forms: &[Form], rng: &mut Rng) -> Vec<Vec<u8>> {
 }
 
 fn is_left_out(args: &[Vec<u8>]) -> bool {
-    waits_for_ever(args) || expires_soon(args) || asks_of_newer(args)
+    waits_for_ever(args) || expires_soon(args) || asks_of_newer(args) || sorts_by_nothing(args)
+}
+
+/// Whether damage makes it ask for a set's members in whatever order they are in.
+fn sorts_by_nothing(args: &[Vec<u8>]) -> bool {
+    let by = args.iter().skip(2).position(|arg| arg.eq_ignore_ascii_case(b"BY"));
+    args[0].to_ascii_uppercase().starts_with(b"SORT")
+        && by.and_then(|at| args.get(at + 3)).is_some_and(|pattern| {
+            !pattern.contains(&b'*') && !pattern.eq_ignore_ascii_case(b"nosort")
+        })
 }
 
 /// Whether a timeout is none, because of damage.
