@@ -17,6 +17,7 @@ mod backup_commands;
 mod clients;
 mod exchange;
 mod owners;
+mod polygons;
 mod replicas;
 mod stores;
 mod tls;

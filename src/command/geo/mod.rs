@@ -3,6 +3,7 @@
 //! `search` has the searches. The log gets GEOADD as the ZADD that it is.
 
 mod cell;
+mod polygon;
 mod search;
 
 use super::zset::{Conditions, Score, put};

@@ -1,10 +1,11 @@
-//! Searches around a place: GEOSEARCH and the older GEORADIUS commands.
+//! Searches around a place or within a polygon: GEOSEARCH and the older GEORADIUS commands.
 //!
 //! Nine cells that cover the area are ranges of scores; their members are measured one by one.
 
 use std::cmp::Ordering;
 
 use super::cell::{self, Area, Cell, Position};
+use super::polygon::Polygon;
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, coordinates, parse_position, parse_unit,
@@ -12,16 +13,18 @@ use super::{
 use crate::command::keyspec::{Begin, Find};
 use crate::command::sort_part::sort_part;
 use crate::command::store::store;
+use crate::command::zset::{pairs, restate_stored};
 use crate::keyspace::event;
 use crate::number::{parse_double, parse_i64};
 use crate::types::ZSet;
 use crate::types::zset::{Direction, ScoreBound};
 
 /// What is searched, in metres.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Shape {
     Circle { radius: f64 },
     Box { width: f64, height: f64 },
+    Polygon(Polygon),
 }
 
 /// Which options a command has.
@@ -77,11 +80,11 @@ pub(super) const GEOSEARCH: Command = Command {
     flags: Flags::READONLY,
     group: Group::Geo,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
-    args: "key <FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>> [ASC | DESC] [COUNT count:integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+    args: "key <<<FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>>> | <BYPOLYGON num-vertices:integer <longitude:double latitude:double>...>> [ASC | DESC] [COUNT count:integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
     doc: Doc {
         since: "6.2.0",
         complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area around the shape provided as the filter and M is the number of items inside the shape",
-        summary: "Returns the members within a circle or a box.",
+        summary: "Returns the members within a circle, a box or a polygon.",
         history: &[("7.0.0", "Added support for uppercase unit names.")],
         deprecated: None,
     },
@@ -102,12 +105,12 @@ pub(super) const GEOSEARCHSTORE: Command = Command {
         KeySpec::at(1, Access::Overwrite, &["update"]),
         KeySpec::at(2, Access::Read, &["access"]),
     ],
-    args: "destination:key source:key <FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>> [ASC | DESC] [COUNT count:integer [ANY]] [STOREDIST]",
+    args: "destination:key source:key <<<FROMMEMBER member | FROMLONLAT longitude:double latitude:double> <<BYRADIUS radius:double <M | KM | FT | MI>> | <BYBOX width:double height:double <M | KM | FT | MI>>>> | <BYPOLYGON num-vertices:integer <longitude:double latitude:double>...>> [ASC | DESC] [COUNT count:integer [ANY]] [STOREDIST]",
     propagate: Propagate::AsSent,
     doc: Doc {
         since: "6.2.0",
         complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area around the shape provided as the filter and M is the number of items inside the shape",
-        summary: "Stores the members within a circle or a box.",
+        summary: "Stores the members within a circle, a box or a polygon.",
         history: &[("7.0.0", "Added support for uppercase unit names.")],
         deprecated: None,
     },
@@ -300,7 +303,7 @@ fn search(
     }
     request.options(args, options_at, form, set)?;
     request.check(args, form)?;
-    let hits = match (set, request.center, request.shape) {
+    let hits = match (set, request.center, &request.shape) {
         (Some(set), Some(center), Some(shape)) => request.run(set, center, shape),
         _ => Vec::new(),
     };
@@ -375,6 +378,8 @@ impl<'a> Search<'a> {
             let at_place = !self.from_member && self.center.is_some();
             let in_circle = matches!(self.shape, Some(Shape::Circle { .. }));
             let in_box = matches!(self.shape, Some(Shape::Box { .. }));
+            // A polygon is a place, too.
+            let in_polygon = matches!(self.shape, Some(Shape::Polygon(_)));
             at += 1;
             match word.as_slice() {
                 b"WITHDIST" => self.with_distance = true,
@@ -397,19 +402,19 @@ impl<'a> Search<'a> {
                     self.store_distance = word == b"STOREDIST";
                     at += 1;
                 }
-                b"FROMMEMBER" if left >= 1 && searches && !at_place => {
+                b"FROMMEMBER" if left >= 1 && searches && !at_place && !in_polygon => {
                     self.center = self.around(set, args.at(at))?;
                     at += 1;
                 }
-                b"FROMLONLAT" if left >= 2 && searches && !self.from_member => {
+                b"FROMLONLAT" if left >= 2 && searches && !self.from_member && !in_polygon => {
                     self.center = Some(parse_position(args, at)?);
                     at += 2;
                 }
-                b"BYRADIUS" if left >= 2 && searches && !in_box => {
+                b"BYRADIUS" if left >= 2 && searches && !in_box && !in_polygon => {
                     self.circle(args, at)?;
                     at += 2;
                 }
-                b"BYBOX" if left >= 3 && searches && !in_circle => {
+                b"BYBOX" if left >= 3 && searches && !in_circle && !in_polygon => {
                     let width = number(args.at(at), "ERR need numeric width")?;
                     let height = number(args.at(at + 1), "ERR need numeric height")?;
                     not_negative(width.min(height), "ERR height or width cannot be negative")?;
@@ -417,6 +422,17 @@ impl<'a> Search<'a> {
                     let (width, height) = (width * self.unit, height * self.unit);
                     self.shape = Some(Shape::Box { width, height });
                     at += 3;
+                }
+                b"BYPOLYGON"
+                    if left >= 1
+                        && searches
+                        && (in_polygon
+                            || self.shape.is_none() && !at_place && !self.from_member) =>
+                {
+                    let polygon = Polygon::parse(args, at)?;
+                    at += polygon.args();
+                    self.center = Some(polygon.center());
+                    self.shape = Some(Shape::Polygon(polygon));
                 }
                 _ => return Err(CommandError::Syntax),
             }
@@ -455,7 +471,7 @@ impl<'a> Search<'a> {
     }
 
     /// The members within the shape, sorted and cut as asked for.
-    fn run(&self, set: &ZSet, center: Position, shape: Shape) -> Vec<Hit> {
+    fn run(&self, set: &ZSet, center: Position, shape: &Shape) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut last = None;
         for cell in shape.cells(center) {
@@ -502,9 +518,15 @@ impl<'a> Search<'a> {
             let score = if self.store_distance { hit.distance / self.unit } else { hit.score };
             result.insert(&hit.member, score, limits);
         }
+        // Redis, which may read the log, has no polygons.
+        let polygon = matches!(self.shape, Some(Shape::Polygon(_)));
+        let restated = polygon.then(|| pairs(&result));
         let name =
             if ctx.command == "GEOSEARCHSTORE" { "geosearchstore" } else { "georadiusstore" };
         store(ctx, destination, result, event::ZSET, name);
+        if let Some(pairs) = restated {
+            restate_stored(ctx, destination, pairs);
+        }
         ctx.reply.count(hits.len());
     }
 
@@ -534,8 +556,9 @@ impl<'a> Search<'a> {
 
 impl Shape {
     /// Metres from the center to a place within; `None`: it is outside.
-    fn distance(self, center: Position, place: Position) -> Option<f64> {
-        match self {
+    fn distance(&self, center: Position, place: Position) -> Option<f64> {
+        match *self {
+            Self::Polygon(ref polygon) => polygon.contains(place).then(|| center.distance(place)),
             Self::Circle { radius } => {
                 let distance = center.distance(place);
                 // Rounding makes it no number on the other side of the earth: that is within.
@@ -555,8 +578,9 @@ impl Shape {
     }
 
     /// Nine cells at most that cover the shape: the center's and its neighbours.
-    fn cells(self, center: Position) -> Vec<Cell> {
-        let (half_width, half_height, radius) = match self {
+    fn cells(&self, center: Position) -> Vec<Cell> {
+        let (half_width, half_height, radius) = match *self {
+            Self::Polygon(ref polygon) => return polygon.cells(),
             Self::Circle { radius } => (radius, radius, radius),
             Self::Box { width, height } => {
                 (width / 2.0, height / 2.0, (width / 2.0).hypot(height / 2.0))

@@ -37,17 +37,25 @@ pub(super) fn restated(signed: bool, set: &ZSet) -> Option<Vec<Vec<u8>>> {
     if !signed || set.as_listpack().is_none() || set.is_empty() {
         return None;
     }
+    Some(pairs(set))
+}
+
+/// The scores and members as ZADD takes them.
+pub fn pairs(set: &ZSet) -> Vec<Vec<u8>> {
     let mut words = Vec::with_capacity(set.len() * 2);
     for (member, score) in set.iter() {
         words.push(DoubleText::new(score).as_bytes().to_vec());
         words.push(member.with_bytes(<[u8]>::to_vec));
     }
-    Some(words)
+    words
 }
 
 /// Records that `key` holds exactly these scores and members.
-pub(super) fn restate_stored(ctx: &mut Ctx, key: &[u8], pairs: Vec<Vec<u8>>) {
+pub fn restate_stored(ctx: &mut Ctx, key: &[u8], pairs: Vec<Vec<u8>>) {
     ctx.effect(&[b"DEL", key]);
+    if pairs.is_empty() {
+        return ctx.ks.effects.restate();
+    }
     let mut words = vec![b"ZADD".to_vec(), key.to_vec()];
     words.extend(pairs);
     record(ctx, &words);
