@@ -6,17 +6,16 @@
 
 #![no_main]
 
+#[path = "../engine.rs"]
+mod engine;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use fastness::clock::{Clock, SystemClock};
+use fastness::clock::SystemClock;
 use fastness::config::Config;
-use fastness::disk::os::OsDisk;
-use fastness::engine::Engine;
-use fastness::logger::Logger;
-use fastness::resp::{OwnedArgs, Reply};
-use fastness::rng::SeededRng;
-use fastness::session::{Client, ClientId};
+
+use engine::Session;
 
 /// Milliseconds after which a script is killed.
 const SCRIPT_MS: i64 = 50;
@@ -32,26 +31,20 @@ const LIBRARIES: [&[u8]; 6] = [
 ];
 
 thread_local! {
-    static ENGINE: RefCell<(Engine, ClientId)> = RefCell::new(start());
+    static SESSION: RefCell<Session> = RefCell::new(start());
 }
 
-fn start() -> (Engine, ClientId) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+fn start() -> Session {
     let mut config = Config::default();
     config.appendonly = false;
     config.busy_reply_threshold = SCRIPT_MS;
-    let state = fastness::cli::serve::server_state(config, String::new(), &clock);
-    let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
-    let logger = Logger::silent(Arc::clone(&clock));
-    let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
-    engine.while_busy = Some(|engine| {
+    let mut session = Session::start(config, Arc::new(SystemClock::new()));
+    session.engine.while_busy = Some(|engine| {
         if let Some(script) = engine.server.running_script.as_mut() {
             let _ = script.kill(false);
         }
     });
-    let client = Client::new("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned(), engine.ks.now);
-    let (id, _) = engine.admit(client).expect("the first client is admitted");
-    (engine, id)
+    session
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -61,11 +54,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         Some(script) => vec![b"EVAL_RO", script, b"0", rest],
         None => vec![b"EVAL_RO", rest, b"1", b"key", b"argument"],
     };
-    let args = OwnedArgs::from_slices(request);
-    ENGINE.with_borrow_mut(|(engine, id)| {
-        let mut reply = Reply::new(false);
-        engine.begin_batch();
-        engine.execute(*id, &args.as_args(), &mut reply);
-        assert!(reply.buffer.ends_with(b"\r\n"), "a script ends with a reply");
-    });
+    SESSION.with_borrow_mut(|session| session.send(&request));
 });
