@@ -50,6 +50,25 @@ fn everysec_is_a_bound_for_writers_and_nothing_to_readers() {
     assert_eq!(sim.heard().len(), 1, "all is synced: the bound starts anew");
 }
 
+/// However long a sync takes, who asks for something that is safe is answered.
+#[test]
+fn a_sync_under_way_holds_up_no_reader_of_what_is_safe() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["MSET", "k", "1", "other", "1"]);
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 1);
+    // No sync returns from here on.
+    sim.ask(0, &["SET", "k", "2"]);
+    sim.turn(&Step::Tick(Duration::from_millis(2500)));
+    sim.ask(1, &["GET", "other"]);
+    assert_eq!(sim.heard(), ["GET other -> \"$1\\r\\n1\\r\\n\""]);
+    sim.ask(1, &["GET", "k"]);
+    assert!(sim.heard().is_empty(), "what k says now may still be lost");
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 2);
+}
+
 #[test]
 fn a_connection_chooses_what_its_replies_mean() {
     let disk = SimDisk::new();
