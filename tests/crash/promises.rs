@@ -320,3 +320,48 @@ fn a_log_that_may_not_grow_is_rewritten_and_then_refused() {
     write(&mut sim, "k");
     assert!(sim.refusals.is_empty(), "{:?}", sim.refusals);
 }
+
+/// A rewrite that fails is tried again, after the third failure in a row ever more rarely; when it can, it ends that.
+#[test]
+fn rewrites_that_fail_are_tried_again_ever_more_rarely() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["CONFIG", "SET", "auto-aof-rewrite-min-size", "1000000"]);
+    for _ in 0..40 {
+        sim.ask(0, &["SET", "k", &"x".repeat(400)]);
+        sim.turn(&Step::LogRound);
+    }
+    sim.heard();
+    let failures = |sim: &mut Sim| -> u64 {
+        sim.ask(1, &["INFO", "persistence"]);
+        let heard = sim.heard().concat();
+        let (_, rest) = heard.split_once("aof_rewrites_consecutive_failures:").unwrap();
+        rest.split('\\').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(failures(&mut sim), 0);
+    // No room for another file. The log itself has nothing to write.
+    sim.turn(&Step::Room(Some(0)));
+    let often = ["auto-aof-rewrite-min-size", "1000", "auto-aof-rewrite-percentage", "100"];
+    sim.ask(0, &[&["CONFIG", "SET"][..], &often].concat());
+    let mut tries = Vec::new();
+    for second in 0..1000 {
+        sim.turn(&Step::Tick(Duration::from_secs(1)));
+        for _ in 0..8 {
+            sim.turn(&Step::Persist);
+            sim.turn(&Step::LogRound);
+        }
+        if failures(&mut sim) > tries.len() as u64 {
+            tries.push(second);
+        }
+    }
+    let waits: Vec<i32> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() >= 5 && waits[..2].iter().all(|wait| *wait <= 2), "{tries:?}");
+    for (wait, expected) in waits[2..].iter().zip([60, 120, 240, 480]) {
+        // Steps between the ticks take time, too.
+        assert!((expected * 98 / 100..expected + 3).contains(wait), "{tries:?}");
+    }
+    sim.turn(&Step::Room(None));
+    sim.turn(&Step::Tick(Duration::from_secs(3600)));
+    assert!(sim.settle().unwrap());
+    assert_eq!(failures(&mut sim), 0);
+}
