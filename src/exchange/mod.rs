@@ -17,6 +17,7 @@ pub mod rdb;
 pub mod scan;
 pub mod source;
 pub mod sum;
+pub mod twice;
 
 use crate::backup::load::Filter;
 use crate::keyspace::{Entry, Kind};

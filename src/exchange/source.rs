@@ -1,15 +1,16 @@
 //! Where a data set comes from, opened and checked, and ready to be read as often as needed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::ndjson::read::{Line, read_line};
+use super::twice::Twice;
 use super::{Item, Passed, Selection, Sink, shown};
 use crate::backup::BackupError;
 use crate::backup::load::{self, LoadedState};
 use crate::backup::source::{self, Source, SourceFile};
+use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskFile, FileView, OpenMode, SharedDisk};
 use crate::keyspace::Kind;
 use crate::recovery::inspect::view;
@@ -222,7 +223,9 @@ impl Pass<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<(), BackupError> {
         let limits = Limits::default();
-        let mut seen: HashSet<u128> = HashSet::new();
+        let disk: SharedDisk = Arc::new(OsDisk::new("/"));
+        let folder = std::env::temp_dir().to_string_lossy().into_owned();
+        let mut twice = Twice::new(&disk, &folder);
         let mut done = 0;
         for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let wrong = |why: String| BackupError::Source {
@@ -233,9 +236,7 @@ impl Pass<'_> {
                 Line::Nothing => {}
                 Line::Function(source) => self.function(&source).map_err(output)?,
                 Line::Key(db, entry, attributes) => {
-                    if !seen.insert(identity(db, entry.key())) {
-                        return Err(wrong(format!("{} stands twice", shown(db, entry.key()))));
-                    }
+                    twice.note(identity(db, entry.key()), number as u64)?;
                     if self.wants(db, entry.key(), entry.kind()) {
                         self.key(&Item { db, entry: &entry, attributes }).map_err(output)?;
                     }
@@ -244,7 +245,16 @@ impl Pass<'_> {
             done += line.len() as u64 + 1;
             progress(done, bytes.len() as u64);
         }
-        Ok(())
+        let Some(number) = twice.first()?.and_then(|number| usize::try_from(number).ok()) else {
+            return Ok(());
+        };
+        let line = bytes.split(|byte| *byte == b'\n').nth(number).unwrap_or_default();
+        let key = match read_line(line, &limits) {
+            Ok(Line::Key(db, entry, _)) => shown(db, entry.key()),
+            _ => "its key".to_owned(),
+        };
+        let what = format!("{name}, line {}: {key} stands twice", number + 1);
+        Err(BackupError::Source { what })
     }
 }
 
