@@ -19,7 +19,7 @@ use super::repository::Repository;
 use super::source::{Source, SourceFile};
 use super::under_way::Work;
 use super::{BackupError, load, time};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 
 /// How a backup is made.
 #[derive(Clone, Copy, Debug)]
@@ -87,20 +87,7 @@ pub fn create(
         objects_there: AtomicU64::new(0),
         progress,
     };
-    let mut manifest = Manifest {
-        id: format!("{}-{random}", time::compact(created_at)),
-        created_at,
-        origin: Origin {
-            producer: source.producer.clone(),
-            log_dir: source.log_dir.clone(),
-            log_name: source.log_name.clone(),
-            ..origin
-        },
-        instant: source.instant,
-        position: source.position,
-        keys: source.keys,
-        ..Manifest::default()
-    };
+    let mut manifest = manifest_of(source, origin, created_at, random);
     manifest.base = source.base.as_ref().map(|file| sender.file(file)).transpose()?;
     for file in &source.segments {
         manifest.segments.push(sender.file(file)?);
@@ -128,6 +115,47 @@ pub fn create(
     })
 }
 
+/// The manifest of a source, as yet without files.
+pub(super) fn manifest_of(
+    source: &Source,
+    origin: Origin,
+    created_at: UnixMillis,
+    random: &str,
+) -> Manifest {
+    Manifest {
+        id: format!("{}-{random}", time::compact(created_at)),
+        created_at,
+        origin: Origin {
+            producer: source.producer.clone(),
+            log_dir: source.log_dir.clone(),
+            log_name: source.log_name.clone(),
+            ..origin
+        },
+        instant: source.instant,
+        position: source.position,
+        keys: source.keys,
+        ..Manifest::default()
+    }
+}
+
+/// A file of a source, with the parts that it was cut into.
+pub(super) fn backed_file(file: &SourceFile, parts: Vec<Part>) -> BackedFile {
+    let bytes = file.bytes();
+    BackedFile {
+        name: file.name.clone(),
+        seq: file.seq,
+        size: bytes.len() as u64,
+        sha: Some(Sha::of(bytes)),
+        salt: file.salt,
+        position: file.position,
+        end: file.end,
+        first_time: file.first_time,
+        last_time: file.last_time,
+        records: file.records,
+        parts,
+    }
+}
+
 struct Sender<'a> {
     repository: &'a Repository,
     known: Option<HashMap<String, u64>>,
@@ -147,19 +175,7 @@ impl Sender<'_> {
         let bytes = file.bytes();
         let ranges = split(bytes);
         let parts = self.parts(bytes, &ranges)?;
-        Ok(BackedFile {
-            name: file.name.clone(),
-            seq: file.seq,
-            size: bytes.len() as u64,
-            sha: Some(Sha::of(bytes)),
-            salt: file.salt,
-            position: file.position,
-            end: file.end,
-            first_time: file.first_time,
-            last_time: file.last_time,
-            records: file.records,
-            parts,
-        })
+        Ok(backed_file(file, parts))
     }
 
     /// Stores all parts of a file, in whatever order; they come back in the file's.

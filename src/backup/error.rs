@@ -23,6 +23,8 @@ pub enum BackupError {
     Output { what: String },
     /// A server did not answer as it must.
     Server { what: String },
+    /// It ended before it was done; some of it is.
+    Unfinished { what: String, next: String },
     /// What was asked for cannot be done; nothing was changed.
     Refused { why: String, next: String },
     /// The archive belongs to another server; nothing was changed.
@@ -51,7 +53,7 @@ impl BackupError {
             }
             Self::Store(_) => {
                 "check the address, the credentials and the network, then run the same \
-                               command again: what was stored already is not sent twice"
+                               command again: what was done already is not done twice"
                     .to_owned()
             }
             Self::Disk(_) => "check the path, its permissions and the room on it".to_owned(),
@@ -61,9 +63,8 @@ impl BackupError {
                     .to_owned()
             }
             Self::NoRepository { .. } => {
-                "fastness backup create makes the repository when it is first run (--from takes a data \
-                 directory or one of BACKUP, which are no repositories: fastness serve --dir starts on a \
-                 copy of them, fastness convert writes them in other forms)"
+                "fastness backup create makes the repository when it is first run (a data directory or one of \
+                 BACKUP is none, but fastness restore --from takes it as it is)"
                     .to_owned()
             }
             Self::Source { .. } | Self::Load(_) => {
@@ -73,7 +74,7 @@ impl BackupError {
                 "choose a form or version that holds it (see --help), or another place".to_owned()
             }
             Self::Server { .. } => "check host, port and password of the server".to_owned(),
-            Self::Refused { next, .. } | Self::Taken { next, .. } => next.clone(),
+            Self::Refused { next, .. } | Self::Unfinished { next, .. } | Self::Taken { next, .. } => next.clone(),
         }
     }
 
@@ -96,7 +97,7 @@ impl fmt::Display for BackupError {
                 write!(f, "no backup repository at {place}: {why}")
             }
             Self::Source { what } | Self::Output { what } => f.write_str(what),
-            Self::Server { what } => f.write_str(what),
+            Self::Server { what } | Self::Unfinished { what, .. } => f.write_str(what),
             Self::Refused { why, .. } | Self::Taken { why, .. } => f.write_str(why),
             Self::Load(error) => error.fmt(f),
         }

@@ -14,7 +14,7 @@ use crate::aof::record::Position;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk, OpenMode, durable};
+use crate::disk::{Disk, OpenMode};
 use crate::engine::Engine;
 use crate::engine::start::server_state;
 use crate::glob;
@@ -25,6 +25,8 @@ use crate::recovery::replay::replay_log;
 use crate::rng::SeededRng;
 use crate::snapshot::crc64::Crc64;
 use crate::snapshot::encode::{self, Encoder, Header};
+use crate::snapshot::target::Target;
+use crate::snapshot::view::with_view;
 
 /// Databases that a data set may have.
 const DATABASES: u16 = 1024;
@@ -148,29 +150,38 @@ impl LoadedState {
         self.engine.server.libraries = Default::default();
     }
 
-    /// Writes it as RDB, durably, under a temporary name first; the bytes written.
-    pub fn write_rdb(&self, disk: &dyn Disk, path: &str) -> Result<u64, BackupError> {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let temp = match durable::parent(path) {
-            "" if path.starts_with('/') => format!("/temp-{name}"),
-            parent => durable::join(parent, &format!("temp-{name}")),
-        };
-        let written = self.write_file(disk, &temp).and_then(|len| {
-            disk.rename(&temp, path)?;
-            disk.sync_dir(durable::parent(path))?;
-            Ok(len)
-        });
-        if written.is_err() {
-            // A leftover is written over by the next attempt.
-            let _ = disk.remove(&temp);
+    /// Whether a version cannot hold it: which key, and why.
+    pub fn refused_by(&self, target: Target) -> Result<(), BackupError> {
+        let refused = |what: String| Err(BackupError::Output { what });
+        if let (Some(why), true) = (target.refuses_functions(), self.libraries().next().is_some()) {
+            return refused(format!("function libraries cannot be held: {why}"));
         }
-        written
+        for (db, entry) in self.entries() {
+            if let Some(why) = with_view(entry.value(), |view| target.refuses(view)) {
+                let key = entry.key().escape_ascii();
+                return refused(format!("key \"{key}\" of database {db} cannot be held: {why}"));
+            }
+        }
+        Ok(())
     }
 
-    fn write_file(&self, disk: &dyn Disk, path: &str) -> Result<u64, BackupError> {
+    /// The key of a database, if it has it.
+    pub fn entry(&self, db: usize, key: &[u8]) -> Option<&Entry> {
+        let ks = &self.engine.ks;
+        if db < ks.databases() { ks.again(db, key) } else { None }
+    }
+
+    /// Writes it as RDB of a version, durably but for the name; the bytes written. What the version cannot hold is refused.
+    pub fn write_rdb(
+        &self,
+        disk: &dyn Disk,
+        path: &str,
+        target: Target,
+    ) -> Result<u64, BackupError> {
+        self.refused_by(target)?;
         let ks = &self.engine.ks;
         let file = disk.open(path, OpenMode::CreateOrTruncate)?;
-        let mut encoder = Encoder::new(true);
+        let mut encoder = Encoder::for_target(true, target);
         let (mut crc, mut at, mut out) = (Crc64::new(), 0, Vec::new());
         let header = Header {
             field_expiry: ks.has_field_expiry(),

@@ -14,11 +14,13 @@
 
 pub mod archive;
 mod checked_text;
+pub mod chosen;
 pub mod create;
 pub mod cut;
 pub mod diff;
 mod error;
 pub mod fetch;
+pub mod files;
 pub mod into_server;
 pub mod load;
 pub mod manifest;

@@ -93,13 +93,34 @@ pub fn encode(content: &[u8], sha: Sha, words: &[String], keys: &Keys) -> Result
         line.push_str(word);
         line.push(' ');
     }
+    Ok(put_together(line, stored))
+}
+
+/// The first line, as far as the checksum, and what is stored.
+fn put_together(mut line: String, stored: &[u8]) -> Vec<u8> {
     let mut crc = crc32fast::Hasher::new();
     crc.update(line.as_bytes());
     crc.update(stored);
     line.push_str(&format!("{:08x}\n", crc.finalize()));
     let mut out = line.into_bytes();
     out.extend_from_slice(stored);
-    Ok(out)
+    out
+}
+
+/// Makes an object whose content is stored as it is.
+pub fn encode_plain(content: &[u8], sha: Sha) -> Vec<u8> {
+    put_together(plain_line(content, sha), content)
+}
+
+/// The length of such an object.
+pub fn plain_len(content: &[u8], sha: Sha) -> u64 {
+    const CRC_AND_LF: u64 = 9;
+    plain_line(content, sha).len() as u64 + CRC_AND_LF + content.len() as u64
+}
+
+fn plain_line(content: &[u8], sha: Sha) -> String {
+    let len = content.len();
+    format!("{START}plain {len} {len} {sha} ")
 }
 
 /// What an object holds.

@@ -90,9 +90,7 @@ impl Repository {
                         "name an empty place, or the repository itself",
                     ));
                 }
-                let sha = Sha::of(random.as_bytes());
-                let text = format!("{MARKER_START}id {random}\nsha256 {sha}\n");
-                store.put_new(MARKER, text.as_bytes())?;
+                store.put_new(MARKER, &marker(random))?;
                 let made = Self::open(Arc::clone(&store));
                 if made.is_err() {
                     // Nothing rests on it yet, and half of it would be in the way for ever.
@@ -369,6 +367,11 @@ pub(super) fn sort(backups: &mut [ListedBackup]) {
 const SEAL_LEN_VARIES: u64 = 1024;
 
 /// The word of a marker, which is that of its repository alone.
+/// The marker of the repository with this word.
+pub(super) fn marker(word: &str) -> Vec<u8> {
+    format!("{MARKER_START}id {word}\nsha256 {}\n", Sha::of(word.as_bytes())).into_bytes()
+}
+
 fn check_marker(bytes: &[u8]) -> Result<String, BackupError> {
     let damaged = |what: &str| BackupError::damaged(MARKER, what);
     let text = str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;

@@ -1,4 +1,4 @@
-//! Restoring: the files of a plan, into a directory that a server starts on, or as one RDB file.
+//! Restoring: the files of a plan, into a directory that a server starts on; or into memory.
 //!
 //! A directory is only written into when it is empty, or when an interrupted restore from the same repository
 //! left it; then every part that is there already, by its hash, is kept. A mark (`unfinished`) is there from before
@@ -6,30 +6,28 @@
 //! manifest is written last besides. What was written is read again and compared with the plan: the files'
 //! hashes, the log's chain of checksums, and where the backup has them, keys and digest of the loaded state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::BackupError;
 use super::create::Progress;
 use super::fetch::Fetcher;
-use super::load::{self, Filter, LoadedState};
+use super::load::{self, LoadedState};
 use super::object::Sha;
 use super::plan::{Plan, PlannedFile};
 use super::repository::Repository;
 use super::source::{self, Source, SourceFile};
 use super::unfinished::{self, MARK, MARK_TEMPORARY, Unfinished};
-use super::{BackupError, manifest};
 use crate::aof::filename::FileNames;
 use crate::aof::manifest::{Content, Entry, Manifest as LogManifest};
-use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
-use crate::disk::{Disk, DiskFile, FileView, OpenMode, durable};
+use crate::disk::{Disk, DiskFile, DiskLock, FileView, OpenMode, durable};
 use crate::recovery::inspect::view;
 
 /// The log's names in a restored directory: those that `fastness serve` expects.
-const LOG_DIR: &str = "appendonlydir";
+pub(super) const LOG_DIR: &str = "appendonlydir";
 const LOG_NAME: &str = "appendonly.aof";
-const SNAPSHOT: &str = "dump.rdb";
-const LOCK: &str = "fastness.lock";
+pub(super) const SNAPSHOT: &str = "dump.rdb";
+pub(super) const LOCK: &str = "fastness.lock";
 
 /// What a restore came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +46,19 @@ pub struct Restored {
     pub digest: Option<String>,
     /// Whether the digest was compared with the backup's.
     pub digest_compared: bool,
+    /// Keys that the server had already.
+    pub keys_kept: u64,
+    /// What an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// The files of a plan in a directory, verified; the mark says still that it is unfinished.
+pub(super) struct Fetched {
+    pub(super) restored: Restored,
+    pub(super) source: Source,
+    /// The names of the files, below the directory.
+    pub(super) files: Vec<String>,
+    pub(super) lock: DiskLock,
 }
 
 /// Restores into the root of `disk`, which is made if it is not there.
@@ -58,10 +69,34 @@ pub fn to_directory(
     threads: usize,
     progress: &Progress<'_>,
 ) -> Result<Restored, BackupError> {
+    let Fetched { mut restored, source, lock: _lock, .. } =
+        fetch(repository, plan, disk, &[], threads, progress)?;
+    restored.keys = source.keys;
+    if plan.whole && plan.manifest.digest.is_some() {
+        let loaded = load::of_source(&source)?;
+        compare_state(plan, &loaded)?;
+        restored.keys = Some(loaded.keys());
+        restored.digest = Some(loaded.digest());
+        restored.digest_compared = true;
+    }
+    end(disk)?;
+    Ok(restored)
+}
+
+/// Brings the files of a plan into the root of `disk`, as far as an earlier run did not. `extra`: files that are this
+/// restore's besides, and that an earlier run may have left.
+pub(super) fn fetch(
+    repository: &Repository,
+    plan: &Plan,
+    disk: &dyn Disk,
+    extra: &[&str],
+    threads: usize,
+    progress: &Progress<'_>,
+) -> Result<Fetched, BackupError> {
     make_root(disk)?;
     let earlier = look(disk, repository)?;
-    let _lock = lock(disk)?;
-    begin(disk, repository, plan, earlier)?;
+    let lock = lock(disk)?;
+    let files = begin(disk, repository, plan, extra, earlier)?;
     let fetcher = Fetcher::new(repository, threads, plan.size(), progress);
     let mut restored = Restored { bytes: plan.size(), ..Restored::default() };
     let is_log = plan.files.iter().any(|planned| planned.file.seq > 0);
@@ -84,13 +119,14 @@ pub fn to_directory(
         durable::replace_file(disk, &temp, &path, &log.encode())
             .map_err(|error| BackupError::Disk(error.into_inner()))?;
     }
-    verify(disk, plan, &mut restored)?;
-    end(disk)?;
-    Ok(restored)
+    // As a start would read it.
+    let source = source::of_unfinished(disk)?;
+    compare(plan, &source)?;
+    Ok(Fetched { restored, source, files, lock })
 }
 
 /// The names under which the log's manifest is written, and read.
-fn log_manifest() -> (String, String) {
+pub(super) fn log_manifest() -> (String, String) {
     let names = FileNames::new(LOG_DIR, LOG_NAME);
     (names.path(&names.temp_manifest()), names.path(&names.manifest()))
 }
@@ -149,13 +185,14 @@ fn look(disk: &dyn Disk, repository: &Repository) -> Result<Option<Unfinished>, 
     Ok(Some(found))
 }
 
-/// Marks the directory, and removes what an earlier restore wrote that this one does not have.
+/// Marks the directory, and removes what an earlier restore wrote that this one does not have; the names of its files.
 fn begin(
     disk: &dyn Disk,
     repository: &Repository,
     plan: &Plan,
+    extra: &[&str],
     earlier: Option<Unfinished>,
-) -> Result<(), BackupError> {
+) -> Result<Vec<String>, BackupError> {
     let files: Vec<String> =
         plan.files.iter().map(|planned| path_of(&new_name(plan, planned), planned)).collect();
     let mut mark = Unfinished {
@@ -164,19 +201,26 @@ fn begin(
         backup: plan.manifest.id.clone(),
         files: files.clone(),
     };
-    let Some(earlier) = earlier else { return Ok(mark.write(disk)?) };
-    mark.files.extend(earlier.files.iter().filter(|name| !files.contains(name)).cloned());
+    let old = earlier.iter().flat_map(|earlier| earlier.files.iter().map(String::as_str));
+    for name in extra.iter().copied().chain(old) {
+        if !mark.files.iter().any(|own| own == name) {
+            mark.files.push(name.to_owned());
+        }
+    }
     mark.write(disk)?;
+    if earlier.is_none() {
+        return Ok(files);
+    }
     let (temp, manifest) = log_manifest();
     let gone = mark.files.iter().filter(|name| !files.contains(name));
     for name in gone.chain([&temp, &manifest]) {
         durable::remove_if_there(disk, name)?;
     }
-    Ok(())
+    Ok(files)
 }
 
 /// Everything is there and verified.
-fn end(disk: &dyn Disk) -> Result<(), BackupError> {
+pub(super) fn end(disk: &dyn Disk) -> Result<(), BackupError> {
     disk.remove(MARK)?;
     Ok(disk.sync_dir("")?)
 }
@@ -191,8 +235,15 @@ fn make_root(disk: &dyn Disk) -> Result<(), BackupError> {
 }
 
 /// Keeps servers out.
-fn lock(disk: &dyn Disk) -> Result<crate::disk::DiskLock, BackupError> {
-    disk.lock(LOCK, &format!("{}\n", std::process::id())).map_err(BackupError::Disk)
+fn lock(disk: &dyn Disk) -> Result<DiskLock, BackupError> {
+    let own = format!("{}\n", std::process::id());
+    disk.lock(LOCK, &own).map_err(|error| match error.source.kind() {
+        std::io::ErrorKind::WouldBlock => BackupError::refused(
+            format!("the directory is in use: {error}"),
+            "wait until that process has ended, a restore or a server, and give the same command again",
+        ),
+        _ => BackupError::Disk(error),
+    })
 }
 
 /// The name under which `fastness serve` looks for it.
@@ -296,21 +347,6 @@ fn holds(
     Ok(Sha::of(&bytes) == sha)
 }
 
-/// Reads what was written as a start would, and compares.
-fn verify(disk: &dyn Disk, plan: &Plan, restored: &mut Restored) -> Result<(), BackupError> {
-    let source = source::of_unfinished(disk)?;
-    compare(plan, &source)?;
-    restored.keys = source.keys;
-    if plan.whole && plan.manifest.digest.is_some() {
-        let loaded = load::of_source(&source)?;
-        compare_digest(&plan.manifest, &loaded)?;
-        restored.keys = Some(loaded.keys());
-        restored.digest = Some(loaded.digest());
-        restored.digest_compared = true;
-    }
-    Ok(())
-}
-
 fn compare(plan: &Plan, source: &Source) -> Result<(), BackupError> {
     let units = |source: &Source| source.segments.iter().map(|file| file.records).sum::<u64>();
     let wrong = |what: String| Err(BackupError::Source { what });
@@ -331,7 +367,12 @@ fn compare(plan: &Plan, source: &Source) -> Result<(), BackupError> {
     Ok(())
 }
 
-fn compare_digest(manifest: &manifest::Manifest, loaded: &LoadedState) -> Result<(), BackupError> {
+/// Compares a state with what its backup has of it: keys and digest, if any.
+pub(super) fn compare_state(plan: &Plan, loaded: &LoadedState) -> Result<(), BackupError> {
+    let manifest = &plan.manifest;
+    if !plan.whole || (manifest.digest.is_none() && manifest.keys.is_none()) {
+        return Ok(());
+    }
     let (digest, keys) = (loaded.digest(), loaded.keys());
     let right = manifest.digest.as_ref().is_none_or(|expected| *expected == digest)
         && manifest.keys.is_none_or(|expected| expected == keys);
@@ -374,67 +415,6 @@ pub fn to_memory(
     let source = source::check(source)?;
     compare(plan, &source)?;
     let loaded = load::of_source(&source)?;
-    if plan.whole {
-        compare_digest(&plan.manifest, &loaded)?;
-    }
+    compare_state(plan, &loaded)?;
     Ok(loaded)
-}
-
-/// Restores some keys, or all, as one RDB file: `path` on `disk`, which nothing may have.
-pub fn to_rdb(
-    loaded: &mut LoadedState,
-    filter: &Filter,
-    disk: &dyn Disk,
-    path: &str,
-) -> Result<Restored, BackupError> {
-    if disk.file_len(path)?.is_some() {
-        return Err(BackupError::refused(
-            format!("{path} is there already"),
-            "name a file that is not there",
-        ));
-    }
-    loaded.keep(filter);
-    let bytes = loaded.write_rdb(disk, path)?;
-    let written = view(disk, path)?;
-    debug_assert!(starts_with_snapshot(&written), "it is an RDB file");
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let source = source::of_snapshot(name, written)?;
-    if source.keys != Some(loaded.keys()) {
-        return Err(BackupError::Source { what: format!("{path} does not hold all keys") });
-    }
-    let digest = Some(loaded.digest());
-    let keys = source.keys;
-    Ok(Restored { files: 1, bytes, keys, digest, ..Restored::default() })
-}
-
-/// Restores some keys into the root of `disk`, as a snapshot that `fastness serve` starts on.
-pub fn keys_to_directory(
-    repository: &Repository,
-    plan: &Plan,
-    loaded: &mut LoadedState,
-    filter: &Filter,
-    disk: &Arc<dyn Disk>,
-) -> Result<Restored, BackupError> {
-    let disk = disk.as_ref();
-    make_root(disk)?;
-    let earlier = look(disk, repository)?;
-    let _lock = lock(disk)?;
-    let mark = Unfinished {
-        repository: repository.id().to_owned(),
-        place: repository.place(),
-        backup: plan.manifest.id.clone(),
-        files: vec![SNAPSHOT.to_owned(), format!("temp-{SNAPSHOT}")],
-    };
-    // Which keys it was is not known any more: everything is written again.
-    let old = earlier.map(|earlier| earlier.files).unwrap_or_default();
-    let files = old.iter().cloned().chain(mark.files.clone()).collect();
-    Unfinished { files, ..mark }.write(disk)?;
-    let (temp, manifest) = log_manifest();
-    for name in old.iter().map(String::as_str).chain([SNAPSHOT, &temp, &manifest]) {
-        durable::remove_if_there(disk, name)?;
-    }
-    let restored = to_rdb(loaded, filter, disk, SNAPSHOT)?;
-    disk.sync_dir("")?;
-    end(disk)?;
-    Ok(restored)
 }

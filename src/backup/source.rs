@@ -14,7 +14,8 @@ use crate::aof::manifest::{Content, Entry};
 use crate::aof::reader::{FileEnd, starts_with_snapshot};
 use crate::aof::record::{Position, Salt};
 use crate::clock::UnixMillis;
-use crate::disk::{Disk, FileView};
+use crate::disk::{Disk, FileView, durable};
+use crate::engine::backup::UNSEALED;
 use crate::recovery::LoadError;
 use crate::recovery::decide::{Decision, decide};
 use crate::recovery::find::config_for;
@@ -131,6 +132,13 @@ pub fn of_directory(disk: &dyn Disk) -> Result<Source, BackupError> {
     }
 }
 
+/// Whether there is anything that a start on the directory would load, sound or not.
+pub fn is_data(disk: &dyn Disk) -> bool {
+    let Ok(names) = disk.list("") else { return false };
+    let facts = inspect(disk, &config_for(disk, &names));
+    facts.map_or(true, |facts| decide(facts.situation) != Decision::StartEmpty)
+}
+
 /// The same in a directory that a restore has not finished with.
 pub(super) fn of_unfinished(disk: &dyn Disk) -> Result<Source, BackupError> {
     for _ in 0..TRIES {
@@ -158,6 +166,11 @@ fn open_files(disk: &dyn Disk, facts: &Facts) -> Result<Source, BackupError> {
     };
     match decide(facts.situation) {
         Decision::StartEmpty => refused("there is no data: no log and no snapshot".to_owned()),
+        Decision::RefuseDamagedManifest if is_unsealed(disk, facts) => Err(BackupError::refused(
+            "the BACKUP in this directory is not sealed: it is no data set yet, or was given up",
+            "BACKUP SEAL on its server makes it whole, if BACKUP STATUS says incrementing; a copy that was made \
+             before has to be made again",
+        )),
         Decision::RefuseDamagedManifest => refused(format!(
             "{} is damaged: {}",
             facts.names.path(&facts.names.manifest()),
@@ -182,6 +195,13 @@ fn open_files(disk: &dyn Disk, facts: &Facts) -> Result<Source, BackupError> {
         }
         Decision::LoadLog | Decision::LoadLogThenSave => open_log(disk, facts),
     }
+}
+
+/// Whether BACKUP left its line in the manifest's place.
+fn is_unsealed(disk: &dyn Disk, facts: &Facts) -> bool {
+    let path = facts.names.path(&facts.names.manifest());
+    durable::read_small(disk, &path, UNSEALED.len())
+        .is_ok_and(|found| found.as_deref() == Some(UNSEALED))
 }
 
 fn named(facts: &Facts) -> Source {

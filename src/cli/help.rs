@@ -41,6 +41,9 @@ Examples:
   fastness restore --from /backup/shop --dry-run
   fastness restore --from /backup/shop --to-time 2026-11-22T10:00:00Z --dir /var/lib/restored
   fastness restore --from /backup/shop --before-command FLUSHALL --match 'user:*' --output users.rdb
+  fastness restore --from /var/lib/fastness/backupdir --dir /var/lib/restored      a sealed BACKUP
+
+A restore that was interrupted goes on when the same command is given again.
 
 Exit code: 0 restored and verified, 1 it failed or something read was damaged, 2 refused.";
 

@@ -3,30 +3,35 @@
 //! Exit codes: 0 restored and verified, 1 it failed or something read was damaged, 2 refused: no backup fits,
 //! or the place is not empty. A refusal changes nothing.
 
+mod into;
+
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::backup::gather::{Gathered, gather};
 use super::backup::terms::{self, ProgressLine};
 use super::backup::tls::TlsArgs;
+use super::convert::rdb_version;
+use crate::backup::chosen::RdbFile;
 use crate::backup::cut::Target;
 use crate::backup::load::Filter;
+use crate::backup::manifest::Manifest;
 use crate::backup::plan::{Plan, plan};
 use crate::backup::repository::Repository;
 use crate::backup::restore::{self, Restored};
 use crate::backup::time::{self, Iso};
-use crate::backup::{BackupError, into_server};
+use crate::backup::{BackupError, chosen, files, source};
 use crate::clock::{Clock as _, SystemClock};
-use crate::disk::Disk;
 use crate::disk::os::OsDisk;
+use crate::snapshot::target::Target as Version;
 
 /// See `--help`.
 #[derive(Debug, Args)]
 #[group(id = "restore")]
 pub struct RestoreArgs {
-    /// The repository: a path or URL.
+    /// The repository, a path or URL; or a data directory, the directory of a sealed BACKUP, or an RDB file.
     #[arg(long)]
     from: String,
     /// The backup to restore; without it, the one that fits the target best.
@@ -51,9 +56,14 @@ pub struct RestoreArgs {
     /// Write one RDB file, for Redis and Valkey, instead.
     #[arg(long, value_name = "FILE.rdb")]
     output: Option<String>,
+    /// The RDB version of --output: 6 (Redis 2.6), 7 (3.2), 8 (4.0), 9 (5.0), 10 (7.0), 11 (7.2, every Valkey), 12 (7.4)
+    /// or 80 (Valkey 9). Otherwise 11, or 12 where fields expire.
+    #[arg(long, value_name = "N", value_parser = rdb_version, requires = "output")]
+    rdb_version: Option<Version>,
     /// Restore into this running server, redis://[user:password@]host[:port], of Fastness, Redis or Valkey.
     ///
-    /// It must be empty, unless --replace is given. A password is better given in the environment, as
+    /// It must be empty, or have nothing but keys that are restored (an interrupted restore is gone on with when the same
+    /// command is given again), unless --replace is given. A password is better given in the environment, as
     /// FASTNESS_PASSWORD or REDISCLI_AUTH.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "output")]
     to: Option<String>,
@@ -91,8 +101,7 @@ pub fn run(args: &RestoreArgs) -> ExitCode {
 
 fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     let target = target(args)?;
-    let repository = args.identity.open(&args.from, true)?;
-    let repository = repository.slowed_to(args.rate);
+    let repository = open(args)?.slowed_to(args.rate);
     let plan = plan(&repository, args.backup.as_deref(), &target)?;
     let mut value = plan_json(&plan);
     let mut text = plan_text(&plan);
@@ -115,11 +124,15 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
         map.insert("digest_compared".to_owned(), json!(restored.digest_compared));
         map.insert("files_kept".to_owned(), json!(restored.files_kept));
         map.insert("bytes_kept".to_owned(), json!(restored.bytes_kept));
+        map.insert("keys_kept".to_owned(), json!(restored.keys_kept));
+        let notes = plan.notes.iter().chain(&restored.notes).collect::<Vec<_>>();
+        map.insert("notes".to_owned(), json!(notes));
         map.insert("seconds".to_owned(), json!(took.as_secs_f64()));
     }
     text.push_str(&format!(
-        "restored to {place}: {} files, {} in {:.2} s; every byte was verified",
-        restored.files,
+        "restored to {place}: {}{} in {:.2} s; every byte was verified",
+        // Into a server go keys.
+        if restored.files > 0 { format!("{} files, ", restored.files) } else { String::new() },
         terms::bytes(restored.bytes),
         took.as_secs_f64()
     ));
@@ -130,14 +143,41 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     if let Some(keys) = restored.keys {
         text.push_str(&format!(", {keys} keys"));
     }
+    if restored.keys_kept > 0 {
+        text.push_str(&format!(", {} of them there already", restored.keys_kept));
+    }
     if restored.digest_compared {
         text.push_str(", the digest is that of the backup");
     }
     text.push('\n');
+    text.push_str(&terms::notes(&restored.notes));
     if args.dir.is_some() {
         text.push_str(&format!("  next: fastness serve --dir {place}\n"));
     }
     Ok((value, text, 0))
+}
+
+/// The repository, or the files that stand for one.
+fn open(args: &RestoreArgs) -> Result<Repository, BackupError> {
+    if let Some(server) = terms::address(&args.from)? {
+        return Err(BackupError::refused(
+            format!("{server} is a server, and a restore is from a repository or from files"),
+            "fastness backup create --from the server --to a repository, or fastness convert, reads servers",
+        ));
+    }
+    let path = args.from.strip_prefix("file://").unwrap_or(&args.from);
+    // What the disk says is said again where the repository is opened.
+    let is_file = terms::anywhere().file_len(path).is_ok_and(|len| len.is_some());
+    if !is_file {
+        match args.identity.open(&args.from, true) {
+            Err(BackupError::NoRepository { .. }) if source::is_data(&OsDisk::new(path)) => {}
+            other => return other,
+        }
+    }
+    let Gathered { source, origin, .. } = gather(path, &SystemClock::new(), &args.tls)?;
+    let here = std::env::current_dir().unwrap_or_default();
+    let place = here.join(path).to_string_lossy().trim_end_matches('/').to_owned();
+    files::repository(source, origin, &place)
 }
 
 fn target(args: &RestoreArgs) -> Result<Target, BackupError> {
@@ -169,51 +209,19 @@ fn carry_out(
     let patterns = args.patterns.iter().map(|pattern| pattern.clone().into_bytes()).collect();
     let filter = Filter { patterns, databases: args.databases.clone() };
     if let Some(to) = &args.to {
-        return into_server(args, repository, plan, &filter, to);
+        return into::server(&into::Into { args, repository, plan, filter: &filter, to });
     }
+    let threads = args.threads;
     if let Some(path) = &args.output {
-        let disk = terms::anywhere();
-        if disk.file_len(path)?.is_some() {
-            return Err(BackupError::refused(
-                format!("{path} is there already"),
-                "name a file that is not there",
-            ));
-        }
-        let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
-        return restore::to_rdb(&mut loaded, &filter, disk.as_ref(), path);
+        let file = RdbFile { path, target: args.rdb_version.unwrap_or_default() };
+        let place = (&*terms::anywhere(), file);
+        return chosen::to_rdb(repository, plan, &filter, place, threads, &note);
     }
-    let dir = args.dir.as_deref().unwrap_or_default();
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(dir));
+    let disk = OsDisk::new(args.dir.as_deref().unwrap_or_default());
     if filter.is_empty() {
-        return restore::to_directory(repository, plan, disk.as_ref(), args.threads, &note);
+        return restore::to_directory(repository, plan, &disk, threads, &note);
     }
-    restore::may_write_to(repository, disk.as_ref())?;
-    let mut loaded = restore::to_memory(repository, plan, args.threads, &note)?;
-    restore::keys_to_directory(repository, plan, &mut loaded, &filter, &disk)
-}
-
-/// Into a server that runs.
-fn into_server(
-    args: &RestoreArgs,
-    repository: &Repository,
-    plan: &Plan,
-    filter: &Filter,
-    to: &str,
-) -> Result<Restored, BackupError> {
-    let address = terms::address(to)?.ok_or_else(|| {
-        BackupError::refused(format!("{to} is no server"), "write redis://host:port, or pass --dir")
-    })?;
-    let mut connection = terms::connect(&address, &args.tls)?;
-    let progress = ProgressLine::new("restore");
-    let fetched = |done, all| progress.note(done, all);
-    let mut loaded = restore::to_memory(repository, plan, args.threads, &fetched)?;
-    loaded.keep(filter);
-    drop(progress);
-    let progress = ProgressLine::of("keys", "keys");
-    let sent = into_server::send(&loaded, &mut connection, args.replace, &|done, all| {
-        progress.note(done, all);
-    })?;
-    Ok(Restored { keys: Some(sent.keys), bytes: sent.bytes, ..Restored::default() })
+    chosen::keys_to_directory(repository, plan, &filter, &disk, threads, &note)
 }
 
 fn plan_json(plan: &Plan) -> Value {
@@ -238,7 +246,11 @@ fn plan_json(plan: &Plan) -> Value {
 }
 
 fn plan_text(plan: &Plan) -> String {
-    let mut out = format!("from backup {}\n", plan.manifest.id);
+    let Manifest { id, origin, .. } = &plan.manifest;
+    let mut out = match files::are(&plan.manifest) {
+        true => format!("from {}, as it is\n", origin.address),
+        false => format!("from backup {id}\n"),
+    };
     for planned in &plan.files {
         let what = if planned.is_base { "base" } else { "log" };
         let size = match planned.content.is_some() {

@@ -8,6 +8,7 @@
 //! Paths are relative to the disk's root (the data directory) with `/` between components, such as
 //! `appendonlydir/appendonly.aof.1.incr.aof`; absolute paths address files elsewhere (CLI tools).
 
+pub mod below;
 pub mod crash_point;
 pub mod durable;
 pub mod os;
@@ -31,6 +32,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, dir: &str) -> Result<Vec<String>, DiskError>;
     /// Creates a directory; fine when it is there. Durable after `sync_dir` of its parent.
     fn create_dir(&self, dir: &str) -> Result<(), DiskError>;
+    /// Removes an empty directory. Durable after `sync_dir` of its parent.
+    fn remove_dir(&self, dir: &str) -> Result<(), DiskError>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &str) -> Result<(), DiskError>;
     /// Takes the exclusive lock on a file (created if need be, `content` written into it) until dropped.

@@ -92,6 +92,10 @@ impl Disk for OsDisk {
         }
     }
 
+    fn remove_dir(&self, dir: &str) -> Result<(), DiskError> {
+        at("rmdir", dir, fs::remove_dir(self.resolve(dir)))
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<(), DiskError> {
         let handle = at("open directory", dir, File::open(self.resolve(dir)))?;
         match handle.sync_all() {

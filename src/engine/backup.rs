@@ -25,7 +25,7 @@ use crate::disk::durable::join;
 use crate::resp::{Args, Reply};
 use crate::session::wait::TimeoutReply;
 use crate::session::{ClientId, Mail, Release, Wait, WaitKind};
-pub use work::BackupWork;
+pub use work::{BackupWork, UNSEALED};
 
 /// The log of a backup without a log begins with this name: what begins so is nobody's data set.
 const PRIVATE_NAME: &str = "temp-unsealed";
@@ -94,15 +94,11 @@ impl Engine {
             BackupRequest::Cleanup if state == BackupState::Idle => return Ok(true),
             BackupRequest::Cleanup => Asked::Remove { cleanup: true },
         };
-        // EXEC does not wait: the worker does it right behind.
-        let waits = !self.persist.in_exec;
-        self.ask_worker(asked, waits.then_some(id));
-        if waits {
-            let wait =
-                Wait { kind: WaitKind::Time, deadline: None, on_timeout: TimeoutReply::Null };
-            self.wait(id, wait, args);
-        }
-        Ok(!waits)
+        // Never inside EXEC, which does not wait.
+        self.ask_worker(asked, Some(id));
+        let wait = Wait { kind: WaitKind::Time, deadline: None, on_timeout: TimeoutReply::Null };
+        self.wait(id, wait, args);
+        Ok(false)
     }
 
     fn start_backup(&mut self) -> Result<(), String> {

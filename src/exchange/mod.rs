@@ -13,6 +13,7 @@
 pub mod commands;
 pub mod ndjson;
 pub mod output;
+pub mod present;
 pub mod rdb;
 pub mod scan;
 pub mod source;

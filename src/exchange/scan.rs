@@ -65,7 +65,7 @@ pub fn each(
 }
 
 /// The libraries; none from a server that knows no functions.
-fn functions(connection: &mut Connection) -> Result<Vec<Vec<u8>>, BackupError> {
+pub fn functions(connection: &mut Connection) -> Result<Vec<Vec<u8>>, BackupError> {
     let Ok(reply) = connection.request(&[b"FUNCTION", b"DUMP"]) else { return Ok(Vec::new()) };
     let Some(payload) = reply.first().filter(|payload| !payload.is_empty()) else {
         return Ok(Vec::new());

@@ -10,17 +10,27 @@ use super::encode::{Encoder, VERSION, VERSION_WITH_FIELD_EXPIRY};
 use super::error::{Corruption, LoadError, Place, RestoreError};
 use super::primitives::Reader;
 use super::record::{Version, is_type, type_name};
+use super::target::{Target, VALKEY};
 use super::value::{Loaded, ValueError, ValueReader, ValueView};
 use crate::types::limits::Limits;
 
 /// Appends the payload of a value.
 pub fn dump(out: &mut Vec<u8>, value: ValueView<'_>) {
+    dump_for(out, value, Target::Newest);
+}
+
+/// The same for servers that read this version; it must not be given what [`Target::refuses`].
+pub fn dump_for(out: &mut Vec<u8>, value: ValueView<'_>, target: Target) {
     let start = out.len();
-    let mut encoder = Encoder::new(true);
+    let mut encoder = Encoder::for_target(true, target);
     out.push(encoder.type_byte(value));
     encoder.value(out, value);
-    let with_expiry = encoder.field_expiry_seen();
-    let version = if with_expiry { VERSION_WITH_FIELD_EXPIRY } else { VERSION };
+    let version = match (target, encoder.field_expiry_seen()) {
+        (Target::Redis(number), _) => number,
+        (Target::Valkey, _) => VALKEY,
+        (Target::Newest, true) => VERSION_WITH_FIELD_EXPIRY,
+        (Target::Newest, false) => VERSION,
+    };
     put_footer(out, start, version);
 }
 

@@ -9,7 +9,7 @@ use super::value::ValueView;
 /// Oldest version that is written: the first one with today's strings, and what Redis 2.6 reads.
 pub const OLDEST: u16 = 6;
 /// Valkey's version with expiring fields in hashes.
-const VALKEY: u16 = 80;
+pub(super) const VALKEY: u16 = 80;
 
 /// The version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

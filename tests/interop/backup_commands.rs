@@ -77,6 +77,12 @@ fn a_sealed_backup_is_the_state_at_its_seal_for_every_tool() {
             assert!(base.len() == 1 && base[0].is_file(), "{way:?}: {base:?}");
             assert_eq!(info(&mut client, "persistence", "backup_in_progress"), "1");
             assert_ne!(check(&server.data().join("backupdir")), 0, "{way:?}: it is not whole yet");
+            let mut restore = Command::new(peers::fastness().path);
+            restore.args(["restore", "--dry-run", "--from"]).arg(server.data().join("backupdir"));
+            let refused = restore.output().unwrap();
+            let why = String::from_utf8(refused.stderr).unwrap();
+            assert_eq!(refused.status.code(), Some(2), "{way:?}: {why}");
+            assert!(why.contains("not sealed"), "{way:?}: {why}");
             if way[0] == "appendonly yes" {
                 // Segments that the log needs no more stay for the backup.
                 for _ in 0..2 {
@@ -123,14 +129,17 @@ fn a_sealed_backup_is_the_state_at_its_seal_for_every_tool() {
     }
 }
 
-/// A server on the directory, and one on what is restored from a backup of it, have the state.
+/// A server on the directory, one on what is restored from a backup of it, and one on what is restored from itself have
+/// the state.
 fn holds(folder: &Path, state: &str, what: &str) {
     let root = tempfile::tempdir().unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (repository, restored) = (text(&root.path().join("r")), text(&root.path().join("d")));
     done(&["backup", "create", "--from", &text(folder), "--to", &repository]);
     done(&["restore", "--from", &repository, "--dir", &restored]);
-    for folder in [folder, Path::new(&restored)] {
+    let direct = text(&root.path().join("direct"));
+    done(&["restore", "--from", &text(folder), "--dir", &direct]);
+    for folder in [folder, Path::new(&restored), Path::new(&direct)] {
         let place = Place::new();
         copy_folder(folder, &place.data());
         let options = ["enable-debug-command yes", "hz 1", "active-expire-effort 1"];
@@ -202,6 +211,13 @@ fn a_backup_of_a_log_that_is_switched_off_fails_and_a_sealed_one_has_its_time() 
         client.must(line);
     }
     wait_for("the base", WITHIN, || status(&mut client).0 == "incrementing");
+    // What answers when the files are whole or gone cannot be answered there.
+    for line in ["BACKUP SEAL", "BACKUP ABORT", "BACKUP CLEANUP"] {
+        client.must("MULTI");
+        assert!(client.line(line).unwrap().is_error(), "{line}");
+        assert!(client.line("EXEC").unwrap().is_error(), "{line}");
+        assert_eq!(status(&mut client).0, "incrementing");
+    }
     client.must("CONFIG SET backup-sealed-ttl 1");
     client.must("BACKUP SEAL");
     wait_for("the end of its time", WITHIN, || status(&mut client).0 == "idle");

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use super::{START, World, digest_of, engine_on, key_pair, repository, try_engine_on};
 use crate::backup::BackupError;
 use crate::backup::archive::ship::Archiver;
+use crate::backup::chosen::{RdbFile, keys_to_directory, to_rdb};
 use crate::backup::cut::Target;
 use crate::backup::load::Filter;
 use crate::backup::plan::plan;
 use crate::backup::repository::Repository;
-use crate::backup::restore::{Restored, keys_to_directory, may_write_to, to_directory, to_memory};
-use crate::backup::source::of_directory;
+use crate::backup::restore::{Restored, may_write_to, to_directory};
+use crate::backup::source::{of_directory, of_snapshot};
 use crate::backup::store::memory::{Fault, MemoryStore};
 use crate::backup::unfinished;
 use crate::clock::SimClock;
 use crate::disk::sim::{self, CrashMode, SimDisk};
 use crate::disk::{Disk, OpenMode, durable};
 use crate::rng::{Rng as _, SeededRng};
+use crate::snapshot::target::Target as Version;
 
 /// A backup of a base of so many MiB and of two segments.
 fn backed_up(size: usize, recipient: &[String]) -> (World, Arc<MemoryStore>, Repository) {
@@ -137,6 +139,74 @@ fn a_power_loss_at_any_moment_of_a_restore_leaves_nothing_that_starts_and_all_th
     }
 }
 
+/// Some keys into a directory, or into an RDB file.
+fn chosen(repository: &Repository, disk: &SimDisk, as_file: bool) -> Result<Restored, BackupError> {
+    let plan = plan(repository, None, &Target::Latest)?;
+    let filter = Filter { patterns: vec![b"k*".to_vec()], databases: vec![] };
+    let file = RdbFile { path: "keys.rdb", target: Version::Newest };
+    match as_file {
+        true => to_rdb(repository, &plan, &filter, (disk, file), 1, &|_, _| {}),
+        false => keys_to_directory(repository, &plan, &filter, disk, 1, &|_, _| {}),
+    }
+}
+
+#[test]
+fn chosen_keys_that_the_network_or_the_power_cut_short_are_whole_or_not_there_and_are_gone_on_with()
+{
+    let (_, store, repository) = backed_up(1, &[]);
+    for as_file in [false, true] {
+        // The network: what is there is not fetched again.
+        let all = operations(&store, || drop(chosen(&repository, &SimDisk::new(), as_file)));
+        let disk = SimDisk::new();
+        store.fail_from(all - 1, Fault::Fails);
+        chosen(&repository, &disk, as_file).unwrap_err();
+        store.heal();
+        let again = chosen(&repository, &disk, as_file).unwrap();
+        assert_eq!((again.keys, again.bytes_kept > 0), (Some(10), true));
+        for at in 0.. {
+            let disk = SimDisk::new();
+            disk.fail_at(at, sim::Fault::PowerCut);
+            let done = chosen(&repository, &disk, as_file).is_ok();
+            for mode in CrashMode::ALL {
+                let left = disk.crash(mode, &mut SeededRng::new(at));
+                if is_whole(&left, as_file) {
+                    continue;
+                }
+                assert!(!done, "{at} {mode:?}: {:?}", left.list(""));
+                chosen(&repository, &left, as_file)
+                    .unwrap_or_else(|e| panic!("{at} {mode:?}: {e}"));
+                assert!(is_whole(&left, as_file), "{at} {mode:?}: {:?}", left.list(""));
+                if as_file {
+                    assert_eq!(left.list("").unwrap(), ["keys.rdb"], "{at} {mode:?}");
+                }
+            }
+            if done {
+                assert!(at > 30, "{at}");
+                break;
+            }
+        }
+    }
+}
+
+/// Whether the ten keys are where they are looked for; half of them never are.
+fn is_whole(disk: &SimDisk, as_file: bool) -> bool {
+    if as_file {
+        let there = disk.file_len("keys.rdb").unwrap().is_some();
+        let keys = || {
+            let view = disk.open("keys.rdb", OpenMode::Read).unwrap().map().unwrap();
+            of_snapshot("keys.rdb", view).unwrap().keys
+        };
+        assert!(!there || keys() == Some(10));
+        return there;
+    }
+    let own = disk.crash(CrashMode::ALL[0], &mut SeededRng::new(0));
+    let clock = Arc::new(SimClock::at(START + 86_400_000));
+    let Ok(engine) = try_engine_on(&own, &clock, 7) else { return false };
+    let keys = (0..engine.ks.databases()).map(|db| engine.ks.len(db)).sum::<usize>();
+    assert!(keys == 0 || keys == 10, "{keys}");
+    keys == 10
+}
+
 #[test]
 fn what_was_damaged_meanwhile_is_fetched_again() {
     let (world, store, repository) = backed_up(3, &[]);
@@ -177,11 +247,9 @@ fn a_restore_of_an_archive_goes_on_although_the_archive_went_on_meanwhile() {
     let disk = interrupted(&store, &repository);
     let id = repository.ids().unwrap().pop().unwrap();
     let plan = plan(&repository, Some(&id), &Target::Latest).unwrap();
-    let mut loaded = to_memory(&repository, &plan, 1, &|_, _| {}).unwrap();
     let filter = Filter { patterns: vec![b"k*".to_vec()], databases: vec![] };
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let keys = keys_to_directory(&repository, &plan, &mut loaded, &filter, &shared).unwrap();
-    assert_eq!(keys.keys, Some(10));
+    let keys = keys_to_directory(&repository, &plan, &filter, &disk, 1, &|_, _| {}).unwrap();
+    assert_eq!((keys.keys, keys.bytes_kept > 0), (Some(10), true));
     let engine = engine_on(&disk, &Arc::new(SimClock::at(START)), 1);
     assert_eq!((0..engine.ks.databases()).map(|db| engine.ks.len(db)).sum::<usize>(), 10);
 }

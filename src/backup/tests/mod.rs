@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod files;
 mod history;
 mod interrupted;
 mod owners;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::{World, repository};
 use crate::backup::BackupError;
+use crate::backup::chosen::{RdbFile, keys_to_directory, to_rdb};
 use crate::backup::cut::Target;
 use crate::backup::load::Filter;
 use crate::backup::plan::plan;
-use crate::backup::restore::{self, to_directory, to_memory};
+use crate::backup::restore::to_directory;
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk as _, OpenMode};
+use crate::snapshot::target::Target as Version;
 
 #[test]
 fn a_directory_with_something_in_it_is_refused_and_stays_as_it_is() {
@@ -43,12 +45,16 @@ fn filters_take_the_keys_and_databases_that_are_asked_for() {
         (vec![b"other".to_vec(), b"user:1".to_vec()], vec![0], 2),
         (vec![], vec![], 6),
     ] {
-        let mut loaded = to_memory(&repository, &plan, 1, &|_, _| {}).unwrap();
         let disk = SimDisk::new();
         let filter = Filter { patterns, databases };
-        let restored = restore::to_rdb(&mut loaded, &filter, &disk, "out.rdb").unwrap();
-        assert_eq!(restored.keys, Some(expected), "{filter:?}");
+        let file = RdbFile { path: "out.rdb", target: Version::Newest };
+        let restore = || to_rdb(&repository, &plan, &filter, (&disk, file), 1, &|_, _| {});
+        assert_eq!(restore().unwrap().keys, Some(expected), "{filter:?}");
         assert_eq!(disk.list("").unwrap(), ["out.rdb"]);
-        assert!(restore::to_rdb(&mut loaded, &filter, &disk, "out.rdb").is_err(), "it is there");
+        assert!(matches!(restore(), Err(BackupError::Refused { .. })), "it is there");
+        let disk = SimDisk::new();
+        let keys = keys_to_directory(&repository, &plan, &filter, &disk, 1, &|_, _| {}).unwrap();
+        assert_eq!(keys.keys, Some(expected), "{filter:?}");
+        assert_eq!(disk.list("").unwrap(), ["dump.rdb", "fastness.lock"]);
     }
 }

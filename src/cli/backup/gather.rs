@@ -27,7 +27,7 @@ pub(crate) fn gather(
 /// A source, and the temporary file that it may be in.
 pub(crate) struct Gathered {
     pub(crate) source: Source,
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
     pub(crate) temporary: Option<Temporary>,
 }
 

@@ -6,7 +6,7 @@ use crate::backup::tls::TlsOptions;
 use crate::disk::durable;
 
 /// For servers at rediss:// addresses.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub(crate) struct TlsArgs {
     /// Trust servers with a certificate of these authorities (PEM) and no others, instead of the system's.

@@ -29,7 +29,7 @@ use crate::snapshot::target::Target;
 pub(super) const SECTION_BYTES: usize = 1 << 20;
 
 /// Which keys, and of which state.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[group(skip)]
 pub struct InputArgs {
     /// Only keys that match this pattern (as KEYS takes it); may be given several times.
@@ -176,6 +176,11 @@ impl InputArgs {
         writer.finish().map_err(|what| BackupError::Output { what })?;
         Ok(DataSet::of_file(disk.as_ref(), &temporary.path)?.keeping(temporary))
     }
+}
+
+/// What a running server has.
+pub(in crate::cli) fn of_running(address: &str, tls: &TlsArgs) -> Result<DataSet, BackupError> {
+    InputArgs { tls: tls.clone(), ..InputArgs::default() }.open(address)
 }
 
 fn is_repository(path: &str) -> bool {

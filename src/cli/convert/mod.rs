@@ -20,6 +20,8 @@ use input::InputArgs;
 use transfer::{Format, OutputArgs};
 
 pub use directory::Reader;
+pub(super) use input::of_running;
+pub(super) use transfer::rdb_version;
 
 /// See `--help`.
 #[derive(Debug, Args)]

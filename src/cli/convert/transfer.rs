@@ -65,7 +65,7 @@ enum Compression {
     None,
 }
 
-fn rdb_version(text: &str) -> Result<Target, String> {
+pub(in crate::cli) fn rdb_version(text: &str) -> Result<Target, String> {
     let number = text.parse().ok().and_then(Target::of_number);
     number.ok_or_else(|| "versions 6 to 12 and 80 are written".to_owned())
 }

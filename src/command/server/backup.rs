@@ -64,6 +64,8 @@ pub struct BackupFacts {
 }
 
 const FLAGS: Flags = Flags::ADMIN.or(Flags::NOSCRIPT);
+/// Not inside MULTI: EXEC does not wait, and OK means that the files are whole, or gone.
+const FLAGS_ALONE: Flags = FLAGS.or(Flags::NO_MULTI);
 
 const fn subcommand(
     name: &'static str,
@@ -86,12 +88,18 @@ pub const BACKUP: Command = Command {
     group: Group::Server,
     doc: doc("8.10.0", "Depends on subcommand.", "A container for backup commands."),
     subcommands: &[
-        subcommand("ABORT", "Gives a backup up that is not sealed yet.", |_, _| {
-            Ok(Outcome::Task(Task::Backup(BackupRequest::Abort)))
-        }),
-        subcommand("CLEANUP", "Removes the files of a sealed or failed backup.", |_, _| {
-            Ok(Outcome::Task(Task::Backup(BackupRequest::Cleanup)))
-        }),
+        Command {
+            flags: FLAGS_ALONE,
+            ..subcommand("ABORT", "Gives a backup up that is not sealed yet.", |_, _| {
+                Ok(Outcome::Task(Task::Backup(BackupRequest::Abort)))
+            })
+        },
+        Command {
+            flags: FLAGS_ALONE,
+            ..subcommand("CLEANUP", "Removes the files of a sealed or failed backup.", |_, _| {
+                Ok(Outcome::Task(Task::Backup(BackupRequest::Cleanup)))
+            })
+        },
         Command {
             name: "HELP",
             arity: 2,
@@ -112,9 +120,8 @@ pub const BACKUP: Command = Command {
             handler: Handler::Plain(list),
             ..Command::BASE
         },
-        // Not inside MULTI: EXEC does not wait, and OK means that the files are whole.
         Command {
-            flags: FLAGS.or(Flags::NO_MULTI),
+            flags: FLAGS_ALONE,
             ..subcommand(
                 "SEAL",
                 "Ends the backup at this moment; its files are whole then.",

@@ -223,6 +223,10 @@ impl Disk for SimDisk {
         at("mkdir", dir, self.0.lock().create_dir(dir))
     }
 
+    fn remove_dir(&self, dir: &str) -> Result<(), DiskError> {
+        at("rmdir", dir, self.0.lock().remove_dir(dir))
+    }
+
     fn sync_dir(&self, dir: &str) -> Result<(), DiskError> {
         at("fsync directory", dir, self.0.lock().sync_dir(dir))
     }

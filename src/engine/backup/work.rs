@@ -20,7 +20,7 @@ use crate::command::server::backup::{BackupFacts, BackupState};
 use crate::disk::{Disk, SharedDisk, durable};
 
 /// What is in the place of the manifest while there is no whole backup.
-const UNSEALED: &[u8] = b"unsealed backup\n";
+pub const UNSEALED: &[u8] = b"unsealed backup\n";
 
 /// Bytes that a log of the backup's own may have unwritten while a job runs.
 const UNWRITTEN_MAX: u64 = 1 << 18;
