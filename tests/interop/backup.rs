@@ -80,7 +80,9 @@ fn a_backup_is_restored_into_running_servers() {
     let repository = text(&root.path().join("repository"));
     done(&["backup", "create", "--from", &text(&server.data()), "--to", &repository]);
     for program in peers::all().into_iter().chain([peers::fastness()]) {
-        let other = Server::start(&program, &["save ", "enable-debug-command yes"]);
+        // Or each reading back waits 5 s for other replicas.
+        let at_once = "repl-diskless-sync-delay 0";
+        let other = Server::start(&program, &["save ", "enable-debug-command yes", at_once]);
         let to = format!("redis://127.0.0.1:{}", other.port);
         let mut found = Client::connect(other.port).unwrap();
         done(&["restore", "--from", &repository, "--to", &to]);
