@@ -12,7 +12,7 @@ use fastness::rng::SeededRng;
 use fastness::session::{Client, ClientId};
 
 pub struct Session {
-    pub engine: Engine,
+    engine: Engine,
     client: ClientId,
 }
 
@@ -22,6 +22,12 @@ impl Session {
         let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
         let logger = Logger::silent(Arc::clone(&clock));
         let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
+        // Code that does not end is stopped as an operator would do it.
+        engine.while_busy = Some(|engine| {
+            if let Some(script) = engine.server.running_script.as_mut() {
+                let _ = script.kill(false);
+            }
+        });
         let client = Client::new("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned(), engine.ks.now);
         let (client, _) = engine.admit(client).expect("the first client is admitted");
         Self { engine, client }

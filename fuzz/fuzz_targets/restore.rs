@@ -61,13 +61,7 @@ fn start() -> Session {
     config.busy_reply_threshold = SCRIPT_MS;
     // The least that it may be: long strings by SETRANGE and the like are not the point.
     config.proto_max_bulk_len = 1 << 20;
-    let mut session = Session::start(config, Arc::new(Standing(SystemClock::new())));
-    session.engine.while_busy = Some(|engine| {
-        if let Some(script) = engine.server.running_script.as_mut() {
-            let _ = script.kill(false);
-        }
-    });
-    session
+    Session::start(config, Arc::new(Standing(SystemClock::new())))
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

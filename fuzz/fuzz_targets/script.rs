@@ -38,13 +38,7 @@ fn start() -> Session {
     let mut config = Config::default();
     config.appendonly = false;
     config.busy_reply_threshold = SCRIPT_MS;
-    let mut session = Session::start(config, Arc::new(SystemClock::new()));
-    session.engine.while_busy = Some(|engine| {
-        if let Some(script) = engine.server.running_script.as_mut() {
-            let _ = script.kill(false);
-        }
-    });
-    session
+    Session::start(config, Arc::new(SystemClock::new()))
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -149,7 +149,8 @@ fn put(out: &mut Vec<u8>, words: &[&[u8]]) {
 fn put_restore(out: &mut Vec<u8>, entry: &Entry, manner: &Manner<'_>) {
     let mut payload = Vec::new();
     with_view(entry.value(), |view| dump_for(&mut payload, view, manner.target));
-    let expire = entry.expire_at().unwrap_or(0).max(0).to_string();
+    // 0 would be no time at all.
+    let expire = entry.expire_at().map_or(0, |at| at.max(1)).to_string();
     let mut words: Vec<&[u8]> = vec![b"RESTORE", entry.key(), expire.as_bytes(), &payload];
     words.push(b"ABSTTL");
     if manner.replace {

@@ -81,8 +81,8 @@ impl Polygon {
                 && area.south - height <= bounds.south
                 && area.north + height >= bounds.north
         };
-        let cell = (1..=STEPS).rev().map(|steps| Cell::at(middle, steps)).find(covering);
-        let Some(cell) = cell.or_else(|| Some(Cell::at(middle, 1))) else { return Vec::new() };
+        let mut sizes = (1..=STEPS).rev().map(|steps| Cell::at(middle, steps));
+        let cell = sizes.find(covering).unwrap_or_else(|| Cell::at(middle, 1));
         let mut cells: Vec<Cell> = Vec::new();
         for (columns, rows) in
             (-1..=1).flat_map(|columns| (-1..=1).map(move |rows| (columns, rows)))
