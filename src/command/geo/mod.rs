@@ -1,10 +1,11 @@
 //! Geospatial commands: sorted sets whose scores are cells of the earth's surface (`cell`).
 //!
-//! `search` has the searches. The log gets GEOADD as the ZADD that it is.
+//! `search` has the searches, `shape` and `polygon` what they cover. The log gets GEOADD as the ZADD that it is.
 
 mod cell;
 mod polygon;
 mod search;
+mod shape;
 
 use super::zset::{Conditions, Score, put};
 use super::{
