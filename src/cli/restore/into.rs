@@ -76,10 +76,11 @@ fn present<'s>(
     }
     let filled: Vec<String> =
         facts.databases().iter().map(|(db, keys)| format!("{keys} in database {db}")).collect();
+    let others = found.others;
     let first = found.first_other.clone().unwrap_or_default();
     Err(BackupError::refused(
         format!(
-            "the server is not empty: it has keys ({}) that are not of this state, such as {first}",
+            "the server is not empty (keys: {}): {others} of them are not of this state, such as {first}",
             filled.join(", ")
         ),
         "name an empty server, or pass --replace to replace keys of the same names",
