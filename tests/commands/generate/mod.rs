@@ -214,7 +214,18 @@ pub(crate) fn commands(forms: &[Form], rng: &mut Rng, count: usize) -> Vec<Comma
         }
         one
     };
-    (0..count).map(|_| one()).collect()
+    (0..count).flat_map(|_| without_chance(one())).collect()
+}
+
+/// A command, behind what leaves nothing to chance: RANDOMKEY removes the dead keys that it comes across.
+fn without_chance(one: Command) -> impl Iterator<Item = Command> {
+    let picks = one.args[0].eq_ignore_ascii_case(b"RANDOMKEY");
+    let removes_dead = picks.then(|| Command {
+        connection: one.connection,
+        args: ["SCAN", "0", "COUNT", "99999"].map(|word| word.as_bytes().to_vec()).into(),
+        check: Check::Failure,
+    });
+    removes_dead.into_iter().chain([one])
 }
 
 fn pops_all(mut command: Command) -> Command {
