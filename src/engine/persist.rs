@@ -8,6 +8,7 @@
 //! without gap or overlap, and swaps the manifest at the end. Whatever fails leaves the old files in
 //! charge, and the temporary file is removed. SAVE runs the same job to its end under the lock.
 
+mod aside;
 mod feeder;
 mod file;
 mod job;
@@ -326,7 +327,7 @@ fn manner(config: &Config, state: &PersistState) -> Manner {
     let section_bytes = if state.section_bytes == 0 { SECTION_BYTES } else { state.section_bytes };
     // A core is left to clients, who are there while this one works; a load has all of them.
     let threads = if state.threads > 1 { state.threads - 1 } else { state.threads };
-    Manner { threads, section_bytes, ..manner_of(config) }
+    Manner { threads, section_bytes, beside_clients: true, ..manner_of(config) }
 }
 
 /// The same for a file that is sent to replicas: in Redis' own form, and not to be kept.
@@ -349,6 +350,7 @@ pub fn manner_of(config: &Config) -> Manner {
         },
         checksum: config.rdbchecksum,
         threads: 0,
+        beside_clients: false,
         section_bytes: SECTION_BYTES,
         incremental_sync: config.rdb_save_incremental_fsync,
         durable: true,

@@ -19,6 +19,9 @@ use crate::session::Release;
 /// Pieces that one write takes at most.
 const PIECES_MAX: usize = 64;
 
+/// What an outbox without replies keeps for the next ones.
+const KEPT_BYTES: usize = 16 * 1024;
+
 /// How far the log is, as the outbox needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogProgress {
@@ -162,8 +165,6 @@ impl Outbox {
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
-            // A large reply does not keep its memory.
-            self.bytes.shrink_to(16 * 1024);
         } else if self.sent > 64 * 1024 && self.sent > self.bytes.len() / 2 {
             let gone = std::mem::take(&mut self.sent);
             self.bytes.drain(..gone);
@@ -172,6 +173,13 @@ impl Outbox {
                 hold.start -= gone;
                 hold.end -= gone;
             }
+        }
+    }
+
+    /// A large reply that was sent does not keep its memory.
+    pub fn give_back(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(KEPT_BYTES);
         }
     }
 

@@ -50,6 +50,10 @@ const REQUESTS_TO_WARM: usize = 4;
 const STRANGER_INPUT_MAX: u64 = 1 << 20;
 const STRANGER_OUTPUT_MAX: usize = 1024;
 
+/// Replies of so many bytes leave before the requests behind them are executed: a long pipeline's need not all be in
+/// memory, and what is sent while it is in the processor's cache costs less.
+const SENT_EARLY_MIN: usize = 128 * 1024;
+
 /// A reply of this size is told to the engine at once, not at the end of the turn.
 const LARGE_REPLY: usize = 16 * 1024;
 
@@ -395,6 +399,9 @@ impl Reactor {
                 let Some(args) = batch.request(index, input) else { break };
                 self.execute_one(&mut engine, connection, &args, progress);
                 index += 1;
+                if connection.outbox.pending() >= SENT_EARLY_MIN {
+                    break;
+                }
             }
             let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
             account(&mut engine, connection, input_bytes, output_bytes);
@@ -403,6 +410,9 @@ impl Reactor {
             }
             self.shared.unlock(engine);
             input_bytes = 0;
+            if connection.outbox.pending() >= SENT_EARLY_MIN {
+                self.send_early(connection);
+            }
         }
         connection.note_buffers();
         if connection.closing { batch.len() } else { index }

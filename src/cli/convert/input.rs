@@ -153,6 +153,7 @@ impl InputArgs {
             form: FileForm::Zstd { level: 1 },
             checksum: true,
             threads: 1,
+            beside_clients: false,
             section_bytes: SECTION_BYTES,
             incremental_sync: false,
             durable: true,

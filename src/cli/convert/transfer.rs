@@ -318,6 +318,7 @@ impl Job<'_> {
             form,
             checksum: true,
             threads,
+            beside_clients: false,
             section_bytes: SECTION_BYTES,
             incremental_sync: false,
             durable: true,

@@ -1,13 +1,18 @@
 //! The file of a snapshot: pieces in, sections packed by several threads, bytes out in order.
 //!
-//! One thread feeds pieces and writes (`feeder.rs`); the crew compresses. Sections go to the threads in turn and come
-//! back in turn, so the file is the same whatever the number of threads, and there are never more under
-//! way than a few for each thread. Without threads (simulation, a save at start) the feeder packs
+//! One thread feeds pieces and writes (`feeder.rs`); the crew compresses. Sections come back in the order in which they
+//! were given, so the file is the same whatever the number of threads, and there are never more under
+//! way than a few for each thread. Beside clients the threads take what those leave of the cores (`aside.rs`). Without threads (simulation, a save at start) the feeder packs
 //! by itself. Any failure, of the disk or of a thread, ends the save; the threads end with the file.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
+
+use super::aside::Share;
 use super::sink::Piece;
 use crate::aof::manifest::Content;
 use crate::disk::{DiskFile, OpenMode, SharedDisk};
@@ -28,6 +33,8 @@ pub struct Manner {
     pub checksum: bool,
     /// Threads that pack; 0 does it in the thread that feeds.
     pub threads: usize,
+    /// Clients are served meanwhile: threads take what is left of the cores.
+    pub beside_clients: bool,
     /// A section is packed when it has so many bytes.
     pub section_bytes: usize,
     /// Whether to force the file to disk piece by piece.
@@ -65,6 +72,7 @@ impl SnapshotFile {
         let file =
             disk.open(path, OpenMode::CreateOrTruncate).map_err(|error| error.to_string())?;
         let Manner { form, checksum, threads, .. } = manner;
+        let share = if manner.beside_clients { Share::Leftover } else { Share::Equal };
         let assembly = Assembly::new(form, checksum);
         let start = assembly.start();
         file.write_all_at(0, start).map_err(|error| error.to_string())?;
@@ -78,7 +86,7 @@ impl SnapshotFile {
             synced: 0,
             assembly,
             packer: Packer::new(form, checksum),
-            crew: Crew::new(threads, form, checksum),
+            crew: Crew::new(threads, share, form, checksum),
             // What is encoded here is in pieces, and not taken apart for compression afterwards.
             encoder: Encoder::for_target(form == FileForm::Lzf, manner.target),
             open: empty(Kind::Keys),
@@ -104,6 +112,11 @@ impl SnapshotFile {
             }
             Piece::Large { db, value } => self.put_large(db, value),
         }
+    }
+
+    /// Others leave the threads that pack too little.
+    pub(super) fn hurry(&mut self) {
+        self.crew.hurry();
     }
 
     /// Takes a section as it is.
@@ -201,91 +214,101 @@ fn empty(kind: Kind) -> Section {
     Section { kind, bytes: Vec::new(), keys: 0, finished: false }
 }
 
-/// Threads that pack, each with a way in and a way out.
+/// Threads that pack: they take sections from one queue, and what they make is asked for in order.
 #[derive(Debug)]
 struct Crew {
-    threads: Vec<Member>,
-    /// Sections given and taken back so far: the turn is that number's remainder.
-    given: usize,
-    taken: usize,
+    work: Option<Sender<Job>>,
+    queue: Arc<Mutex<Receiver<Job>>>,
+    /// The way back of every section that was given and not taken back.
+    under_way: VecDeque<Receiver<Result<Packed, String>>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Threads that share the work.
+    size: usize,
+    hurried: bool,
+    form: FileForm,
+    checksum: bool,
 }
 
-#[derive(Debug)]
-struct Member {
-    sections: Option<Sender<Section>>,
-    packed: Receiver<Result<Packed, String>>,
-    thread: Option<JoinHandle<()>>,
-}
+/// A section, and where it is wanted.
+type Job = (Section, Sender<Result<Packed, String>>);
+
+const ENDED: &str = "a thread that compresses the snapshot has ended";
 
 impl Crew {
-    fn new(threads: usize, form: FileForm, checksum: bool) -> Self {
+    fn new(threads: usize, share: Share, form: FileForm, checksum: bool) -> Self {
+        let (work, queue) = channel();
+        let mut this = Self {
+            work: Some(work),
+            queue: Arc::new(Mutex::new(queue)),
+            under_way: VecDeque::new(),
+            threads: Vec::new(),
+            size: threads,
+            hurried: false,
+            form,
+            checksum,
+        };
+        this.start(share);
         // A thread that cannot be had is done without.
-        let threads =
-            (0..threads).map_while(|number| Member::start(number, form, checksum).ok()).collect();
-        Self { threads, given: 0, taken: 0 }
+        this.size = this.threads.len();
+        this
+    }
+
+    fn start(&mut self, share: Share) {
+        for number in 0..self.size {
+            let (queue, form, checksum) = (Arc::clone(&self.queue), self.form, self.checksum);
+            let name = format!("snapshot-{number}");
+            let thread = share.spawn(&name, move || pack_all(&queue, Packer::new(form, checksum)));
+            let Ok(thread) = thread else { return };
+            self.threads.push(thread);
+        }
+    }
+
+    /// Has as many threads more take part, which others do not keep from working.
+    fn hurry(&mut self) {
+        if !std::mem::replace(&mut self.hurried, true) {
+            self.start(Share::Nice(19));
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.threads.is_empty()
+        self.size == 0
     }
 
     fn give(&mut self, section: Section) -> Result<(), String> {
-        let turn = self.given % self.threads.len();
-        let member = self.threads.get(turn).and_then(|member| member.sections.as_ref());
-        let sent = member.map(|sections| sections.send(section));
+        let (done, packed) = channel();
+        let sent = self.work.as_ref().map(|work| work.send((section, done)));
         if !matches!(sent, Some(Ok(()))) {
             return Err(ENDED.to_owned());
         }
-        self.given += 1;
+        self.under_way.push_back(packed);
         Ok(())
     }
 
     /// Waits for the oldest section when too many are under way.
     fn make_room(&mut self) -> Result<Option<Packed>, String> {
-        if self.given - self.taken < self.threads.len() * IN_FLIGHT {
-            return Ok(None);
-        }
-        self.next()
+        if self.under_way.len() < self.size * IN_FLIGHT { Ok(None) } else { self.next() }
     }
 
     /// The oldest section that is under way; `None` when none is.
     fn next(&mut self) -> Result<Option<Packed>, String> {
-        if self.taken == self.given {
-            return Ok(None);
-        }
-        let turn = self.taken % self.threads.len();
-        let member = self.threads.get(turn).ok_or(ENDED)?;
-        let packed = member.packed.recv().map_err(|_| ENDED.to_owned())??;
-        self.taken += 1;
-        Ok(Some(packed))
+        let Some(packed) = self.under_way.pop_front() else { return Ok(None) };
+        packed.recv().map_err(|_| ENDED.to_owned())?.map(Some)
     }
 }
 
-const ENDED: &str = "a thread that compresses the snapshot has ended";
-
-impl Member {
-    fn start(number: usize, form: FileForm, checksum: bool) -> std::io::Result<Self> {
-        let (sections, work) = channel();
-        let (done, packed) = channel();
-        let name = format!("snapshot-{number}");
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            // Clients come first.
-            let _ = rustix::process::nice(19);
-            let mut packer = Packer::new(form, checksum);
-            for section in work {
-                if done.send(packer.pack(section)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { sections: Some(sections), packed, thread: Some(thread) })
+fn pack_all(queue: &Mutex<Receiver<Job>>, mut packer: Packer) {
+    loop {
+        let job = queue.lock().recv();
+        let Ok((section, done)) = job else { return };
+        // Nobody wants it any more when the save has failed.
+        let _ = done.send(packer.pack(section));
     }
 }
 
-impl Drop for Member {
+impl Drop for Crew {
     fn drop(&mut self) {
-        self.sections = None;
-        if let Some(thread) = self.thread.take() {
+        self.work = None;
+        for thread in self.threads.drain(..) {
             // One that panicked has said so by closing its way out.
             let _ = thread.join();
         }

@@ -254,7 +254,10 @@ impl SaveJob {
             self.base = Some(base);
         }
         let head = std::mem::take(&mut self.head);
-        let file = SnapshotFile::create(&self.disk, &self.temp, self.manner, head)?;
+        // Who waits for the file under the lock is a client's thread itself.
+        let beside_clients = self.manner.beside_clients && threads > 0;
+        let manner = Manner { beside_clients, ..self.manner };
+        let file = SnapshotFile::create(&self.disk, &self.temp, manner, head)?;
         self.file = Some(Feeder::new(file, threads)?);
         Ok(())
     }

@@ -103,6 +103,7 @@ impl Reactor {
         if sent >= SENT_PER_TURN_MAX {
             self.await_room(handle, connection);
         }
+        connection.outbox.give_back();
         connection.note_buffers();
         if connection.feed.is_some() && !connection.feed_started {
             self.start_feed(connection);
@@ -115,6 +116,22 @@ impl Reactor {
             }
         } else if connection.closing && connection.outbox.pending() == 0 {
             connection.stream.shut_down();
+        }
+    }
+
+    /// Sends what may be sent in the middle of a pipeline, as far as the socket takes it. Errors are left to the end
+    /// of the turn.
+    pub(super) fn send_early(&self, connection: &mut Connection) {
+        if connection.feed.is_some() {
+            return;
+        }
+        let (progress, stream) = (self.progress(), &connection.stream);
+        let mut send = || connection.outbox.send(progress, |pieces| stream.try_write(pieces));
+        while let Some(Ok(_)) = send() {
+            self.answered.set(true);
+            if let Some(stats) = self.loop_stats() {
+                stats.note_write();
+            }
         }
     }
 
