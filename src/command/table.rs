@@ -82,6 +82,16 @@ impl Row {
 pub struct CommandTable {
     rows: Vec<Row>,
     by_name: HashMap<&'static [u8], usize, ahash::RandomState>,
+    /// At [`place`] of a name: the row that may be of this name. One look here finds nearly every command.
+    near: Box<[Option<usize>; PLACES]>,
+}
+
+const PLACES: usize = 4096;
+
+/// Where a name is looked for first, in any case of letters.
+fn place(name: &[u8]) -> usize {
+    let letters = name.iter().take(NAME_BYTES_MAX).map(|byte| usize::from(byte & 0xdf));
+    letters.fold(0usize, |sum, letter| sum.wrapping_mul(59).wrapping_add(letter)) % PLACES
 }
 
 static TABLE: LazyLock<CommandTable> = LazyLock::new(CommandTable::build);
@@ -93,10 +103,14 @@ pub fn table() -> &'static CommandTable {
 
 impl CommandTable {
     fn build() -> Self {
-        let mut table = Self { rows: Vec::new(), by_name: HashMap::default() };
+        let mut table =
+            Self { rows: Vec::new(), by_name: HashMap::default(), near: Box::new([None; PLACES]) };
         for command in FAMILIES.iter().flat_map(|family| family.iter()) {
             let index = table.push(command, None);
             table.by_name.insert(command.name.as_bytes(), index);
+            if let Some(near) = table.near.get_mut(place(command.name.as_bytes())) {
+                near.get_or_insert(index);
+            }
             for sub in command.subcommands {
                 let at = table.push(sub, Some(command));
                 if let Some(row) = table.rows.get_mut(index) {
@@ -168,6 +182,12 @@ impl CommandTable {
     }
 
     fn top(&self, name: &[u8]) -> Option<&Row> {
+        let near = self.near.get(place(name)).copied().flatten();
+        if let Some(row) = near.and_then(|index| self.rows.get(index))
+            && row.command.name.as_bytes().eq_ignore_ascii_case(name)
+        {
+            return Some(row);
+        }
         upper(name, |name| self.by_name.get(name).copied()).and_then(|index| self.rows.get(index))
     }
 

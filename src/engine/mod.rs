@@ -38,7 +38,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::aof::log::Log;
-use crate::clock::Clock;
+use crate::clock::{Clock, Mark};
 use crate::command::state::ServerState;
 use crate::config::Config;
 use crate::disk::SharedDisk;
@@ -108,7 +108,9 @@ pub struct Engine {
     pub settings_changed: bool,
     /// Clock samples of the running batch: wall and monotonic at its start, monotonic now.
     batch_wall_us: i64,
-    batch_start: Duration,
+    batch_start: Mark,
+    /// What passed since then.
+    batch_nanos: u64,
     monotonic: Duration,
     /// The time at which a script runs: it stands still until the script ends.
     frozen_wall_us: Option<i64>,
@@ -159,7 +161,8 @@ impl Engine {
             shutdown: ShutdownState::Running,
             settings_changed: false,
             batch_wall_us: 0,
-            batch_start: Duration::ZERO,
+            batch_start: Mark::default(),
+            batch_nanos: 0,
             monotonic: Duration::ZERO,
             frozen_wall_us: None,
             migrations: Vec::new(),
@@ -178,8 +181,11 @@ impl Engine {
     pub fn begin_batch(&mut self) {
         self.ks.expiry_waits = false;
         self.batch_wall_us = self.clock.wall_us();
-        self.batch_start = self.clock.monotonic();
-        self.monotonic = self.batch_start;
+        self.batch_start = self.clock.mark();
+        self.batch_nanos = 0;
+        // The counter that the last batch went by may have been a little ahead.
+        self.batch_start.at = self.batch_start.at.max(self.monotonic);
+        self.monotonic = self.batch_start.at;
         self.set_time();
         self.ks.settled = self.log.as_ref().map_or(0, |log| log.synced().0);
     }
@@ -198,7 +204,8 @@ impl Engine {
 
     /// Samples the monotonic clock once, at a command's end, which is the next one's start.
     fn sample_clock(&mut self) {
-        self.monotonic = self.clock.monotonic();
+        self.batch_nanos = self.clock.nanos_since(&self.batch_start);
+        self.monotonic = self.batch_start.at + Duration::from_nanos(self.batch_nanos);
         self.set_time();
     }
 
@@ -207,8 +214,7 @@ impl Engine {
         if let Some(frozen) = self.frozen_wall_us {
             return frozen;
         }
-        let since = self.monotonic.saturating_sub(self.batch_start);
-        self.batch_wall_us + i64::try_from(since.as_micros()).unwrap_or(0)
+        self.batch_wall_us + (self.batch_nanos / 1000).cast_signed()
     }
 
     fn set_time(&mut self) {

@@ -5,6 +5,7 @@ use super::super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, doc,
 };
+use crate::keyspace::entry::SHARED_BYTES_MIN;
 use crate::keyspace::{Entry, ValueRef, event};
 
 pub(super) const BITOP: Command = Command {
@@ -81,18 +82,28 @@ fn bitop(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
     }
     let result = total.finish();
-    let target = args.at(2);
+    let (target, len) = (args.at(2), result.len());
     if result.is_empty() {
         if ctx.ks.contains(ctx.db, target) {
             ctx.ks.remove(ctx.db, target);
             ctx.changed(target, event::GENERIC, "del");
         }
     } else {
-        ctx.ks.set_string(ctx.db, target, b"", None);
-        value::replace_bytes(ctx, target, &result)?;
+        set_bits(ctx, target, result)?;
         ctx.changed(target, event::STRING, "set");
     }
-    ctx.reply.count(result.len());
+    ctx.reply.count(len);
+    Ok(())
+}
+
+/// Makes the key a string of these bytes, which is no integer whatever they are.
+fn set_bits(ctx: &mut Ctx, key: &[u8], mut bytes: Vec<u8>) -> CommandResult {
+    if bytes.len() < SHARED_BYTES_MIN {
+        ctx.ks.set_string(ctx.db, key, b"", None);
+        return value::replace_bytes(ctx, key, &bytes);
+    }
+    bytes.shrink_to_fit();
+    ctx.ks.set_shared_string(ctx.db, key, bytes.into());
     Ok(())
 }
 
@@ -116,7 +127,12 @@ impl Combined {
             return self.add_one(source);
         }
         let Some(first) = self.first.as_mut() else {
-            self.first = Some(source.to_vec());
+            // There is one only, and it is gone through once.
+            let negated = self.operation == Operation::Not;
+            self.first = Some(match negated {
+                true => source.iter().map(|byte| !byte).collect(),
+                false => source.to_vec(),
+            });
             return;
         };
         match self.operation {
@@ -154,8 +170,7 @@ impl Combined {
         let mut first = self.first.unwrap_or_default();
         let others = self.others;
         match self.operation {
-            Operation::And | Operation::Or | Operation::Xor => return first,
-            Operation::Not => first.iter_mut().for_each(|byte| *byte = !*byte),
+            Operation::And | Operation::Or | Operation::Xor | Operation::Not => return first,
             Operation::Diff => {
                 lengthen(&mut first, others.len());
                 join(&mut first, &others, |x, y| x & !y);

@@ -89,14 +89,14 @@ mod avx2 {
         #[rustfmt::skip]
         let spread = _mm256_setr_epi8(
             0, 1, 2, N, 3, 4, 5, N, 6, 7, 8, N, 9, 10, 11, N,
-            0, 1, 2, N, 3, 4, 5, N, 6, 7, 8, N, 9, 10, 11, N,
+            4, 5, 6, N, 7, 8, 9, N, 10, 11, 12, N, 13, 14, 15, N,
         );
         let (values, _) = values.as_chunks_mut::<32>();
         let (packed, _) = packed.as_chunks::<24>();
         for (values, packed) in values.iter_mut().zip(packed) {
-            // Twelve bytes in each half, then three in each place for four registers.
+            // The first and the last 16 bytes, of which twelve each are wanted, three in each place for four registers.
             let [a, b, c] = words(packed);
-            let halves = _mm256_set_epi64x(c >> 32, c << 32 | b >> 32 & 0xFFFF_FFFF, b, a);
+            let halves = _mm256_set_epi64x(c, b, b, a);
             let x = _mm256_shuffle_epi8(halves, spread);
             let part = |mask: i32| _mm256_and_si256(x, _mm256_set1_epi32(mask));
             let low = _mm256_or_si256(part(0x3F), _mm256_slli_epi32::<2>(part(0xFC0)));

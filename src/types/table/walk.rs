@@ -160,33 +160,33 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
     }
 }
 
-/// Shows the entries of a segment from `position` on in hash order, and stops at the first rounded
-/// position behind `count` of them. None if it came to the end of the segment.
+/// Shows the entries of a segment from `position` on, and stops at the first rounded position behind `count` of
+/// them in hash order. None if it came to the end of the segment.
 fn scan_segment<E: Slot, M: SegmentMeta>(
     segment: &Segment<E, M>,
     position: u64,
     count: usize,
     mut f: impl FnMut(&E),
 ) -> Option<u64> {
-    let mut entries: Vec<(u64, &E)> = segment
-        .entries()
-        .map(|entry| (entry.hash(), entry))
-        .filter(|&(hash, _)| hash >= position)
-        .collect();
-    entries.sort_unstable_by_key(|&(hash, _)| hash);
-    let granule_bits = (segment.depth + CURSOR_BITS).min(62);
+    let mut entries: Vec<(u64, &E)> = Vec::with_capacity(segment.slot_count());
+    let hashed = segment.entries().map(|entry| (entry.hash(), entry));
+    entries.extend(hashed.filter(|&(hash, _)| hash >= position));
     let mut stop: Option<u64> = None;
-    for (index, (hash, entry)) in entries.into_iter().enumerate() {
+    if entries.len() > count {
+        let granule_bits = (segment.depth + CURSOR_BITS).min(62);
+        let (_, &mut (last, _), _) =
+            entries.select_nth_unstable_by_key(count.max(1) - 1, |&(hash, _)| hash);
         // An entry in the granule of the last one counted must be shown with it.
-        if let Some(stop) = stop
-            && hash >= stop
-        {
-            return Some(stop);
-        }
-        f(entry);
-        if index + 1 == count.max(1) {
-            stop = end_of(hash, granule_bits);
+        stop = end_of(last, granule_bits);
+    }
+    let shown = |hash: u64| stop.is_none_or(|stop| hash < stop);
+    let mut left = false;
+    for (hash, entry) in entries {
+        if shown(hash) {
+            f(entry);
+        } else {
+            left = true;
         }
     }
-    None
+    stop.filter(|_| left)
 }
