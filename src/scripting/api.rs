@@ -101,9 +101,9 @@ fn fail<T>(text: &str) -> mlua::Result<T> {
 
 /// `redis.call` and `redis.pcall`.
 fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
-    let _unlimited = Unlimited::new(lua);
     let refused = |text: &str| -> mlua::Result<Value> {
         let text = format!("ERR {text}");
+        let _unlimited = Unlimited::new(lua);
         if raises {
             return Err(Raise::Reply { text: text.into_bytes(), counted: true }.into());
         }
@@ -123,13 +123,23 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
             Some(Err(text)) if raises => {
                 Err(Raise::Reply { text: text.into_bytes(), counted: true }.into())
             }
-            Some(Err(text)) => error_table(lua, &text, true).map(Value::Table),
+            Some(Err(text)) => {
+                let _unlimited = Unlimited::new(lua);
+                error_table(lua, &text, true).map(Value::Table)
+            }
             Some(Ok(())) if raises && reply.buffer.first() == Some(&b'-') => {
                 let text = reply.buffer.strip_suffix(b"\r\n").unwrap_or(&reply.buffer);
                 let text = text.get(1..).unwrap_or_default().to_vec();
                 Err(Raise::Reply { text, counted: true }.into())
             }
-            Some(Ok(())) => reply::to_lua(lua, &reply.buffer),
+            Some(Ok(())) => match reply::integer(&reply.buffer) {
+                // It takes no memory.
+                Some(integer) => Ok(Value::Number(integer)),
+                None => {
+                    let _unlimited = Unlimited::new(lua);
+                    reply::to_lua(lua, &reply.buffer)
+                }
+            },
         };
         buffers.reply = reply.buffer;
         outcome

@@ -32,9 +32,9 @@ pub struct Library {
 impl Library {
     /// Its functions: name, description, flags.
     pub fn functions(&self) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>, ScriptFlags)> {
-        self.functions.iter().map(|function| {
-            (function.name.as_str(), function.description.as_deref(), function.flags)
-        })
+        self.functions
+            .iter()
+            .map(|function| (&*function.name, function.description.as_deref(), function.flags))
     }
 }
 
@@ -187,7 +187,7 @@ impl Libraries {
             interpreter,
             callback.ok_or_else(|| ScriptError::new("ERR Function not found".to_owned()))?,
             Calling::Function,
-            function.name.as_str().into(),
+            Arc::clone(&function.name),
             (function.flags, true),
         ))
     }

@@ -11,7 +11,7 @@ use super::raise::Raise;
 /// A function that a library registered.
 #[derive(Debug)]
 pub(super) struct Registered {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Held by the interpreter's registry: handles of mlua are few.
     pub(super) callback: RegistryKey,
     pub(super) flags: ScriptFlags,
@@ -74,7 +74,7 @@ fn parse(lua: &Lua, args: &MultiValue) -> mlua::Result<Registered> {
             let flags = ScriptFlags::default();
             let name = String::from_utf8_lossy(&name).into_owned();
             let callback = lua.create_registry_value(callback)?;
-            Registered { name, callback, flags, description: None }
+            Registered { name: name.into(), callback, flags, description: None }
         }
         _ => return fail("wrong number of arguments to redis.register_function"),
     };
@@ -146,7 +146,7 @@ fn named_form(lua: &Lua, named: &Table) -> mlua::Result<Registered> {
         return fail("redis.register_function must get a callback argument");
     };
     let callback = lua.create_registry_value(callback)?;
-    Ok(Registered { name, callback, flags, description })
+    Ok(Registered { name: name.into(), callback, flags, description })
 }
 
 fn read_flags(list: &Table) -> mlua::Result<ScriptFlags> {

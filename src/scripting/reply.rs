@@ -16,6 +16,12 @@ pub(super) fn to_lua(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
     Cursor { lua, rest: reply }.value()
 }
 
+/// An integer reply as a script sees it; `None` for others.
+pub(super) fn integer(reply: &[u8]) -> Option<f64> {
+    let line = reply.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+    Some(number(line) as f64)
+}
+
 /// Walks a reply that this server wrote.
 struct Cursor<'l, 'r> {
     lua: &'l Lua,

@@ -77,15 +77,13 @@ impl Compressor {
         let mut literals = 0;
         let mut at = 0;
         let mut misses = 0usize;
-        while let Some(&[a, b, c]) = input.get(at..).and_then(|rest| rest.first_chunk::<3>()) {
+        // The last bytes begin no reference: eight are compared at once.
+        while let Some(here) = word_at(input, at) {
             let position = base.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            let candidate = self.seen.exchange([a, b, c], position);
+            let candidate = self.seen.exchange(here, position);
             let distance = position.wrapping_sub(candidate) as usize;
-            let len = if candidate >= base && distance <= DISTANCE_MAX {
-                match_len(input, at - distance, at)
-            } else {
-                0
-            };
+            let near = candidate >= base && distance <= DISTANCE_MAX;
+            let len = if near { match_len(input, here, at - distance, at) } else { 0 };
             if len < MATCH_MIN {
                 // Bytes that do not compress are skimmed with growing steps.
                 misses += 1;
@@ -97,10 +95,23 @@ impl Compressor {
             out.put_reference(distance, len)?;
             at += len;
             literals = at;
+            // What follows a reference is often found again together with its end.
+            for end in [at - 2, at - 1] {
+                if let Some(here) = word_at(input, end) {
+                    let position = base.wrapping_add(u32::try_from(end).unwrap_or(u32::MAX));
+                    self.seen.exchange(here, position);
+                }
+            }
         }
         out.put_literals(input, literals, input.len())?;
         Some(out.len)
     }
+}
+
+/// Eight bytes, the first one lowest.
+#[inline]
+fn word_at(input: &[u8], at: usize) -> Option<u64> {
+    input.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 impl LastSeen {
@@ -116,30 +127,39 @@ impl LastSeen {
         Some(base)
     }
 
-    fn exchange(&mut self, bytes: [u8; 3], position: u32) -> u32 {
-        let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
-        let hash = word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS);
-        match self.table.get_mut(hash as usize) {
+    /// Where three bytes, the lowest of `word`, were seen last; `position` is the next time's answer.
+    #[inline]
+    fn exchange(&mut self, word: u64, position: u32) -> u32 {
+        let hash = (word & 0xFF_FFFF).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASH_BITS);
+        match usize::try_from(hash).ok().and_then(|hash| self.table.get_mut(hash)) {
             Some(slot) => std::mem::replace(slot, position),
             None => 0,
         }
     }
 }
 
-/// How many bytes from `to` on are as those from `from` on: eight at a time.
-fn match_len(input: &[u8], from: usize, to: usize) -> usize {
-    let (Some(left), Some(right)) = (input.get(from..), input.get(to..)) else { return 0 };
-    let right = right.get(..MATCH_MAX).unwrap_or(right);
-    let mut len = 0;
-    for (a, b) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
-        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+/// How many bytes from `to` on, of which `here` are the first eight, are as those from `from` on: eight at a time.
+#[inline]
+fn match_len(input: &[u8], here: u64, from: usize, to: usize) -> usize {
+    let Some(there) = word_at(input, from) else { return 0 };
+    let differs = here ^ there;
+    if differs != 0 {
+        return differs.trailing_zeros() as usize / 8;
+    }
+    let mut len = 8;
+    while let (Some(left), Some(right)) = (word_at(input, from + len), word_at(input, to + len)) {
+        let differs = left ^ right;
         if differs != 0 {
-            return len + differs.trailing_zeros() as usize / 8;
+            return MATCH_MAX.min(len + differs.trailing_zeros() as usize / 8);
         }
         len += 8;
+        if len >= MATCH_MAX {
+            return MATCH_MAX;
+        }
     }
-    let rest = left.iter().zip(right).skip(len);
-    len + rest.take_while(|(a, b)| a == b).count()
+    let (left, right) = (input.get(from + len..), input.get(to + len..));
+    let rest = left.into_iter().flatten().zip(right.into_iter().flatten());
+    MATCH_MAX.min(len + rest.take_while(|(a, b)| a == b).count())
 }
 
 /// Where the stream is put; what does not fit any more gives `None`.
@@ -154,15 +174,22 @@ impl Output<'_> {
     fn put_literals(&mut self, input: &[u8], mut from: usize, to: usize) -> Option<()> {
         while from < to {
             let run = (to - from).min(LITERALS_MAX);
-            self.put_byte(u8::try_from(run - 1).unwrap_or(0))?;
             let rest = input.get(from..)?;
             let place = self.room.get_mut(self.len..)?;
-            match (rest.first_chunk::<STEP>(), place.first_chunk_mut::<STEP>()) {
+            let control = u8::try_from(run - 1).unwrap_or(0);
+            match (rest.first_chunk::<STEP>(), place.first_chunk_mut::<{ STEP + 1 }>()) {
                 // Most are few: that many bytes cost less than as many as there are.
-                (Some(bytes), Some(place)) if run <= STEP => *place = *bytes,
-                _ => place.get_mut(..run)?.copy_from_slice(rest.get(..run)?),
+                (Some(bytes), Some([first, place @ ..])) if run <= STEP => {
+                    *first = control;
+                    *place = *bytes;
+                }
+                _ => {
+                    let (first, place) = place.split_first_mut()?;
+                    *first = control;
+                    place.get_mut(..run)?.copy_from_slice(rest.get(..run)?);
+                }
             }
-            self.len += run;
+            self.len += 1 + run;
             from += run;
         }
         Some(())
@@ -171,20 +198,18 @@ impl Output<'_> {
     #[inline]
     fn put_reference(&mut self, distance: usize, len: usize) -> Option<()> {
         let [high, low] = u16::try_from(distance - 1).unwrap_or(0).to_be_bytes();
-        let short = len - 2;
-        if short < 7 {
-            self.put_byte((u8::try_from(short).unwrap_or(0) << 5) | high)?;
-        } else {
-            self.put_byte((7 << 5) | high)?;
-            self.put_byte(u8::try_from(short - 7).unwrap_or(0))?;
+        let place = self.room.get_mut(self.len..)?;
+        match u8::try_from(len - 2) {
+            Ok(short @ ..7) => {
+                *place.first_chunk_mut()? = [short << 5 | high, low];
+                self.len += 2;
+            }
+            _ => {
+                let more = u8::try_from(len - 9).unwrap_or(u8::MAX);
+                *place.first_chunk_mut()? = [7 << 5 | high, more, low];
+                self.len += 3;
+            }
         }
-        self.put_byte(low)
-    }
-
-    #[inline]
-    fn put_byte(&mut self, byte: u8) -> Option<()> {
-        *self.room.get_mut(self.len)? = byte;
-        self.len += 1;
         Some(())
     }
 }

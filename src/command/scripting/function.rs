@@ -56,14 +56,22 @@ fn fcall_ro(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
 }
 
 fn run(ctx: &mut Ctx, args: &Args, read_only: bool) -> Result<Outcome, CommandError> {
-    if !ctx.server.libraries.has_function(args.at(1)) {
-        return Err(CommandError::text("ERR Function not found"));
-    }
+    let keys = function_keys(args).map_err(|error| {
+        // That the function is missing is said first, and when it is looked for to be run.
+        if ctx.server.libraries.has_function(args.at(1)) {
+            return error;
+        }
+        CommandError::text("ERR Function not found")
+    })?;
+    Ok(Outcome::Task(Task::Script(ScriptCall { target: ScriptTarget::Function, read_only, keys })))
+}
+
+/// How many of FCALL's arguments are keys.
+fn function_keys(args: &Args) -> Result<usize, CommandError> {
     if number::parse_i64(args.at(2)).is_none() {
         return Err(CommandError::text("ERR Bad number of keys provided"));
     }
-    let keys = super::eval::key_count(args)?;
-    Ok(Outcome::Task(Task::Script(ScriptCall { target: ScriptTarget::Function, read_only, keys })))
+    super::eval::key_count(args)
 }
 
 pub(super) const FUNCTION: Command = Command {
