@@ -91,7 +91,11 @@ impl LoadSink for SnapshotSink<'_> {
 
     fn function(&mut self, source: &[u8]) -> Result<(), Refusal> {
         let server = &mut self.engine.server;
-        server.libraries.load(source, self.replace).map(drop).map_err(Refusal::Other)
+        server
+            .libraries
+            .load(source, self.replace)
+            .map(drop)
+            .map_err(|text| Refusal::Other(String::from_utf8_lossy(&text).into_owned()))
     }
 
     fn progress(&mut self, bytes: u64) {

@@ -8,9 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mlua::{
-    ChunkMode, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value, VmState,
-};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value, VmState};
 
 use super::commands::{self, Commands};
 use super::raise::{self, Raise, raise_of};
@@ -44,6 +42,8 @@ pub(super) enum Kind {
 /// A Lua state with the sandbox in place.
 pub(super) struct Interpreter {
     lua: Lua,
+    /// Compiles a text under a name.
+    load_string: Function,
     /// Switches between what a library sees while it is loaded and what its functions see.
     set_loading: Function,
     run_script: Function,
@@ -87,7 +87,9 @@ impl Interpreter {
         native.set("caught", lua.create_function(raise::caught)?)?;
         native.set("caught_text", lua.create_function(raise::caught_text)?)?;
         native.set("handler", lua.create_function(raise::handle)?)?;
-        native.set("loadstring", lua.create_function(load_string)?)?;
+        // Lua's own, which names what is wrong in whatever bytes the code has.
+        let load_string: Function = lua.globals().get("loadstring")?;
+        native.set("loadstring", lua.create_function(loader(load_string.clone()))?)?;
         native.set("random", random.random_function(&lua)?)?;
         native.set("randomseed", random.seed_function(&lua)?)?;
         let shown = lua.create_table()?;
@@ -117,7 +119,8 @@ impl Interpreter {
                 None => Ok(VmState::Continue),
             }
         })?;
-        Ok(Self { lua, set_loading, run_script, run_function, uses: AtomicU32::new(0) })
+        let uses = AtomicU32::new(0);
+        Ok(Self { lua, load_string, set_loading, run_script, run_function, uses })
     }
 
     /// Bytes that the interpreter has allocated.
@@ -126,8 +129,8 @@ impl Interpreter {
     }
 
     /// Compiles `body`; errors name it `chunk`, which begins with `@`.
-    pub(super) fn compile(&self, body: &[u8], chunk: &str) -> Result<Function, String> {
-        compile(&self.lua, body, chunk)
+    pub(super) fn compile(&self, body: &[u8], chunk: &str) -> Result<Function, Vec<u8>> {
+        compile(&self.lua, &self.load_string, body, chunk.as_bytes())
     }
 
     /// Collects a bit of garbage every so many uses: the collector alone lets memory double first. Little memory may
@@ -194,16 +197,15 @@ impl Interpreter {
         &self,
         chunk: &Function,
         commands: &mut dyn Commands,
-    ) -> Result<(), String> {
-        self.set_loading.call::<()>(true).map_err(text_of)?;
+    ) -> Result<(), Vec<u8>> {
+        let switch = |on: bool| self.set_loading.call::<()>(on).map_err(text_of);
+        switch(true)?;
         let nothing = std::iter::empty;
         let ended = self.run(Calling::Function, chunk, nothing(), nothing(), commands);
-        self.set_loading.call::<()>(false).map_err(text_of)?;
+        switch(false)?;
         match ended? {
             Ended { ok: true, .. } => Ok(()),
-            Ended { value, .. } => {
-                Err(String::from_utf8_lossy(&raise::failure_text(&value)).into_owned())
-            }
+            Ended { value, .. } => Err(raise::failure_text(&value)),
         }
     }
 
@@ -234,46 +236,56 @@ fn text_of(error: mlua::Error) -> String {
     raise_of(&error).to_string()
 }
 
-fn compile(lua: &Lua, body: &[u8], chunk: &str) -> Result<Function, String> {
+/// What Lua's `loadstring` returns: the function, or nil and what is wrong.
+type Compiled = (Option<Function>, Option<mlua::String>);
+
+/// Compiles `body` under the name `chunk`; the text of what is wrong with it.
+fn compile(
+    lua: &Lua,
+    load_string: &Function,
+    body: &[u8],
+    chunk: &[u8],
+) -> Result<Function, Vec<u8>> {
     // Bytecode is not checked when it is loaded: it could do anything.
     if body.first() == Some(&0x1b) {
-        return Err(format!("{}:1: unexpected symbol near 'char(27)'", shown_chunk(chunk)));
+        let shown = shown_chunk(chunk);
+        return Err([&*shown, b":1: unexpected symbol near 'char(27)'"].concat());
     }
-    // The compiler does not keep the name from being collected: somebody else has to hold it.
-    let name = lua.create_string(chunk).map_err(text_of)?;
-    let compiled = lua.load(body).set_name(chunk).set_mode(ChunkMode::Text).into_function();
+    // A string's name ends at its first zero; the compiler does not keep it, so somebody else has to hold it.
+    let name = chunk.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = lua.create_string(name).map_err(text_of)?;
+    let body = lua.create_string(body).map_err(text_of)?;
+    let compiled = load_string.call::<Compiled>((body, &name));
     drop(name);
-    compiled.map_err(|error| match error {
-        mlua::Error::SyntaxError { message, .. } => message,
-        other => text_of(other),
-    })
+    match compiled.map_err(text_of)? {
+        (Some(function), _) => Ok(function),
+        (None, text) => Err(text.map(|text| text.as_bytes().to_vec()).unwrap_or_default()),
+    }
 }
 
 /// A chunk's name as messages show it.
-fn shown_chunk(name: &str) -> String {
-    match name.strip_prefix(['@', '=']) {
-        Some(name) => name.to_owned(),
-        None => {
-            // Lua cuts a source that stands for its name at the end of its line, and at 43 bytes.
-            let line: String = name.split(['\n', '\r']).next().unwrap_or_default().to_owned();
-            let cut: String = line.chars().take(43).collect();
-            let more = if cut.len() < name.len() { "..." } else { "" };
-            format!("[string \"{cut}{more}\"]")
-        }
+fn shown_chunk(name: &[u8]) -> Vec<u8> {
+    if let Some(name) = name.strip_prefix(b"@").or_else(|| name.strip_prefix(b"=")) {
+        return name.to_vec();
     }
+    // Lua cuts a source that stands for its name at the end of its line, and at 43 bytes.
+    let line = name.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let cut = line.get(..43).unwrap_or(line);
+    let more: &[u8] = if cut.len() < name.len() { b"..." } else { b"" };
+    [b"[string \"", cut, more, b"\"]"].concat()
 }
 
-/// `loadstring(code [, name])`: the function, or nil and what is wrong with it.
-fn load_string(
-    lua: &Lua,
-    (code, name): (mlua::String, Option<mlua::String>),
-) -> mlua::Result<(Option<Function>, Option<String>)> {
-    let code = code.as_bytes().to_vec();
-    let name = name.map_or_else(|| code.clone(), |name| name.as_bytes().to_vec());
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let shown = String::from_utf8_lossy(name);
-    match compile(lua, &code, &shown) {
-        Ok(function) => Ok((Some(function), None)),
-        Err(message) => Ok((None, Some(message))),
+/// `loadstring(code [, name])` as scripts have it: the function, or nil and what is wrong with it.
+fn loader(
+    load_string: Function,
+) -> impl Fn(&Lua, (mlua::String, Option<mlua::String>)) -> mlua::Result<Compiled> + Send + 'static
+{
+    move |lua, (code, name)| {
+        let code = code.as_bytes().to_vec();
+        let name = name.map_or_else(|| code.clone(), |name| name.as_bytes().to_vec());
+        match compile(lua, &load_string, &code, &name) {
+            Ok(function) => Ok((Some(function), None)),
+            Err(message) => Ok((None, Some(lua.create_string(message)?))),
+        }
     }
 }

@@ -78,10 +78,10 @@ impl Libraries {
     }
 
     /// FUNCTION LOAD: returns the library's name.
-    pub fn load(&mut self, source: &[u8], replace: bool) -> Result<String, String> {
+    pub fn load(&mut self, source: &[u8], replace: bool) -> Result<String, Vec<u8>> {
         let name = library_name(source)?;
         if !replace && self.libraries.contains_key(&name) {
-            return Err(format!("Library '{name}' already exists"));
+            return Err(format!("Library '{name}' already exists").into());
         }
         let library = self.build(name, source)?;
         self.check_names(&library, &[&library.name])?;
@@ -89,20 +89,20 @@ impl Libraries {
     }
 
     /// FUNCTION RESTORE: all of the sources or none.
-    pub fn restore(&mut self, sources: &[Vec<u8>], policy: RestorePolicy) -> Result<(), String> {
+    pub fn restore(&mut self, sources: &[Vec<u8>], policy: RestorePolicy) -> Result<(), Vec<u8>> {
         let mut built: Vec<Library> = Vec::with_capacity(sources.len());
         for source in sources {
             let name = library_name(source)?;
             let library = self.build(name, source)?;
             for other in &built {
                 if other.name == library.name {
-                    return Err(format!("Library {} already exists", library.name));
+                    return Err(format!("Library {} already exists", library.name).into());
                 }
                 let mut taken = other.functions.iter().map(|function| folded(&function.name));
                 if let Some(name) = taken
                     .find(|name| library.functions.iter().any(|own| folded(&own.name) == *name))
                 {
-                    return Err(format!("Function {name} already exists"));
+                    return Err(format!("Function {name} already exists").into());
                 }
             }
             built.push(library);
@@ -116,7 +116,7 @@ impl Libraries {
         for library in &built {
             if self.libraries.contains_key(&library.name) {
                 if policy == RestorePolicy::Append {
-                    return Err(format!("Library {} already exists", library.name));
+                    return Err(format!("Library {} already exists", library.name).into());
                 }
                 replaced.push(library.name.as_str());
             }
@@ -211,28 +211,28 @@ impl Libraries {
     }
 
     /// Compiles a library and lets it register its functions.
-    fn build(&mut self, name: String, source: &[u8]) -> Result<Library, String> {
+    fn build(&mut self, name: String, source: &[u8]) -> Result<Library, Vec<u8>> {
         let interpreter = self.interpreter()?;
         let line = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
         let code = source.get(line..).unwrap_or_default();
         let chunk: Function = interpreter
             .compile(code, "@user_function")
-            .map_err(|text| format!("Error compiling function: {text}"))?;
+            .map_err(|text| [b"Error compiling function: ", &*text].concat())?;
         self.registry.open();
         let loaded = interpreter.load_chunk(&chunk, &mut Loading::default());
         let functions = self.registry.close();
         if let Err(text) = loaded {
-            return Err(format!("Error registering functions: {text}"));
+            return Err([b"Error registering functions: ", &*text].concat());
         }
         if functions.is_empty() {
-            return Err("No functions registered".to_owned());
+            return Err("No functions registered".into());
         }
         let functions = functions.into_iter().map(Arc::new).collect();
         Ok(Library { name, source: source.into(), functions })
     }
 
     /// No function of `library` may be one of another library that stays.
-    fn check_names(&self, library: &Library, leaving: &[&str]) -> Result<(), String> {
+    fn check_names(&self, library: &Library, leaving: &[&str]) -> Result<(), Vec<u8>> {
         let leaves = |name: &str| {
             leaving
                 .iter()
@@ -242,7 +242,7 @@ impl Libraries {
         for function in &library.functions {
             let name = folded(&function.name);
             if self.functions.contains_key(&name) && !leaves(&name) {
-                return Err(format!("Function {} already exists", function.name));
+                return Err(format!("Function {} already exists", function.name).into());
             }
         }
         Ok(())

@@ -158,8 +158,9 @@ impl Scripts {
         let interpreter = self.interpreter()?;
         let compiled = interpreter.compile(code, "@user_script");
         let function =
-            compiled.and_then(|function| interpreter.keep(&function)).map_err(|text| {
-                ScriptError::new(format!("ERR Error compiling script (new function): {text}"))
+            compiled.and_then(|function| Ok(interpreter.keep(&function)?)).map_err(|text| {
+                let text = [b"ERR Error compiling script (new function): ", &*text].concat();
+                ScriptError { text, counted: false }
             })?;
         if !stays {
             self.forget_one();

@@ -102,8 +102,10 @@ fn changed(ctx: &mut Ctx) {
     ctx.ks.effects.dirty += 1;
 }
 
-fn error(text: String) -> CommandError {
-    CommandError::owned(format!("ERR {text}"))
+fn error(text: impl Into<Vec<u8>>) -> CommandError {
+    let mut bytes = b"ERR ".to_vec();
+    bytes.extend(text.into());
+    CommandError::Bytes(bytes)
 }
 
 const DELETE: Command = Command {
