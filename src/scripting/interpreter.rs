@@ -246,13 +246,13 @@ fn compile(
     body: &[u8],
     chunk: &[u8],
 ) -> Result<Function, Vec<u8>> {
+    // It is a C string there.
+    let name = chunk.split(|byte| *byte == 0).next().unwrap_or_default();
     // Bytecode is not checked when it is loaded: it could do anything.
     if body.first() == Some(&0x1b) {
-        let shown = shown_chunk(chunk);
-        return Err([&*shown, b":1: unexpected symbol near 'char(27)'"].concat());
+        return Err([&*shown_chunk(name), b":1: unexpected symbol near 'char(27)'"].concat());
     }
-    // A string's name ends at its first zero; the compiler does not keep it, so somebody else has to hold it.
-    let name = chunk.split(|byte| *byte == 0).next().unwrap_or_default();
+    // The compiler does not keep the name: somebody else has to hold it.
     let name = lua.create_string(name).map_err(text_of)?;
     let body = lua.create_string(body).map_err(text_of)?;
     let compiled = load_string.call::<Compiled>((body, &name));

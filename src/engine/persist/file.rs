@@ -2,8 +2,9 @@
 //!
 //! One thread feeds pieces and writes (`feeder.rs`); the crew compresses. Sections come back in the order in which they
 //! were given, so the file is the same whatever the number of threads, and there are never more under
-//! way than a few for each thread. Beside clients the threads take what those leave of the cores (`aside.rs`). Without threads (simulation, a save at start) the feeder packs
-//! by itself. Any failure, of the disk or of a thread, ends the save; the threads end with the file.
+//! way than a few for each thread. Beside clients the threads take what those leave of the cores (`aside.rs`).
+//! Without threads (simulation, a save at start) the feeder packs by itself. Any failure, of the disk or of a thread,
+//! ends the save; the threads end with the file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
