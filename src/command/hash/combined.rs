@@ -1,7 +1,5 @@
 //! HGETEX, HSETEX, HGETDEL: values and times of fields in one request.
 
-use std::collections::HashSet;
-
 use super::expiry::finish;
 use super::fields::{BAD_COUNT, TimeForm, parse_fields, record_fields, record_removal};
 use super::{
@@ -264,12 +262,18 @@ fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResu
         hear(ctx, event::GENERIC, "del");
         return Ok(());
     };
-    // The form is Redis', which sets them first.
-    let new: HashSet<&[u8]> = request.fields().filter(|field| !hash.contains(field)).collect();
-    hash.expect((request.pairs.len() / 2).max(hash.len() + new.len()), limits);
+    // The form is Redis', which sets each of them before it takes it away.
+    hash.expect(request.pairs.len() / 2, limits);
     hash.expect_text(request.pairs.iter().map(<[u8]>::len).max().unwrap_or(0), limits);
     hash.keep_times();
-    let removed: Vec<&[u8]> = request.fields().filter(|field| hash.remove(field)).collect();
+    let mut removed = Vec::new();
+    for field in request.fields() {
+        if hash.remove(field) {
+            removed.push(field);
+        } else {
+            hash.expect(hash.len() + 1, limits);
+        }
+    }
     record_removal(ctx, key, &removed);
     if removed.is_empty() {
         hear(ctx, event::HASH, "hdel");
