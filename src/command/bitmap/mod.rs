@@ -87,14 +87,18 @@ fn setbit(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Some(1) => true,
         _ => return Err(CommandError::text("ERR bit is not an integer or out of range")),
     };
-    let old_len = value::len_to_change(ctx, key)?;
-    let old = value::edit(ctx, key, at + 1, |bytes| {
+    let set = |bytes: &mut [u8]| {
         let Some(byte) = bytes.get_mut(at) else { return false };
         let old = *byte & mask != 0;
         *byte = if on { *byte | mask } else { *byte & !mask };
         old
-    })?;
-    if old != on || old_len.is_none_or(|len| len <= at) {
+    };
+    let present = value::edit_present(ctx, key, |_| at + 1, |bytes, len| (set(bytes), len <= at))?;
+    let (old, grew) = match present {
+        Some(done) => done,
+        None => (value::edit(ctx, key, at + 1, set)?, true),
+    };
+    if old != on || grew {
         ctx.changed(key, event::STRING, "setbit");
     }
     ctx.reply.flag(old);

@@ -27,18 +27,15 @@ pub(super) const APPEND: Command = Command {
 
 fn append(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (key, more) = (args.at(1), args.at(2));
-    let len = match value::len_to_change(ctx, key)? {
-        None => {
-            ctx.ks.set_string(ctx.db, key, more, None);
-            more.len()
-        }
-        Some(old) => {
-            let len = old.saturating_add(more.len());
-            value::check_len(ctx, len)?;
-            value::edit(ctx, key, len, |bytes| overwrite(bytes, old, more))?;
-            len
-        }
-    };
+    let longer = |old: usize| old.saturating_add(more.len());
+    let appended = value::edit_present(ctx, key, longer, |bytes, old| {
+        overwrite(bytes, old, more);
+        bytes.len()
+    })?;
+    let len = appended.unwrap_or_else(|| {
+        ctx.ks.set_string(ctx.db, key, more, None);
+        more.len()
+    });
     ctx.changed(key, event::STRING, "append");
     ctx.reply.count(len);
     Ok(())
@@ -67,16 +64,31 @@ fn setrange(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let Ok(offset) = usize::try_from(offset) else {
         return Err(CommandError::text("ERR offset is out of range"));
     };
-    let old = value::len_to_change(ctx, key)?.unwrap_or(0);
     if part.is_empty() {
-        ctx.reply.count(old);
+        let old = value::len_to_change(ctx, key)?;
+        ctx.reply.count(old.unwrap_or(0));
         return Ok(());
     }
     let end = offset.saturating_add(part.len());
-    value::check_len(ctx, end)?;
-    value::edit(ctx, key, end, |bytes| overwrite(bytes, offset, part))?;
+    let written = value::edit_present(
+        ctx,
+        key,
+        |_| end,
+        |bytes, _| {
+            overwrite(bytes, offset, part);
+            bytes.len()
+        },
+    )?;
+    let len = match written {
+        Some(len) => len,
+        None => {
+            value::check_len(ctx, end)?;
+            value::edit(ctx, key, end, |bytes| overwrite(bytes, offset, part))?;
+            end
+        }
+    };
     ctx.changed(key, event::STRING, "setrange");
-    ctx.reply.count(end.max(old));
+    ctx.reply.count(len);
     Ok(())
 }
 

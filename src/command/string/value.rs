@@ -1,5 +1,6 @@
 //! Reading the text of a string and changing it in place.
 
+use super::super::ctx::Origin;
 use super::super::{CommandError, Ctx};
 use crate::keyspace::{Entry, StrRef, ValueMut, ValueRef};
 
@@ -42,14 +43,41 @@ pub(in crate::command) fn len_to_change(
     }
 }
 
-/// Refuses a string longer than `proto-max-bulk-len`.
+const TOO_LONG: CommandError =
+    CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+
+/// How long a string may become: `proto-max-bulk-len`, but what is in the log is there already.
+fn len_max(ctx: &Ctx) -> usize {
+    if ctx.origin == Origin::Log { usize::MAX } else { ctx.limits().string_max_bytes }
+}
+
+/// Refuses a string longer than that.
 pub(in crate::command) fn check_len(ctx: &Ctx, len: usize) -> Result<(), CommandError> {
-    if ctx.origin != super::super::ctx::Origin::Log && len > ctx.limits().string_max_bytes {
-        return Err(CommandError::text(
-            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-        ));
+    if len > len_max(ctx) { Err(TOO_LONG) } else { Ok(()) }
+}
+
+/// Changes the bytes of a string that is there, with one lookup: `len` is told its length and says how long it has to
+/// be at least (zeros are added). `None`, and nothing happens: there is none.
+pub(in crate::command) fn edit_present<R>(
+    ctx: &mut Ctx,
+    key: &[u8],
+    len: impl FnOnce(usize) -> usize,
+    change: impl FnOnce(&mut [u8], usize) -> R,
+) -> Result<Option<R>, CommandError> {
+    let most = len_max(ctx);
+    let Some(entry) = ctx.ks.lookup_mut(ctx.db, key) else { return Ok(None) };
+    let ValueRef::Str(value) = entry.value() else { return Err(CommandError::WrongType) };
+    let old = self::len(value);
+    let wanted = len(old);
+    if wanted > most {
+        return Err(TOO_LONG);
     }
-    Ok(())
+    let ValueMut::Str(entry) = entry.value_mut() else { return Err(CommandError::WrongType) };
+    let bytes = entry.string_buf();
+    if bytes.len() < wanted {
+        bytes.resize(wanted, 0);
+    }
+    Ok(Some(change(bytes, old)))
 }
 
 /// Changes the bytes of a string in place, which is first made `len` bytes long if it is shorter
