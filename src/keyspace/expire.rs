@@ -185,7 +185,7 @@ struct Due {
     hashes: Vec<Vec<u8>>,
 }
 
-/// What is due in a segment, and the earliest expiry of keys and of fields that are not.
+/// What is due in a segment, the earliest expiry of its keys, and of fields that are not due.
 fn due_of<'e>(
     entries: impl Iterator<Item = &'e mut Entry>,
     now: UnixMillis,
@@ -195,6 +195,8 @@ fn due_of<'e>(
     for entry in entries {
         match entry.expire_at() {
             Some(at) if at < now => {
+                // It counts until the segment is looked at again: it may stay a while, and lookups go by what is said here.
+                earliest_key = earliest_key.min(at);
                 due.keys.push(entry.key().to_vec());
                 continue;
             }

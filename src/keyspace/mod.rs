@@ -43,6 +43,7 @@ pub struct SegmentMeta {
     /// The number of the last snapshot that has this segment.
     snapshot: u64,
     /// No key of the segment expires before this time.
+    /// No key of the segment has an earlier one.
     earliest_expiry: UnixMillis,
     /// No field of a hash of the segment expires before this time.
     earliest_field: UnixMillis,
@@ -337,12 +338,19 @@ impl Keyspace {
         new: impl FnOnce() -> T,
     ) -> Result<&mut T, WrongType> {
         let hash = self.arrive(db, key);
-        if self.dbs.get(db).is_some_and(|db| db.table.find(hash, key).is_none()) {
+        self.before_write(db, hash);
+        let Some(place) = self.dbs.get(db).and_then(|db| db.table.seat(hash, key)) else {
             self.insert(db, Entry::new(key, new().into_value(), None));
             self.effects.event(db, event::NEW, "new", key);
+            // The entry is there now: only a database out of range, which SELECT refuses, has none.
+            return self.write(db, key)?.ok_or(WrongType);
+        };
+        let entry = self.dbs.get_mut(db).and_then(|db| db.table.seated_mut(hash, place));
+        let entry = entry.ok_or(WrongType)?;
+        if !self.no_touch {
+            self.use_clock.stamp(hash, entry);
         }
-        // The entry is there now: only a database out of range, which SELECT refuses, has none.
-        self.write(db, key)?.ok_or(WrongType)
+        T::of_mut(entry.value_mut()).ok_or(WrongType)
     }
 
     /// Removes the key if its collection is empty. True when it did: the caller says "del" then.
@@ -634,9 +642,17 @@ impl Keyspace {
 
     /// Whether the time of a key is over.
     fn is_over(&self, db: usize, hash: u64, key: &[u8]) -> bool {
-        let db = self.dbs.get(db).filter(|db| db.expires > 0);
-        let at = db.and_then(|db| db.table.find(hash, key).and_then(Entry::expire_at));
-        at.is_some_and(|at| self.now > at) && self.expire_mode == ExpireMode::Active
+        let Some(db) = self.dbs.get(db).filter(|db| db.expires > 0) else { return false };
+        let over = || {
+            let at = db.table.find(hash, key).and_then(Entry::expire_at);
+            at.is_some_and(|at| self.now > at)
+        };
+        // The segment is needed anyway, a second look for the entry is not.
+        if db.table.segment_meta(hash).earliest_expiry >= self.now {
+            debug_assert!(!over(), "an expiry before the earliest one of its segment");
+            return false;
+        }
+        over() && self.expire_mode == ExpireMode::Active
     }
 }
 

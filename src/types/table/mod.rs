@@ -25,7 +25,7 @@ mod tests;
 
 use crate::types::hash64::hash64;
 use directory::Directory;
-use segment::{Need, Segment};
+use segment::{Need, Place, Segment};
 pub use shared::SharedTable;
 pub use walk::SegmentRef;
 
@@ -57,6 +57,10 @@ impl SegmentMeta for () {
         Some(())
     }
 }
+
+/// Where an entry is among those of its segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat(Place);
 
 /// A hash table of entries that own their keys.
 #[derive(Clone)]
@@ -117,6 +121,18 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
     #[inline]
     pub fn glimpse(&self, hash: u64) -> Option<&E> {
         self.segment(hash).glimpse(hash)
+    }
+
+    /// Where the entry with this key is, until the table changes.
+    #[inline]
+    pub fn seat(&self, hash: u64, key: &[u8]) -> Option<Seat> {
+        self.segment(hash).find(hash, key).map(Seat)
+    }
+
+    /// The entry there, to change anything but the key.
+    #[inline]
+    pub fn seated_mut(&mut self, hash: u64, seat: Seat) -> Option<&mut E> {
+        self.segment_mut(hash).at_mut(seat.0)
     }
 
     /// The entry with this key, to change anything but the key.

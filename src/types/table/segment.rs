@@ -38,7 +38,7 @@ pub(super) struct Bucket<E> {
 }
 
 /// Where an entry is inside its segment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     bucket: usize,
     slot: usize,
