@@ -31,6 +31,15 @@ enum Magnitude {
 }
 
 impl Extended {
+    /// The greatest finite number.
+    pub const MAX: Self = Self {
+        negative: false,
+        magnitude: Magnitude::Finite(Rounded {
+            significand: u64::MAX,
+            exponent: Rounded::EXTENDED.exponent_max,
+        }),
+    };
+
     /// Parses as C's `strtold` does, with Redis' restrictions: no white space, no `nan`, nothing
     /// that overflows, nothing but zero that becomes zero. `inf` and hexadecimal are accepted.
     pub fn parse(text: &[u8]) -> Option<Self> {
@@ -61,6 +70,23 @@ impl Extended {
             (Infinite, _) => self,
             (_, Infinite) => other,
         }
+    }
+
+    /// The same with the other sign.
+    pub fn negated(self) -> Self {
+        Self { negative: !self.negative, ..self }
+    }
+
+    /// Whether it is the lesser of two; neither zero is, and nothing is that is undefined.
+    pub fn is_less_than(self, other: Self) -> bool {
+        // Small differences are exact, and great ones keep their sign.
+        let difference = self.plus(other.negated());
+        difference.negative
+            && match difference.magnitude {
+                Magnitude::Finite(rounded) => rounded.significand != 0,
+                Magnitude::Infinite => true,
+                Magnitude::Undefined => false,
+            }
     }
 
     /// Whether it is a number: neither infinite nor undefined.

@@ -178,6 +178,25 @@ fn extended_sums_are_those_of_redis() {
 }
 
 #[test]
+fn extended_numbers_are_compared() {
+    let read = |text: &str| Extended::parse(text.as_bytes()).unwrap();
+    let ascending = [
+        "-inf", "-1e4932", "-1e20", "-1.5", "-1e-4950", "0", "1e-4950", "2e-4950", "1.5", "1e20",
+        "1e4932", "inf",
+    ];
+    for (at, a) in ascending.iter().enumerate() {
+        for (other_at, b) in ascending.iter().enumerate() {
+            assert_eq!(read(a).is_less_than(read(b)), at < other_at, "{a} < {b}");
+        }
+    }
+    assert!(!read("-0").is_less_than(read("0")) && !read("0").is_less_than(read("-0")));
+    let max = Extended::MAX;
+    assert!(max.is_finite() && read("1e4932").is_less_than(max) && max.is_less_than(read("inf")));
+    assert!(max.plus(max.negated()).to_text() == "0" && !max.plus(max).is_finite());
+    assert!(max.to_text().starts_with("11897314953572317650"));
+}
+
+#[test]
 fn doubles_widen_exactly() {
     assert_eq!(Extended::from(0.1f64).to_text(), "0.10000000000000001");
     assert_eq!(Extended::from(13.361389338970184f64).to_text(), "13.36138933897018433");

@@ -129,11 +129,15 @@ impl Reply {
 
     /// A double: `,1.5` in RESP3, a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
-        let text = DoubleText::new(value);
+        self.double_text(DoubleText::new(value).as_bytes());
+    }
+
+    /// A double that is given as decimal text: `,1.5` in RESP3, a bulk string in RESP2.
+    pub fn double_text(&mut self, text: &[u8]) {
         if self.resp3 {
-            self.line(b',', text.as_bytes());
+            self.line(b',', text);
         } else {
-            self.bulk(text.as_bytes());
+            self.bulk(text);
         }
     }
 

@@ -10,10 +10,11 @@ use crate::command::table::{Row, table};
 const HEAD: &str = "\
 # Commands
 
-Every command of Redis 8.0 is here, but for those of its modules and the vector sets. *Arguments* is their
-number with the name, as COMMAND INFO gives it: a negative one is the least there must be. *Since* is the
-version of Redis or Valkey that introduced the command. Replies and errors are those of Redis 8.0; the
-transcripts in `tests/commands` are the proof, and are run against both.
+Every command of Redis 8.0 is here, but for those of its modules and the vector sets, and some of later
+versions and of Valkey. *Arguments* is their number with the name, as COMMAND INFO gives it: a negative one
+is the least there must be. *Since* is the version of Redis or Valkey that introduced the command. Replies
+and errors are those of Redis 8.0; the transcripts in `tests/commands` are the proof, and are run against
+both. What is newer follows its documentation.
 
 This page is made from the command table; do not edit it.
 ";

@@ -8,6 +8,7 @@
 mod conditional;
 mod counter;
 mod get;
+mod increx;
 mod lcs;
 mod multi;
 pub(super) mod options;
@@ -36,6 +37,7 @@ pub const COMMANDS: &[Command] = &[
     counter::INCR,
     counter::INCRBY,
     counter::INCRBYFLOAT,
+    increx::INCREX,
     lcs::LCS,
     multi::MGET,
     multi::MSET,
