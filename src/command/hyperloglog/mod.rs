@@ -4,6 +4,7 @@
 //! with RESTORE and loaded by Redis. PFCOUNT of one key stores the cardinality in it, which is a
 //! change like any other (it is logged), but not while writes are refused.
 
+mod counter;
 mod debug;
 mod estimate;
 mod murmur;
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::keyspace::{Entry, StrRef, ValueRef, event};
 use crate::types::hash64::hash64;
+pub(super) use counter::Counter;
 use registers::{Corrupt, REGISTERS, Values};
 
 pub const COMMANDS: &[Command] = &[PFADD, PFCOUNT, debug::PFDEBUG, PFMERGE, debug::PFSELFTEST];

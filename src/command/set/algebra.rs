@@ -80,49 +80,6 @@ fn sinterstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
-pub(super) const SINTERCARD: Command = Command {
-    name: "SINTERCARD",
-    arity: -3,
-    flags: Flags::READONLY.or(Flags::MOVABLE_KEYS),
-    group: Group::Set,
-    keys: &[KeySpec::counted(1, Access::Read, &["access"])],
-    args: "numkeys:integer key ... [LIMIT limit:integer]",
-    doc: doc(
-        "7.0.0",
-        "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
-        "Counts the members that all sets have.",
-    ),
-    handler: Handler::Plain(sintercard),
-    ..Command::BASE
-};
-
-fn sintercard(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let keys = parse_i64(args.at(1))
-        .filter(|keys| *keys > 0)
-        .and_then(|keys| usize::try_from(keys).ok())
-        .ok_or(CommandError::text("ERR numkeys should be greater than 0"))?;
-    if keys > args.len() - 2 {
-        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
-    }
-    let mut limit = 0;
-    let mut at = keys + 2;
-    while at < args.len() {
-        let (true, Some(value)) = (args.is(at, "LIMIT"), args.get(at + 1)) else {
-            return Err(CommandError::Syntax);
-        };
-        limit = parse_limit(value)?;
-        at += 2;
-    }
-    let sets = operands(ctx.ks, ctx.db, &args.slice(2..keys + 2))?;
-    let mut count = 0;
-    intersection(&sets, &mut |_| {
-        count += 1;
-        count != limit
-    });
-    ctx.reply.count(count);
-    Ok(())
-}
-
 pub(super) const SUNION: Command = Command {
     name: "SUNION",
     arity: -2,
@@ -194,7 +151,12 @@ pub(super) const SDIFF: Command = Command {
 
 fn sdiff(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let sets = operands(ctx.ks, ctx.db, &args.tail(1))?;
-    stream(ctx.reply, |f| difference(&sets, f));
+    stream(ctx.reply, |f| {
+        difference(&sets, &mut |member| {
+            f(member);
+            true
+        })
+    });
     Ok(())
 }
 
@@ -224,6 +186,7 @@ fn sdiffstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let mut result = Set::new();
     difference(&sets, &mut |member| {
         insert(&mut result, member, limits);
+        true
     });
     finish(ctx, args.at(1), result, "sdiffstore");
     Ok(())
@@ -236,7 +199,7 @@ pub(in crate::command) fn parse_limit(text: &[u8]) -> Result<usize, CommandError
 }
 
 /// The sets at these keys, side by side.
-fn operands<'a>(
+pub(super) fn operands<'a>(
     ks: &'a mut Keyspace,
     db: usize,
     keys: &Args,
@@ -260,7 +223,7 @@ fn stream(reply: &mut Reply, walk: impl FnOnce(&mut dyn FnMut(Element<'_>))) {
 }
 
 /// Shows `f` the members that all sets have, until it returns false.
-fn intersection(sets: &[Option<&Set>], f: &mut dyn FnMut(Element<'_>) -> bool) {
+pub(super) fn intersection(sets: &[Option<&Set>], f: &mut dyn FnMut(Element<'_>) -> bool) {
     let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<&Set>>>() else { return };
     // The smallest set decides how many members are looked at.
     sets.sort_by_key(|set| set.len());
@@ -273,15 +236,17 @@ fn intersection(sets: &[Option<&Set>], f: &mut dyn FnMut(Element<'_>) -> bool) {
     }
 }
 
-/// Shows `f` the members of the first set that no other has.
-fn difference(sets: &[Option<&Set>], f: &mut dyn FnMut(Element<'_>)) {
+/// Shows `f` the members of the first set that no other has, until it returns false.
+pub(super) fn difference(sets: &[Option<&Set>], f: &mut dyn FnMut(Element<'_>) -> bool) {
     let Some((&Some(first), others)) = sets.split_first() else { return };
     let mut others: Vec<&Set> = others.iter().copied().flatten().collect();
     // A large set is the likeliest to have the member, which ends the search.
     others.sort_by_key(|set| std::cmp::Reverse(set.len()));
     for member in first.iter() {
-        if !member.with_bytes(|member| others.iter().any(|other| other.contains(member))) {
-            f(member);
+        let elsewhere =
+            member.with_bytes(|member| others.iter().any(|other| other.contains(member)));
+        if !elsewhere && !f(member) {
+            return;
         }
     }
 }
@@ -302,7 +267,7 @@ fn union(sets: &[Option<&Set>], limits: &Limits) -> Set {
     result
 }
 
-fn insert(set: &mut Set, member: Element<'_>, limits: &Limits) -> bool {
+pub(super) fn insert(set: &mut Set, member: Element<'_>, limits: &Limits) -> bool {
     member.with_bytes(|member| set.insert(member, limits))
 }
 

@@ -1,8 +1,10 @@
-//! Set commands on single members and whole sets; `random` chooses members, `algebra` combines sets.
+//! Set commands on single members and whole sets; `random` chooses members, `algebra` combines sets,
+//! `cardinality` counts what such a combination has.
 //!
 //! A set that becomes empty is removed in the same command, with a "del" event behind its own.
 
 mod algebra;
+mod cardinality;
 mod random;
 
 use super::scan_args::{ScanOptions, ScanReply, Scanned, parse_cursor, reply_empty};
@@ -20,9 +22,10 @@ pub const COMMANDS: &[Command] = &[
     SADD,
     SCARD,
     algebra::SDIFF,
+    cardinality::SDIFFCARD,
     algebra::SDIFFSTORE,
     algebra::SINTER,
-    algebra::SINTERCARD,
+    cardinality::SINTERCARD,
     algebra::SINTERSTORE,
     SISMEMBER,
     SMEMBERS,
@@ -33,6 +36,7 @@ pub const COMMANDS: &[Command] = &[
     SREM,
     SSCAN,
     algebra::SUNION,
+    cardinality::SUNIONCARD,
     algebra::SUNIONSTORE,
 ];
 
