@@ -1,4 +1,4 @@
-//! BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH: like the others, but they wait where there is nothing.
+//! BLPOP, BRPOP, BLMPOP, BLMOVE, BLMOVEM, BRPOPLPUSH: like the others, but they wait where there is nothing.
 //!
 //! The engine runs the request again whenever one of its keys changed. A key that was given another
 //! type in the meantime is not an error then: the client goes on waiting for a list.
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::pop::{MultiPop, pop_one};
 use super::shift::{self, shift};
+use super::shift_many::MultiMove;
 use super::{
     Access, Args, Command, CommandError, Ctx, Doc, End, Flags, Group, Handler, KeySpec, Outcome,
     Propagate, doc,
@@ -131,6 +132,33 @@ fn blmove(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     let deadline = deadline(args.at(5), ctx.monotonic)?;
     let record = [b"LMOVE".as_slice(), args.at(1), args.at(2), from.word(), to.word()];
     move_or_wait(ctx, args, (from, to), deadline, &record)
+}
+
+pub(super) const BLMOVEM: Command = Command {
+    name: "BLMOVEM",
+    arity: -6,
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::BLOCKING),
+    group: Group::List,
+    keys: shift::KEYS,
+    args: "source:key destination:key <LEFT | RIGHT> <LEFT | RIGHT> timeout:double [<COUNT count:integer | EXACTLY exactly:integer> <OBO | BULK>]",
+    propagate: Propagate::Effect,
+    doc: doc(
+        "8.10.0",
+        "O(N) where N is the number of elements moved.",
+        "Moves several elements from one list to another and returns them; waits until there are enough.",
+    ),
+    handler: Handler::Extended(blmovem),
+    ..Command::BASE
+};
+
+fn blmovem(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
+    let request = MultiMove::parse(args, 6)?;
+    let deadline = deadline(args.at(5), ctx.monotonic)?;
+    let source = args.slice(1..2);
+    if !goes_on_waiting(ctx, &source) && request.run(ctx)? {
+        return Ok(Outcome::Replied);
+    }
+    wait(ctx, &source, deadline)
 }
 
 pub(super) const BRPOPLPUSH: Command = Command {

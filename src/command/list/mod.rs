@@ -1,7 +1,7 @@
 //! List commands.
 //!
-//! `push` adds, `pop` takes from the ends, `shift` moves between lists, `edit` changes in the middle,
-//! `read` looks, and `blocking` waits for an element. What they share is below: the two ends, and what
+//! `push` adds, `pop` takes from the ends, `shift` and `shift_many` move between lists, `edit` changes
+//! in the middle, `read` looks, and `blocking` waits for an element. What they share is below: the two ends, and what
 //! is said when elements were taken.
 
 mod blocking;
@@ -10,6 +10,7 @@ mod pop;
 mod push;
 mod read;
 mod shift;
+mod shift_many;
 
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
@@ -21,6 +22,7 @@ use crate::types::listpack::Element;
 
 pub const COMMANDS: &[Command] = &[
     blocking::BLMOVE,
+    blocking::BLMOVEM,
     blocking::BLMPOP,
     blocking::BLPOP,
     blocking::BRPOP,
@@ -29,6 +31,7 @@ pub const COMMANDS: &[Command] = &[
     edit::LINSERT,
     read::LLEN,
     shift::LMOVE,
+    shift_many::LMOVEM,
     pop::LMPOP,
     pop::LPOP,
     read::LPOS,
@@ -84,6 +87,14 @@ impl End {
         match self {
             Self::Left => "lpop",
             Self::Right => "rpop",
+        }
+    }
+
+    /// The command that pushes at this end.
+    fn push_command(self) -> &'static [u8] {
+        match self {
+            Self::Left => b"LPUSH",
+            Self::Right => b"RPUSH",
         }
     }
 
