@@ -8,6 +8,7 @@
 //! the same whenever they run.
 
 mod add;
+mod budget;
 mod claim;
 mod delete;
 mod group;

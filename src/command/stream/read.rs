@@ -8,14 +8,15 @@
 
 use std::time::Duration;
 
+use super::budget::{Budget, reply_within};
 use super::claim::{record_deliveries, record_progress};
 use super::group::changed;
 use super::id;
 use super::{
-    Access, Args, Command, CommandError, Ctx, Flags, Group, Handler, KeySpec, Outcome, Propagate,
-    doc,
+    Access, Args, Command, CommandError, Ctx, Doc, Flags, Group, Handler, KeySpec, Outcome,
+    Propagate, doc,
 };
-use super::{no_group, reply_entries, reply_entry, reply_id};
+use super::{no_group, reply_entry, reply_id};
 use crate::command::keyspec::{Begin, Find};
 use crate::keyspace::{Entry, Typed};
 use crate::number::parse_i64;
@@ -34,18 +35,24 @@ const fn streams_from(start: i32) -> KeySpec {
     }
 }
 
+const MAXIMA_HISTORY: &[(&str, &str)] =
+    &[("8.10.0", "Added the `MAXCOUNT` and `MAXSIZE` options.")];
+
 pub(super) const XREAD: Command = Command {
     name: "XREAD",
     arity: -4,
     flags: Flags::BLOCKING.or(Flags::READONLY).or(Flags::MOVABLE_KEYS),
     group: Group::Stream,
     keys: &[streams_from(1)],
-    args: "[COUNT count:integer] [BLOCK milliseconds:integer] (STREAMS key ... id ...)",
-    doc: doc(
-        "5.0.0",
-        "",
-        "Returns the entries of streams after the given ids; waits until there are some.",
-    ),
+    args: "[COUNT count:integer] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds:integer] (STREAMS key ... id ...)",
+    doc: Doc {
+        history: MAXIMA_HISTORY,
+        ..doc(
+            "5.0.0",
+            "",
+            "Returns the entries of streams after the given ids; waits until there are some.",
+        )
+    },
     handler: Handler::Extended(|ctx, args| read(ctx, args, false)),
     ..Command::BASE
 };
@@ -56,13 +63,16 @@ pub(super) const XREADGROUP: Command = Command {
     flags: Flags::BLOCKING.or(Flags::WRITE).or(Flags::MOVABLE_KEYS),
     group: Group::Stream,
     keys: &[streams_from(4)],
-    args: "(GROUP group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] (STREAMS key ... id ...)",
+    args: "(GROUP group consumer) [COUNT count:integer] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds:integer] [NOACK] (STREAMS key ... id ...)",
     propagate: Propagate::Effect,
-    doc: doc(
-        "5.0.0",
-        "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always asking for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP blocks, XADD will pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",
-        "Returns new entries of streams to a consumer of a group, or those it has not acknowledged; waits until there are some.",
-    ),
+    doc: Doc {
+        history: MAXIMA_HISTORY,
+        ..doc(
+            "5.0.0",
+            "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always asking for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP blocks, XADD will pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",
+            "Returns new entries of streams to a consumer of a group, or those it has not acknowledged; waits until there are some.",
+        )
+    },
     handler: Handler::Extended(|ctx, args| read(ctx, args, true)),
     ..Command::BASE
 };
@@ -78,7 +88,12 @@ enum After {
 
 /// A parsed request.
 struct Request<'a> {
+    /// Entries of one stream at most.
     count: usize,
+    /// Entries of all streams together at most.
+    count_max: usize,
+    /// Once the reply has so many bytes, no further entry is written.
+    size_max: usize,
     block_ms: Option<i64>,
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
@@ -89,8 +104,16 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn parse(args: &Args<'a>, of_group: bool, now: i64) -> Result<Self, CommandError> {
-        let mut request =
-            Self { count: 0, block_ms: None, group: None, no_ack: false, first: 0, streams: 0 };
+        let mut request = Self {
+            count: 0,
+            count_max: usize::MAX,
+            size_max: usize::MAX,
+            block_ms: None,
+            group: None,
+            no_ack: false,
+            first: 0,
+            streams: 0,
+        };
         let mut at = 1;
         while at < args.len() {
             let more = args.len() - at - 1;
@@ -101,6 +124,13 @@ impl<'a> Request<'a> {
                 at += 1;
                 let count = parse_i64(args.at(at)).ok_or(CommandError::NotInteger)?;
                 request.count = usize::try_from(count).unwrap_or(0);
+            } else if more > 0 && args.is(at, "MAXCOUNT") {
+                at += 1;
+                request.count_max =
+                    positive(args.at(at), "ERR MAXCOUNT must be a positive integer")?;
+            } else if more > 0 && args.is(at, "MAXSIZE") {
+                at += 1;
+                request.size_max = positive(args.at(at), "ERR MAXSIZE must be a positive integer")?;
             } else if more > 0 && args.is(at, "STREAMS") {
                 request.first = at + 1;
                 request.streams = balanced(more, of_group)?;
@@ -122,6 +152,9 @@ impl<'a> Request<'a> {
         }
         if of_group && request.group.is_none() {
             return Err(CommandError::text("ERR Missing GROUP option for XREADGROUP"));
+        }
+        if request.count > request.count_max {
+            return Err(CommandError::text("ERR MAXCOUNT must be greater than or equal to COUNT"));
         }
         if request.count == 0 {
             request.count = usize::MAX;
@@ -152,6 +185,11 @@ impl<'a> Request<'a> {
     fn id_at(&self, index: usize) -> usize {
         self.first + self.streams + index
     }
+}
+
+fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
+    let number = parse_i64(text).and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or(CommandError::text(error))
 }
 
 fn balanced(words: usize, of_group: bool) -> Result<usize, CommandError> {
@@ -219,10 +257,17 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
     let waits = ctx.sessions.client(ctx.client).is_some_and(|client| client.blocked);
     let starts = request.starts(ctx, args)?;
     let head = ctx.reply.defer();
+    let mut budget = Budget::new(ctx.reply, request.count_max, request.size_max);
     let mut served = 0;
     for (index, after) in starts.iter().enumerate() {
+        if budget.is_spent(ctx.reply) {
+            break;
+        }
         let key = request.key(args, index);
         let ready = is_ready(ctx, &request, key, *after);
+        if ready && !begin_stream(ctx.reply, &budget, key) {
+            break;
+        }
         if request.group.is_some() && (ready || !waits) {
             meet_consumer(ctx, &request, key);
         }
@@ -230,11 +275,7 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
             continue;
         }
         served += 1;
-        if !ctx.reply.resp3 {
-            ctx.reply.array(2);
-        }
-        ctx.reply.bulk(key);
-        serve(ctx, &request, key, *after);
+        serve(ctx, &request, &mut budget, key, *after);
     }
     if served > 0 {
         if ctx.reply.resp3 {
@@ -249,6 +290,20 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
         return Ok(Outcome::Replied);
     }
     Ok(wait(ctx, &request, args, &starts))
+}
+
+/// Writes the name of a stream, unless there is no room behind it: then nothing.
+fn begin_stream(reply: &mut Reply, budget: &Budget, key: &[u8]) -> bool {
+    let before = reply.buffer.len();
+    if !reply.resp3 {
+        reply.array(2);
+    }
+    reply.bulk(key);
+    let has_room = !budget.is_spent(reply);
+    if !has_room {
+        reply.truncate(before);
+    }
+    has_room
 }
 
 /// The stream at a key that was looked up before.
@@ -293,17 +348,17 @@ fn meet_consumer(ctx: &mut Ctx, request: &Request, key: &[u8]) {
 }
 
 /// Writes the entries of one stream.
-fn serve(ctx: &mut Ctx, request: &Request, key: &[u8], after: After) {
+fn serve(ctx: &mut Ctx, request: &Request, budget: &mut Budget, key: &[u8], after: After) {
     match (after, request.group) {
         (After::Id(id), None) => {
             let entry = ctx.ks.again(ctx.db, key);
             let Some(stream) = entry.and_then(|entry| Stream::of(entry.value())) else { return };
             let Some(start) = id.next() else { return ctx.reply.array(0) };
             let entries = stream.range(start, StreamId::MAX).take(request.count);
-            reply_entries(ctx.reply, entries);
+            reply_within(ctx.reply, budget, entries, |_| {});
         }
-        (After::Id(id), Some(names)) => serve_history(ctx, request, key, names, id),
-        (After::Delivered, Some(names)) => serve_new(ctx, request, key, names),
+        (After::Id(id), Some(names)) => serve_history(ctx, request, budget, key, names, id),
+        (After::Delivered, Some(names)) => serve_new(ctx, request, budget, key, names),
         (After::Delivered, None) => ctx.reply.array(0),
     }
 }
@@ -320,7 +375,13 @@ fn of_consumer<'c>(
 }
 
 /// New entries: they become the consumer's, and the group moves on.
-fn serve_new(ctx: &mut Ctx, request: &Request, key: &[u8], names: (&[u8], &[u8])) {
+fn serve_new(
+    ctx: &mut Ctx,
+    request: &Request,
+    budget: &mut Budget,
+    key: &[u8],
+    names: (&[u8], &[u8]),
+) {
     let (name, now) = (names.0, ctx.now);
     let Some((stream, number)) = of_consumer(ctx.ks, (ctx.db, key), names) else {
         return ctx.reply.array(0);
@@ -329,7 +390,7 @@ fn serve_new(ctx: &mut Ctx, request: &Request, key: &[u8], names: (&[u8], &[u8])
     let Some(start) = last.next() else { return ctx.reply.array(0) };
     let mut delivered = Vec::new();
     let entries = stream.range(start, StreamId::MAX).take(request.count);
-    reply_entries(ctx.reply, entries.inspect(|entry| delivered.push(entry.id)));
+    reply_within(ctx.reply, budget, entries, |id| delivered.push(id));
     let moved = stream.advance(name, &delivered);
     let mut deliveries = Vec::new();
     if let Some(group) = stream.group_mut(name).filter(|_| !request.no_ack) {
@@ -353,6 +414,7 @@ fn serve_new(ctx: &mut Ctx, request: &Request, key: &[u8], names: (&[u8], &[u8])
 fn serve_history(
     ctx: &mut Ctx,
     request: &Request,
+    budget: &mut Budget,
     key: &[u8],
     names: (&[u8], &[u8]),
     after: StreamId,
@@ -368,9 +430,15 @@ fn serve_history(
         (Some(consumer), Some(start)) => consumer.pending_from(start).take(request.count).collect(),
         _ => Vec::new(),
     };
-    ctx.reply.array(pending.len());
+    let head = ctx.reply.defer();
+    let mut count = 0;
     let mut deliveries = Vec::new();
     for id in pending {
+        if budget.is_spent(ctx.reply) {
+            break;
+        }
+        budget.spend();
+        count += 1;
         let Some(entry) = entries.entry(id) else {
             reply_deleted(ctx.reply, id);
             continue;
@@ -383,6 +451,7 @@ fn serve_history(
             deliveries.push((id, pending.delivery_count));
         }
     }
+    budget.end_array(ctx.reply, head, count);
     if !deliveries.is_empty() {
         record_deliveries(ctx, [key, name, names.1], now, &deliveries);
         ctx.ks.changed_quietly(ctx.db, key);
