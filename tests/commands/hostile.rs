@@ -105,6 +105,8 @@ fn a_number_in_a_request_is_no_size() {
             "LPOS l a RANK -9223372036854775808",
             "ZUNIONSTORE d 4611686018427387904 s",
             "SINTERCARD 2147483647 s",
+            "SDIFFCARD 9223372036854775807 s",
+            "SUNIONCARD 2147483647 s APPROX",
             "LMPOP 1099511627776 l LEFT",
             "EVAL return 9223372036854775807 s",
         ] {
