@@ -143,6 +143,17 @@ impl LastSeen {
 fn match_len(input: &[u8], here: u64, from: usize, to: usize) -> usize {
     let Some(there) = word_at(input, from) else { return 0 };
     let differs = here ^ there;
+    // Most are that short. A branch is guessed, so that what follows need not wait for the bytes, as it has to for
+    // a number that is computed from them.
+    if differs & 0xFF_FFFF != 0 {
+        return 0;
+    }
+    if differs & 0xFF00_0000 != 0 {
+        return 3;
+    }
+    if differs & 0xFF_0000_0000 != 0 {
+        return 4;
+    }
     if differs != 0 {
         return differs.trailing_zeros() as usize / 8;
     }
