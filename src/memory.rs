@@ -129,18 +129,27 @@ pub fn follow_release() {
 
 /// Gives the blocks that this thread keeps for its next allocations back to where they came from.
 pub fn drop_thread_cache() {
+    if use_thread_cache(false) {
+        use_thread_cache(true);
+    }
+}
+
+/// The same for a thread that is about to end: the cache itself, 60 kB, is gone too, which would else be among
+/// what is in use.
+pub fn end_thread_cache() {
+    use_thread_cache(false);
+}
+
+/// Off empties the cache; on again, it begins anew. Whether that worked.
+fn use_thread_cache(on: bool) -> bool {
     use tikv_jemalloc_ctl::{Access as _, AsName as _, Name};
     let name: &Name = b"thread.tcache.enabled\0".as_slice().name();
-    // Off empties it; on again, it begins anew.
-    if name.write(false).is_ok() {
-        let _ = name.write(true);
-    }
+    name.write(on).is_ok()
 }
 
 /// Gives pages without allocations back to the system.
 pub fn purge() {
     use tikv_jemalloc_ctl::{Access as _, AsName as _};
-    drop_thread_cache();
     let arenas = tikv_jemalloc_ctl::arenas::narenas::read().unwrap_or(0);
     for arena in 0..arenas {
         let name = format!("arena.{arena}.dirty_decay_ms\0");

@@ -7,7 +7,7 @@
 //! meanwhile (buffers of connections, the reclaim thread) is known a tenth of a second later, or when
 //! the limit is reached: nothing is given up, and nothing refused, on a figure older than [`FRESH`].
 //!
-//! Evictions are a unit of their own, in the log before the command they make room for. Their time is
+//! Evictions are units of their own, in the log before the command they make room for. Their time is
 //! bounded (`maxmemory-eviction-tenacity`): when it is over, the command runs, and the rest goes before
 //! the next one or in the cron. While loading nothing is evicted and nothing refused, so that a limit
 //! never keeps a server from starting.
@@ -27,7 +27,7 @@ use crate::session::{Client, ClientId};
 const FRESH: Duration = Duration::from_millis(1);
 /// Clients are looked at before a request when a share of their limit was sent or received since: 1 / this.
 const CLIENT_LOOK_SHARE: u64 = 16;
-/// Keys that go between two looks at the time.
+/// Keys that go in one unit, and between two looks at the time.
 const KEYS_PER_LOOK: usize = 16;
 
 impl ServerState {
@@ -163,8 +163,12 @@ impl Engine {
                 }
             }
             tries += 1;
-            if tries % KEYS_PER_LOOK == 0 && self.clock.monotonic().saturating_sub(begin) > limit {
-                break;
+            if tries % KEYS_PER_LOOK == 0 {
+                // What is to be told of thousands of keys takes more memory than small ones free.
+                self.commit(ClientId(0));
+                if self.clock.monotonic().saturating_sub(begin) > limit {
+                    break;
+                }
             }
         }
         self.commit(ClientId(0));

@@ -147,6 +147,9 @@ impl Engine {
             Err(error) => return self.reject(id, None, &error, reply),
         };
         self.free_memory();
+        if self.sessions.tracked.clients > 0 {
+            self.limit_tracked_keys();
+        }
         if !self.sessions.to_answered.is_empty() {
             self.tell_before_reply(id, reply);
         }

@@ -28,6 +28,18 @@ impl Engine {
         Ok(true)
     }
 
+    /// A lower `maxmemory` than what is in use: keys go at once, not only before the next command.
+    fn limit_is_exceeded(&mut self) {
+        let now = self.monotonic();
+        self.server.eviction.over_limit_since.get_or_insert(now);
+        self.logger.warning(format!(
+            "WARNING: the new maxmemory value set via CONFIG SET ({}) is smaller than the \
+             current memory usage ({}). This will result in key eviction and/or the \
+             inability to accept new write commands depending on the maxmemory-policy.",
+            self.server.config.maxmemory, self.server.used_memory
+        ));
+    }
+
     /// Puts a checked configuration in force, or leaves all as it was.
     fn apply_config(&mut self, config: Config, names: &[&'static str]) -> Result<(), String> {
         let old = std::mem::replace(&mut self.server.config, config);
@@ -44,12 +56,7 @@ impl Engine {
                     self.server.acl.set_default_password(&password);
                 }
                 "maxmemory-policy" => self.ks.forget_candidates(),
-                "maxmemory" if self.server.over_limit() => self.logger.warning(format!(
-                    "WARNING: the new maxmemory value set via CONFIG SET ({}) is smaller than the \
-                     current memory usage ({}). This will result in key eviction and/or the \
-                     inability to accept new write commands depending on the maxmemory-policy.",
-                    self.server.config.maxmemory, self.server.used_memory
-                )),
+                "maxmemory" if self.server.over_limit() => self.limit_is_exceeded(),
                 "save" => {
                     // Changes that no point covers any more are not pending for ever.
                     self.server.persistence.last_save_ok |= self.server.config.save.is_empty();

@@ -54,7 +54,8 @@ impl Engine {
 
     /// At the end of a unit: tells whoever holds copies of what it changed.
     pub(super) fn invalidate_changed(&mut self, writer: ClientId) {
-        if self.sessions.tracked.clients == 0 {
+        // What was read for clients that track no more is forgotten as well.
+        if self.sessions.tracked.clients == 0 && !self.sessions.tracked.is_used() {
             return;
         }
         let release = Release { need: self.ks.need, ..Release::default() };

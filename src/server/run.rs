@@ -137,6 +137,7 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
         let thread_shared = Arc::clone(shared);
         let reclaim = move || {
             drop(garbage);
+            crate::memory::end_thread_cache();
             // Nobody may allocate for a while, and only that would give pages back bit by bit. The reactors need
             // an instant to empty their caches.
             crate::memory::ask_for_release();

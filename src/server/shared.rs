@@ -352,6 +352,9 @@ impl Shared {
             self.stop();
         }
         self.note_log_waiters(&engine);
+        if engine.sessions.waiters.take_sooner() {
+            self.deadlines.notify_one();
+        }
         if engine.sessions.replicas.news {
             engine.replicas_have_news();
             self.replica_bell.ring();

@@ -160,6 +160,8 @@ pub struct Waiters {
     /// The lines by database and key. No line is empty.
     lines: Vec<HashMap<Vec<u8>, Line>>,
     deadlines: BTreeSet<(Duration, ClientId)>,
+    /// Whether the next deadline is another, sooner one than somebody who sleeps until then knows.
+    sooner: bool,
     for_log: BTreeSet<(u64, ClientId)>,
     for_replicas: BTreeSet<ClientId>,
     last_ticket: Ticket,
@@ -186,6 +188,7 @@ impl Waiters {
             }
         }
         if let Some(deadline) = waiter.wait.deadline {
+            self.sooner |= self.next_deadline().is_none_or(|next| deadline < next);
             self.deadlines.insert((deadline, id));
         }
         if let Some(position) = waiter.wait.log_position() {
@@ -282,6 +285,11 @@ impl Waiters {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
+    /// Whether the next deadline came sooner since this was asked last.
+    pub fn take_sooner(&mut self) -> bool {
+        std::mem::take(&mut self.sooner)
+    }
+
     /// How many waits have a deadline.
     pub fn deadline_count(&self) -> usize {
         self.deadlines.len()
@@ -365,6 +373,20 @@ mod tests {
         assert_eq!(line(&waiters, "a"), [5]);
         waiters.forget(ClientId(5));
         assert!(!waiters.any_for_keys() && waiters.is_empty() && waiters.deadline_count() == 0);
+    }
+
+    #[test]
+    fn a_sooner_deadline_is_news_once() {
+        let mut waiters = Waiters::default();
+        waiters.add(ClientId(1), waiter(&["a"], Awaited::List, 0));
+        assert!(!waiters.take_sooner());
+        waiters.add(ClientId(2), waiter(&["a"], Awaited::List, 9));
+        waiters.add(ClientId(3), waiter(&["a"], Awaited::List, 9));
+        assert!(waiters.take_sooner() && !waiters.take_sooner());
+        waiters.add(ClientId(4), waiter(&["a"], Awaited::List, 10));
+        assert!(!waiters.take_sooner());
+        waiters.add(ClientId(5), waiter(&["a"], Awaited::List, 8));
+        assert!(waiters.take_sooner());
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub const MEMORY: Command = Command {
                 "Asks the allocator to release memory.",
             ),
             handler: Handler::Plain(|ctx, _| {
+                crate::memory::drop_thread_cache();
                 crate::memory::purge();
                 ctx.reply.ok();
                 Ok(())
