@@ -259,7 +259,9 @@ impl Client {
         let queued = self.queued_bytes();
         let watched = self.watched.iter().map(|watch| watch.key.capacity()).sum::<usize>();
         let texts = self.address.capacity() + self.local_address.capacity() + self.name.capacity();
+        let tracking = self.tracking.as_ref().map_or(0, |tracking| tracking.prefix_bytes);
         size_of::<Self>()
+            + tracking
             + queued
             + watched
             + self.waiting_bytes

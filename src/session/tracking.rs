@@ -20,6 +20,8 @@ pub struct Tracking {
     pub redirect_broken: bool,
     /// CLIENT CACHING was called for the next command.
     pub caching: bool,
+    /// Memory of the prefixes it broadcasts for.
+    pub prefix_bytes: usize,
 }
 
 /// Which keys a client is told of.

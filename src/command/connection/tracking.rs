@@ -1,11 +1,15 @@
 //! CLIENT TRACKING, CACHING, GETREDIR, TRACKINGINFO: client-side caching as the client asks for it.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use super::super::{Args, CommandError, CommandResult, Ctx};
 use crate::number;
 use crate::session::tracking::{Tracking, TrackingMode};
 use crate::session::{ClientId, Sessions};
+
+/// About what a prefix takes besides its bytes: here and in the table of all clients' prefixes.
+const PREFIX_BYTES: usize = 160;
 
 /// Options of CLIENT TRACKING ON, as given.
 #[derive(Default)]
@@ -92,7 +96,6 @@ impl Options {
 
     /// A key may belong to one prefix of a client only.
     fn check_prefixes(&self, existing: Option<&BTreeSet<Vec<u8>>>) -> CommandResult {
-        let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let refuse = |new: &[u8], what: &str, old: &[u8]| {
             Err(CommandError::owned(format!(
                 "ERR Prefix '{}' overlaps with {what} prefix '{}'. Prefixes for a single client \
@@ -101,17 +104,41 @@ impl Options {
                 String::from_utf8_lossy(old)
             )))
         };
+        // From the last to the first, so that each meets those that come after it. Of several that overlap the
+        // shortest is kept: it overlaps with whatever they do.
+        let (mut later, mut first) = (BTreeSet::new(), None);
+        for (index, new) in self.prefixes.iter().enumerate().rev() {
+            let at_prefix = overlapping(&later, new);
+            first = if at_prefix.is_some() { Some(index) } else { first };
+            if at_prefix.is_none_or(|old| !new.starts_with(old)) {
+                while let Some(longer) = overlapping(&later, new).cloned() {
+                    later.remove(&longer);
+                }
+                later.insert(new.clone());
+            }
+        }
         for (index, new) in self.prefixes.iter().enumerate() {
-            if let Some(old) = existing.into_iter().flatten().find(|old| overlap(new, old)) {
+            if let Some(old) = existing.and_then(|existing| overlapping(existing, new)) {
                 return refuse(new, "an existing", old);
             }
-            let others = self.prefixes.iter().skip(index + 1);
-            if let Some(other) = others.into_iter().find(|other| overlap(new, other)) {
-                return refuse(new, "another provided", other);
+            if first == Some(index) {
+                let overlaps = |other: &&Vec<u8>| new.starts_with(other) || other.starts_with(new);
+                let other = self.prefixes.iter().skip(index + 1).find(overlaps);
+                return refuse(new, "another provided", other.unwrap_or(new));
             }
         }
         Ok(())
     }
+}
+
+/// The first of some prefixes, none of which begins with another, that begins with `new` or that `new` begins with.
+fn overlapping<'a>(prefixes: &'a BTreeSet<Vec<u8>>, new: &[u8]) -> Option<&'a Vec<u8>> {
+    // All between a prefix of `new` and `new` begin with that prefix.
+    let up_to = (Bound::Unbounded, Bound::Included(new));
+    let shorter = prefixes.range::<[u8], _>(up_to).next_back().filter(|old| new.starts_with(old));
+    let from = (Bound::Excluded(new), Bound::Unbounded);
+    let longer = || prefixes.range::<[u8], _>(from).next().filter(|old| old.starts_with(new));
+    shorter.or_else(longer)
 }
 
 /// CLIENT TRACKING ON|OFF [option ...]
@@ -134,16 +161,19 @@ fn enable(sessions: &mut Sessions, id: ClientId, options: Options) {
     let Some(client) = sessions.client_mut(id) else { return };
     let old = client.tracking.take();
     let was_off = old.is_none();
+    let old_bytes = old.as_ref().map_or(0, |old| old.prefix_bytes);
     let old_mode = old.map(|old| old.mode);
+    let (mut added, mut prefix_bytes) = (options.prefixes, 0);
     let mode = if options.broadcast {
         let mut prefixes = match old_mode {
             Some(TrackingMode::Broadcast(prefixes)) => prefixes,
             _ => BTreeSet::new(),
         };
-        prefixes.extend(options.prefixes);
-        if prefixes.is_empty() {
-            prefixes.insert(Vec::new());
+        if prefixes.is_empty() && added.is_empty() {
+            added.push(Vec::new());
         }
+        prefix_bytes = added.iter().map(|prefix| 2 * prefix.len() + PREFIX_BYTES).sum();
+        prefixes.extend(added.iter().cloned());
         TrackingMode::Broadcast(prefixes)
     } else if options.opt_in {
         TrackingMode::OptIn
@@ -152,19 +182,16 @@ fn enable(sessions: &mut Sessions, id: ClientId, options: Options) {
     } else {
         TrackingMode::Default
     };
-    let prefixes = match &mode {
-        TrackingMode::Broadcast(prefixes) => prefixes.clone(),
-        _ => BTreeSet::new(),
-    };
     client.tracking = Some(Box::new(Tracking {
         mode,
         no_loop: options.no_loop,
         redirect: options.redirect,
         redirect_broken: false,
         caching: false,
+        prefix_bytes: old_bytes + prefix_bytes,
     }));
     sessions.tracked.clients += usize::from(was_off);
-    for prefix in prefixes {
+    for prefix in added {
         sessions.tracked.add_prefix(&prefix, id);
     }
 }
@@ -250,4 +277,59 @@ fn flags(tracking: Option<&Tracking>) -> Vec<&'static str> {
     flags.extend(on.no_loop.then_some("noloop"));
     flags.extend(on.redirect_broken.then_some("broken_redirect"));
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Rng as _, SeededRng};
+
+    /// What each pair says, one after the other.
+    fn pair_by_pair(new: &[Vec<u8>], existing: &BTreeSet<Vec<u8>>) -> Option<(usize, Vec<u8>)> {
+        let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
+        new.iter().enumerate().find_map(|(index, one)| {
+            let old = existing.iter().find(|old| overlap(one, old));
+            let other = || new.iter().skip(index + 1).find(|other| overlap(one, other));
+            old.or_else(other).map(|other| (index, other.clone()))
+        })
+    }
+
+    #[test]
+    fn overlaps_are_those_of_all_pairs() {
+        let mut rng = SeededRng::new(5);
+        let mut refused = 0;
+        for _ in 0..20_000 {
+            let mut word = || -> Vec<u8> {
+                let len = rng.below(4);
+                (0..len).map(|_| b"abc"[rng.index(3)]).collect()
+            };
+            let mut existing: BTreeSet<Vec<u8>> = BTreeSet::new();
+            for _ in 0..3 {
+                let new: Vec<u8> = word();
+                if overlapping(&existing, &new).is_none() {
+                    existing.insert(new);
+                }
+            }
+            let prefixes: Vec<Vec<u8>> = (0..4).map(|_| word()).collect();
+            let expected = pair_by_pair(&prefixes, &existing);
+            refused += usize::from(expected.is_some());
+            let said = Options { prefixes: prefixes.clone(), ..Options::default() }
+                .check_prefixes(Some(&existing))
+                .err()
+                .map(|error| error.to_string());
+            let named = expected.map(|(index, other)| {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                (text(&prefixes[index]), text(&other))
+            });
+            match (&said, &named) {
+                (None, None) => {}
+                (Some(said), Some((new, other))) => {
+                    assert!(said.contains(&format!("Prefix '{new}' overlaps")), "{said} {new}");
+                    assert!(said.contains(&format!("prefix '{other}'.")), "{said} {other}");
+                }
+                _ => panic!("{said:?} but {named:?} of {prefixes:?} beside {existing:?}"),
+            }
+        }
+        assert!(refused > 1000 && refused < 20_000);
+    }
 }
