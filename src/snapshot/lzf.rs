@@ -9,7 +9,6 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use std::cell::Cell;
-use std::hint::black_box;
 
 const HASH_BITS: u32 = 13;
 const DISTANCE_MAX: usize = 8192;
@@ -144,23 +143,6 @@ impl LastSeen {
 fn match_len(input: &[u8], here: u64, from: usize, to: usize) -> usize {
     let Some(there) = word_at(input, from) else { return 0 };
     let differs = here ^ there;
-    // Most are that short. A branch is guessed, so that what follows need not wait for the bytes, as it has to for
-    // a number that is computed from them; the black boxes keep the compiler from computing it after all.
-    if differs & 0xFF_FFFF != 0 {
-        return 0;
-    }
-    if differs & 0xFF00_0000 != 0 {
-        return black_box(3);
-    }
-    if differs & 0xFF_0000_0000 != 0 {
-        return black_box(4);
-    }
-    if differs & 0xFF00_0000_0000 != 0 {
-        return black_box(5);
-    }
-    if differs & 0xFF_0000_0000_0000 != 0 {
-        return black_box(6);
-    }
     if differs != 0 {
         return differs.trailing_zeros() as usize / 8;
     }

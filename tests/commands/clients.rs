@@ -369,3 +369,30 @@ fn messages_keep_their_order() {
         }
     });
 }
+
+#[test]
+fn prefixes_of_tracking_are_memory_of_the_client() {
+    let server = Server::start(&peers::fastness(), &["maxmemory-clients 200kb", "save "]);
+    let mut client = server.client();
+    let sent = (0..10_000).take_while(|n| {
+        let request = format!("CLIENT TRACKING ON BCAST PREFIX a{n:09} PREFIX b{n:09}");
+        client.call(&request.split(' ').collect::<Vec<_>>()).is_ok()
+    });
+    let sent = sent.count();
+    assert!((100..5000).contains(&sent), "{sent} requests until the client was evicted");
+}
+
+#[test]
+fn evictions_take_no_more_memory_than_they_free() {
+    let options = ["save ", "appendonly no", "maxmemory-policy allkeys-random"];
+    let server = Server::start(&peers::fastness(), &options);
+    let mut client = server.client();
+    let limit = info(&mut client, "used_memory") + (1 << 20);
+    client.must(&format!("CONFIG SET maxmemory {limit} maxmemory-eviction-tenacity 100"));
+    for n in 0..50_000 {
+        assert_eq!(client.must(&format!("SET key:{n} x")).to_string(), "+OK", "key {n}");
+    }
+    assert!(info(&mut client, "evicted_keys") > 10_000);
+    let left = client.must("DBSIZE").int().unwrap();
+    assert!(left > 5000, "{left} keys are left in a megabyte");
+}

@@ -354,16 +354,13 @@ fn reply(ctx: &mut Ctx, items: &[Item], get: &[&[u8]]) {
 
 fn store(ctx: &mut Ctx, target: &[u8], items: &[Item], get: &[&[u8]]) {
     let limit = i64::from(ctx.limits().list_max_listpack_size);
-    let mut list = List::new();
-    for item in items {
-        if get.is_empty() {
-            list.push_back(item.element.as_slice(), limit);
-        }
-        for pattern in get {
-            let value = look_up(ctx, pattern, &item.element).unwrap_or_default();
-            list.push_back(value.as_slice(), limit);
-        }
-    }
+    let list = if get.is_empty() {
+        List::from_elements(items.iter().map(|item| item.element.as_slice()), limit)
+    } else {
+        let pairs = items.iter().flat_map(|item| get.iter().map(move |pattern| (pattern, item)));
+        let found = pairs.map(|(pattern, item)| look_up(ctx, pattern, &item.element));
+        List::from_elements(found.map(Option::unwrap_or_default), limit)
+    };
     let len = list.len();
     if len > 0 {
         if ctx.ks.insert(ctx.db, Entry::new(target, list.into_value(), None)).is_none() {

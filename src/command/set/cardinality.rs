@@ -10,6 +10,7 @@ use crate::command::hyperloglog::Counter;
 use crate::number::parse_i64;
 use crate::types::Set;
 use crate::types::limits::Limits;
+use crate::types::listpack::Element;
 
 const COUNT: Command = Command {
     arity: -3,
@@ -65,15 +66,18 @@ pub(super) const SINTERCARD: Command = Command {
         "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
         "Counts the members that all sets have.",
     ),
-    handler: Handler::Plain(sintercard),
+    handler: Handler::Plain(|ctx, args| count(ctx, args, intersection)),
     ..COUNT
 };
 
-fn sintercard(ctx: &mut Ctx, args: &Args) -> CommandResult {
+/// Shows the members of a combination of sets, until it is told that there were enough.
+type Walk = fn(&[Option<&Set>], &mut dyn FnMut(Element<'_>) -> bool);
+
+fn count(ctx: &mut Ctx, args: &Args, walk: Walk) -> CommandResult {
     let request = Request::parse(args, false)?;
     let sets = operands(ctx.ks, ctx.db, &request.keys)?;
     let mut count = 0;
-    intersection(&sets, &mut |_| {
+    walk(&sets, &mut |_| {
         count += 1;
         count != request.limit
     });
@@ -88,21 +92,9 @@ pub(super) const SDIFFCARD: Command = Command {
         "O(N) where N is the total number of elements in all given sets.",
         "Counts the members of the first set that are in none of the others.",
     ),
-    handler: Handler::Plain(sdiffcard),
+    handler: Handler::Plain(|ctx, args| count(ctx, args, difference)),
     ..COUNT
 };
-
-fn sdiffcard(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let request = Request::parse(args, false)?;
-    let sets = operands(ctx.ks, ctx.db, &request.keys)?;
-    let mut count = 0;
-    difference(&sets, &mut |_| {
-        count += 1;
-        count != request.limit
-    });
-    ctx.reply.count(count);
-    Ok(())
-}
 
 pub(super) const SUNIONCARD: Command = Command {
     name: "SUNIONCARD",

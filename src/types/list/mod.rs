@@ -59,6 +59,18 @@ impl List {
         Self { form: Form::Packed(Listpack::new()) }
     }
 
+    /// A list whose elements come one by one, of which nobody knows yet how many they are (SORT STORE): nodes are
+    /// filled as by single pushes to a long list, and what then fits in one node becomes a listpack.
+    pub fn from_elements<T: AsRef<[u8]>>(
+        texts: impl IntoIterator<Item = T>,
+        max_listpack_size: i64,
+    ) -> Self {
+        let mut list = Self::from_nodes_as_they_are([], NodeLimit::new(max_listpack_size));
+        texts.into_iter().for_each(|text| list.append(Element::from(text.as_ref())));
+        list.pack(max_listpack_size);
+        list
+    }
+
     /// A list of the elements of a listpack that was loaded.
     pub fn from_listpack(listpack: Listpack, list_max_listpack_size: i64) -> Self {
         let limit = NodeLimit::new(list_max_listpack_size);
@@ -70,10 +82,13 @@ impl List {
 
     /// A list of nodes that were loaded, as they are; empty ones are left out.
     pub fn from_nodes(nodes: impl IntoIterator<Item = Node>, list_max_listpack_size: i64) -> Self {
-        let limit = NodeLimit::new(list_max_listpack_size);
-        let mut list = Self { form: Form::Chunked(Box::new(Chunked::from_nodes(nodes, limit))) };
-        list.pack_if(|bytes, count| limit.allows_packing(bytes, count));
+        let mut list = Self::from_nodes_as_they_are(nodes, NodeLimit::new(list_max_listpack_size));
+        list.pack(list_max_listpack_size);
         list
+    }
+
+    fn from_nodes_as_they_are(nodes: impl IntoIterator<Item = Node>, limit: NodeLimit) -> Self {
+        Self { form: Form::Chunked(Box::new(Chunked::from_nodes(nodes, limit))) }
     }
 
     /// Number of elements.
@@ -435,6 +450,12 @@ impl List {
 
     fn shrink(&mut self, limit: NodeLimit) {
         self.pack_if(|bytes, count| limit.allows_shrinking(bytes, count));
+    }
+
+    /// Becomes one listpack if the bound allows it.
+    fn pack(&mut self, max_listpack_size: i64) {
+        let limit = NodeLimit::new(max_listpack_size);
+        self.pack_if(|bytes, count| limit.allows_packing(bytes, count));
     }
 
     /// Becomes one listpack if there is one node of a size that `fits`, or none.

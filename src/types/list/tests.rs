@@ -72,6 +72,20 @@ fn encodings_by_bytes() {
 }
 
 #[test]
+fn elements_that_come_one_by_one_fill_nodes_as_single_pushes_do() {
+    // 40 of them take 4087 bytes; one more is taken to need 8 beside its text.
+    let with_last = |last: &str| {
+        let texts = std::iter::repeat_n("x".repeat(99), 40).chain([last.to_owned()]);
+        List::from_elements(texts, -1)
+    };
+    assert_eq!(with_last("y").encoding_name(), "listpack");
+    let list = with_last("yy");
+    assert_eq!((list.encoding_name(), list.node_count(), list.len()), ("quicklist", 2, 41));
+    let none: [&str; 0] = [];
+    assert!(List::from_elements(none, -1).is_empty());
+}
+
+#[test]
 fn bounds_are_those_of_the_directive() {
     assert_eq!(NodeLimit::new(-1), NodeLimit::Bytes(4096));
     assert_eq!(NodeLimit::new(-5), NodeLimit::Bytes(65_536));
