@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Every family of commands, small values and large ones: the server's CPU time per request beside a real server's.
 
-    benches/sweep.py REDIS_SERVER FASTNESS [--only WORD] [--rounds 5] [--over 1.1]
+    benches/sweep.py REDIS_SERVER FASTNESS [--only WORD] [--rounds 11] [--over 1.1]
 
 Requests are sent in pipelines over one connection to both servers in turns, and the median of the rounds counts: CPU time,
-not the clock, so other programs on the machine disturb it little. Without a log. Prints a table, worst ratios first.
+not the clock, so other programs on the machine disturb it little. The ratio is the median of each round's own: a machine may
+turn to half its speed for a second, and two turns that follow one another see the same one. Both servers run on one core, this
+program on another. Without a log. Prints a table, worst ratios first.
 """
-import argparse, hashlib, random, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, hashlib, os, random, shutil, socket, statistics, subprocess, sys, tempfile, time
 
+CORES = sorted(os.sched_getaffinity(0))
 END = b"$7\r\nthe-end\r\n"
 
 def words(text):
@@ -23,13 +26,15 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0)); self.port = free.getsockname()[1]
         self.process = subprocess.Popen(program + ["--port", str(self.port), "--dir", self.dir, "--appendonly", "no",
-            "--save", "", "--enable-debug-command", "yes"] + extra, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            "--save", "", "--enable-debug-command", "yes"] + extra, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {CORES[0]}))
         for _ in range(200):
             try: self.socket = socket.create_connection(("127.0.0.1", self.port)); break
             except OSError: time.sleep(0.02)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     def cpu(self):
-        """Microseconds of all threads, of those that have ended too: the process' clock."""
+        """Microseconds of all threads, of those that have ended too: the process' clock. Another's is only brought up to date
+        when its threads go to sleep or at a tick, so it is given the time to."""
+        time.sleep(0.0003)
         return time.clock_gettime((~self.process.pid << 3) | 2) * 1e6
     def send(self, data):
         """Sends requests and waits for all replies; the first reply's first bytes."""
@@ -146,45 +151,45 @@ def limit(commands):
     return b"".join(encode(c) for c in commands)
 
 def measure(servers, title, commands, fill, rounds, target_us):
+    """Both do the same work in each round: as much as takes the first of them `target_us`."""
     data, fill = limit(commands), limit(fill or [])
-    figures, passes = {s: [] for s in servers}, {}
     for s in servers:
         if fill: s.send(fill)
         first = s.send(data)
         if first.startswith(b"-"): print(f"  {title}: {s.name}: {first[:70]!r}", file=sys.stderr)
-        if fill: s.send(fill)
-        before = s.cpu(); s.send(data); one = max(s.cpu() - before, 1)
-        passes[s] = max(1, int(target_us / one)) if fill else 1
-        count = len(commands)
+    def once(s, times):
         if not fill:
-            times = max(1, int(target_us / one)); s.data = data * min(times, max(1, (4 << 20) // len(data))); s.times = max(1, times * len(data) // len(s.data))
-    for _ in range(rounds):
-        for s in servers:
-            used = 0
-            if fill:
-                n = min(passes[s], 20)
-                for _ in range(n):
-                    s.send(fill); before = s.cpu(); s.send(data); used += s.cpu() - before
-                n *= len(commands)
-            else:
-                before = s.cpu()
-                for _ in range(s.times): s.send(s.data)
-                used = s.cpu() - before; n = s.times * (len(s.data) // len(data)) * len(commands)
-            figures[s].append(used / n)
-    return [statistics.median(figures[s]) for s in servers]
+            before = s.cpu()
+            for _ in range(times): s.send(data)
+            return s.cpu() - before
+        used = 0
+        for _ in range(times):
+            s.send(fill); before = s.cpu(); s.send(data); used += s.cpu() - before
+        return used
+    copies = times = 1
+    # Pipelines first: one command alone would measure how a server wakes up.
+    while not fill and len(data) < 1 << 17 and once(servers[0], 1) < target_us / 2: data *= 2; copies *= 2
+    while times < (20 if fill else 100) and once(servers[0], times) < target_us / 2: times *= 2
+    figures = {s: [] for s in servers}
+    for turn in range(rounds):
+        for s in servers[::1 if turn % 2 else -1]:
+            figures[s].append(max(once(s, times), 1) / (times * copies * len(commands)))
+    theirs, ours = (figures[s] for s in servers)
+    return statistics.median(theirs), statistics.median(ours), statistics.median(b / a for a, b in zip(theirs, ours))
 
 def main():
     ap = argparse.ArgumentParser(); ap.add_argument("redis"); ap.add_argument("fastness"); ap.add_argument("--only", default="")
-    ap.add_argument("--rounds", type=int, default=5); ap.add_argument("--over", type=float, default=0); ap.add_argument("--us", type=float, default=20_000)
+    ap.add_argument("--rounds", type=int, default=11); ap.add_argument("--over", type=float, default=0); ap.add_argument("--us", type=float, default=5_000)
     a = ap.parse_args()
+    os.sched_setaffinity(0, {CORES[-1]})
     servers = [Server("redis", [a.redis], []), Server("fastness", [a.fastness, "serve"], [])]
     rows = []
     try:
         for s in servers: s.send(limit(collections()))
         for title, commands, fill in cases():
             if a.only and not any(word in title for word in a.only.split(",")): continue
-            theirs, ours = measure(servers, title, commands, fill, a.rounds, a.us)
-            rows.append((ours / theirs, title, theirs, ours))
+            theirs, ours, ratio = measure(servers, title, commands, fill, a.rounds, a.us)
+            rows.append((ratio, title, theirs, ours))
     finally:
         for s in servers: s.stop()
     rows.sort(reverse=True)
