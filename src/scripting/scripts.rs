@@ -42,6 +42,8 @@ pub struct Scripts {
     /// How many of them may be forgotten.
     forgettable: usize,
     uses: u64,
+    /// What EVAL ran last.
+    last: Option<Digest>,
     source_bytes: usize,
     /// The random numbers of all interpreters.
     pub random: ScriptRandom,
@@ -87,7 +89,11 @@ impl Scripts {
 
     /// The script that EVAL was sent: from the cache, or compiled and kept.
     pub fn by_source(&mut self, source: &[u8]) -> Result<Prepared, ScriptError> {
-        let digest = digest_of(source);
+        // To compare sources costs less than to digest one.
+        let is_last =
+            |digest: &Digest| self.scripts.get(digest).is_some_and(|it| *it.source == *source);
+        let digest = self.last.filter(is_last).unwrap_or_else(|| digest_of(source));
+        self.last = Some(digest);
         if let Some(known) = self.prepare(&digest) {
             return Ok(known);
         }

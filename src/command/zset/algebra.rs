@@ -3,8 +3,9 @@
 //! The inputs are combined from the smallest to the largest, as Redis does: sums of floating point
 //! numbers depend on the order, and a log must replay to the same scores.
 
-use std::cell::Cell;
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::algebra_args::{Combination, Operation, Target, zero_if_nan};
 use super::source::{Source, sources};
@@ -14,7 +15,7 @@ use super::{
     doc,
 };
 use crate::command::store::store;
-use crate::keyspace::event;
+use crate::keyspace::{Keyspace, event};
 use crate::types::ZSet;
 use crate::types::limits::Limits;
 use crate::types::listpack::Element;
@@ -81,10 +82,10 @@ fn zdiff(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn reply(ctx: &mut Ctx, args: &Args, operation: Operation) -> CommandResult {
     let request = Combination::parse(ctx, args, 1, operation, Target::Reply)?;
-    let result = combine(ctx, &request);
     let shape = if request.with_scores { Shape::Scores } else { Shape::Members };
+    let result = combine(ctx.ks, ctx.db, &request);
     shape.begin(ctx.reply, result.len());
-    result.iter().for_each(|(member, score)| shape.push(ctx.reply, member, score));
+    result.iter().for_each(|(member, score)| shape.push(ctx.reply, *member, *score));
     Ok(())
 }
 
@@ -162,7 +163,7 @@ fn zdiffstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 fn keep(ctx: &mut Ctx, args: &Args, operation: Operation, name: &'static str) -> CommandResult {
     let request = Combination::parse(ctx, args, 2, operation, Target::Key)?;
-    let mut result = combine(ctx, &request);
+    let mut result = large(&combine(ctx.ks, ctx.db, &request), ctx.limits());
     let len = result.len();
     let mut restatement = None;
     if len <= ctx.limits().zset_max_listpack_entries {
@@ -196,7 +197,7 @@ pub(super) const ZINTERCARD: Command = Command {
 
 fn zintercard(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let request = Combination::parse(ctx, args, 1, Operation::Intersection, Target::Count)?;
-    let inputs = inputs(ctx, &request);
+    let inputs = inputs(ctx.ks, ctx.db, &request);
     let mut count = 0;
     intersection(&inputs, &request, &mut |_, _| {
         count += 1;
@@ -209,8 +210,8 @@ fn zintercard(ctx: &mut Ctx, args: &Args) -> CommandResult {
 /// An input with its weight.
 type Input<'a> = (Source<'a>, f64);
 
-fn inputs<'a>(ctx: &'a Ctx, request: &Combination) -> Vec<Input<'a>> {
-    let sources = sources(ctx.ks, ctx.db, &request.keys).into_iter().enumerate();
+fn inputs<'a>(ks: &'a Keyspace, db: usize, request: &Combination) -> Vec<Input<'a>> {
+    let sources = sources(ks, db, &request.keys).into_iter().enumerate();
     let mut inputs: Vec<_> =
         sources.map(|(index, source)| (source, request.weight(index))).collect();
     if request.operation != Operation::Difference {
@@ -219,23 +220,41 @@ fn inputs<'a>(ctx: &'a Ctx, request: &Combination) -> Vec<Input<'a>> {
     inputs
 }
 
-/// The combination in the large form, whatever its size: the small one has no negative zero, and a
-/// reply shows it.
-fn combine(ctx: &Ctx, request: &Combination) -> ZSet {
-    let limits = &Limits { zset_max_listpack_entries: 0, ..ctx.limits().clone() };
-    let inputs = inputs(ctx, request);
-    match request.operation {
-        Operation::Union => union(&inputs, request, limits),
+/// Members of the inputs with their combined scores.
+type Pairs<'a> = Vec<(Element<'a>, f64)>;
+
+/// The combination, in the order of a sorted set.
+fn combine<'a>(ks: &'a Keyspace, db: usize, request: &Combination) -> Pairs<'a> {
+    let inputs = inputs(ks, db, request);
+    let mut pairs = match request.operation {
+        Operation::Union => union(&inputs, request),
         Operation::Intersection => {
-            let mut result = ZSet::with_expected(1, 0, limits);
+            let mut pairs = Vec::new();
             intersection(&inputs, request, &mut |member, score| {
-                member.with_bytes(|member| result.insert(member, score, limits));
+                pairs.push((member, score));
                 true
             });
-            result
+            pairs
         }
-        Operation::Difference => difference(&inputs, limits),
+        Operation::Difference => difference(&inputs),
+    };
+    // Stable, because that finds what is in order already: often all, or a few long parts.
+    pairs.sort_by(|(left, low), (right, high)| {
+        // Scores are never NaN, and to the order both zeros are one.
+        let scores = low.partial_cmp(high).unwrap_or(std::cmp::Ordering::Equal);
+        scores.then_with(|| left.with_bytes(|left| right.with_bytes(|right| left.cmp(right))))
+    });
+    pairs
+}
+
+/// The pairs as a set in the large form, whatever its size: the small one has no negative zero.
+fn large(pairs: &Pairs<'_>, limits: &Limits) -> ZSet {
+    let limits = &Limits { zset_max_listpack_entries: 0, ..limits.clone() };
+    let mut set = ZSet::with_expected(pairs.len().max(1), 0, limits);
+    for (member, score) in pairs {
+        member.with_bytes(|member| set.insert(member, *score, limits));
     }
+    set
 }
 
 /// The same set in the form that suits its size. Never in the small one first: that has no negative zero.
@@ -255,64 +274,35 @@ fn packed(set: ZSet, limits: &Limits) -> ZSet {
     packed
 }
 
-/// Of so many inputs on, scores are summed apart from their order: each input may move every member.
-const SUMMED_APART: usize = 3;
-
-fn union(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
-    if inputs.len() >= SUMMED_APART {
-        return union_of_many(inputs, request, limits);
-    }
-    let expected = inputs.last().map_or(1, |(largest, _)| largest.len().max(1));
-    let mut result = ZSet::with_expected(expected, 0, limits);
+fn union<'a>(inputs: &[Input<'a>], request: &Combination) -> Pairs<'a> {
+    let expected = inputs.last().map_or(0, |(largest, _)| largest.len());
+    let mut pairs = Vec::with_capacity(expected);
+    let mut places: HashMap<Cow<'a, [u8]>, usize, ahash::RandomState> = HashMap::default();
+    places.reserve(expected);
     for &(source, weight) in inputs {
         for (member, score) in source.iter() {
             let score = zero_if_nan(score * weight);
-            let other_zero = Cell::new(None);
-            let combined = |old: Option<f64>| {
-                let new = old.map_or(score, |old| request.aggregate.apply(old, score));
-                let differs = |old: f64| old == new && old.to_bits() != new.to_bits();
-                other_zero.set(old.is_some_and(differs).then_some(new));
-                Some(new)
-            };
-            member.with_bytes(|member| {
-                result.upsert(member, limits, combined);
-                // To a set zero is zero, and it keeps the one it has. Here the sign counts.
-                if let Some(zero) = other_zero.get()
-                    && result.remove(member).is_some()
-                {
-                    result.insert(member, zero, limits);
+            match places.entry(member.to_cow()) {
+                Entry::Vacant(place) => {
+                    place.insert(pairs.len());
+                    pairs.push((member, score));
                 }
-            });
+                Entry::Occupied(place) => {
+                    if let Some((_, sum)) = pairs.get_mut(*place.get()) {
+                        *sum = request.aggregate.apply(*sum, score);
+                    }
+                }
+            }
         }
     }
-    result
-}
-
-fn union_of_many(inputs: &[Input], request: &Combination, limits: &Limits) -> ZSet {
-    let mut scores: HashMap<Vec<u8>, f64, ahash::RandomState> = HashMap::default();
-    for &(source, weight) in inputs {
-        for (member, score) in source.iter() {
-            let score = zero_if_nan(score * weight);
-            member.with_bytes(|member| match scores.get_mut(member) {
-                Some(sum) => *sum = request.aggregate.apply(*sum, score),
-                None => {
-                    scores.insert(member.to_vec(), score);
-                }
-            });
-        }
-    }
-    let mut result = ZSet::with_expected(scores.len().max(1), 0, limits);
-    for (member, score) in scores {
-        result.insert(&member, score, limits);
-    }
-    result
+    pairs
 }
 
 /// Shows `f` the members that all inputs have, with their combined scores, until it returns false.
-fn intersection(
-    inputs: &[Input],
+fn intersection<'a>(
+    inputs: &[Input<'a>],
     request: &Combination,
-    f: &mut dyn FnMut(Element<'_>, f64) -> bool,
+    f: &mut dyn FnMut(Element<'a>, f64) -> bool,
 ) {
     let Some((&(smallest, weight), others)) = inputs.split_first() else { return };
     for (member, score) in smallest.iter() {
@@ -331,18 +321,11 @@ fn intersection(
     }
 }
 
-fn difference(inputs: &[Input], limits: &Limits) -> ZSet {
-    let mut result = ZSet::with_expected(1, 0, limits);
-    let Some(((first, _), others)) = inputs.split_first() else { return result };
+fn difference<'a>(inputs: &[Input<'a>]) -> Pairs<'a> {
+    let Some(((first, _), others)) = inputs.split_first() else { return Vec::new() };
     if others.iter().any(|(other, _)| first.is_same(*other)) {
-        return result;
+        return Vec::new();
     }
-    for (member, score) in first.iter() {
-        member.with_bytes(|member| {
-            if !others.iter().any(|(other, _)| other.score(member).is_some()) {
-                result.insert(member, score, limits);
-            }
-        });
-    }
-    result
+    let in_none = |member: &[u8]| !others.iter().any(|(other, _)| other.score(member).is_some());
+    first.iter().filter(|(member, _)| member.with_bytes(in_none)).collect()
 }
