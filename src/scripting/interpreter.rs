@@ -130,6 +130,7 @@ impl Interpreter {
 
     /// Compiles `body`; errors name it `chunk`, which begins with `@`.
     pub(super) fn compile(&self, body: &[u8], chunk: &str) -> Result<Function, Vec<u8>> {
+        let _limited = Limited::new(&self.lua);
         compile(&self.lua, &self.load_string, body, chunk.as_bytes())
     }
 
@@ -151,7 +152,6 @@ impl Interpreter {
     /// Keeps a function for as long as the key lives.
     pub(super) fn keep(&self, function: &Function) -> Result<RegistryKey, String> {
         self.tidy();
-        let _unlimited = self.unlimited();
         self.lua.create_registry_value(function).map_err(text_of)
     }
 
@@ -169,18 +169,18 @@ impl Interpreter {
         arguments: impl Iterator<Item = &'a [u8]>,
         commands: &mut dyn Commands,
     ) -> Result<Ended, String> {
-        let unlimited = self.unlimited();
         let keys = self.lua.create_sequence_from(keys.map(mlua::String::wrap));
         let arguments = self.lua.create_sequence_from(arguments.map(mlua::String::wrap));
         let (keys, arguments) = (keys.map_err(text_of)?, arguments.map_err(text_of)?);
-        drop(unlimited);
         let runner = match calling {
             Calling::Script => &self.run_script,
             Calling::Function => &self.run_function,
         };
         let run = || runner.call::<(bool, Value)>((function, keys, arguments));
         // A panic in a function of ours must not unwind through the engine.
+        let limited = Limited::new(&self.lua);
         let ended = catch_unwind(AssertUnwindSafe(|| commands::lend(commands, run)));
+        drop(limited);
         self.tidy();
         match ended {
             Ok(Ok((ok, value))) => Ok(Ended { ok, value }),
@@ -208,19 +208,30 @@ impl Interpreter {
             Ended { value, .. } => Err(raise::failure_text(&value)),
         }
     }
+}
 
-    /// Lifts the limit on memory until the guard is dropped.
-    pub(super) fn unlimited(&self) -> Unlimited<'_> {
-        Unlimited::new(&self.lua)
+/// Limits memory while it lives: while code of others compiles or runs.
+struct Limited<'l>(&'l Lua);
+
+impl<'l> Limited<'l> {
+    fn new(lua: &'l Lua) -> Self {
+        // It only fails for interpreters that belong to a foreign program.
+        let _ = lua.set_memory_limit(MEMORY_BYTES_MAX);
+        Self(lua)
     }
 }
 
-/// Lifts the limit on memory while it lives.
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_memory_limit(0);
+    }
+}
+
+/// Lifts the limit on memory while it lives: for functions of ours that code of others calls.
 pub(super) struct Unlimited<'l>(&'l Lua);
 
 impl<'l> Unlimited<'l> {
     pub(super) fn new(lua: &'l Lua) -> Self {
-        // It only fails for interpreters that belong to a foreign program.
         let _ = lua.set_memory_limit(0);
         Self(lua)
     }

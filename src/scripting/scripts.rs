@@ -255,7 +255,6 @@ impl Prepared {
         let ended = run
             .run(self.calling, &self.function, keys, arguments, commands)
             .map_err(|text| ScriptError::new(format!("ERR {text}")))?;
-        let _unlimited = run.unlimited();
         if ended.ok {
             let failed = |error: mlua::Error| ScriptError::new(format!("ERR {error}"));
             if let Value::Table(table) = &ended.value

@@ -274,24 +274,27 @@ impl<'a> TightRef<'a> {
         // One byte behind each short entry, the end, and room for a step beyond it.
         out.resize(self.bytes.len() + self.len() + 1 + STEP, 0);
         let (mut from, mut to) = (HEADER_BYTES, HEADER_BYTES);
-        while let Some(size) = body_size(self.bytes, from) {
-            let step = self.bytes.get(from..from + STEP).filter(|_| size < STEP);
-            if let (Some(step), Some(place)) = (step, out.get_mut(to..to + STEP)) {
-                // Most are short: as many bytes each time cost less than as many as there are.
-                place.copy_from_slice(step);
+        loop {
+            // Most are short texts: as many bytes each time cost less than as many as there are.
+            while let Some(step) =
+                self.bytes.get(from..).and_then(|rest| rest.first_chunk::<STEP>())
+                && let size @ 1..STEP = usize::from(step[0].wrapping_sub(0x7F))
+                && let Some(place) = out.get_mut(to..).and_then(|rest| rest.first_chunk_mut())
+            {
+                *place = *step;
                 place[size] = size as u8;
+                from += size;
                 to += size + 1;
-            } else if let Some(body) = self.bytes.get(from..from + size) {
-                let entry = size + backlen_size(size);
-                // Long entries have more than one byte behind them.
-                out.resize(out.len().max(to + entry) + entry - size - 1, 0);
-                out[to..to + size].copy_from_slice(body);
-                write_backlen(size, &mut out[to + size..to + entry]);
-                to += entry;
-            } else {
-                break;
             }
+            let Some(size) = body_size(self.bytes, from) else { break };
+            let Some(body) = self.bytes.get(from..from + size) else { break };
+            let entry = size + backlen_size(size);
+            // Long entries have more than one byte behind them.
+            out.resize(out.len().max(to + entry) + entry - size - 1, 0);
+            out[to..to + size].copy_from_slice(body);
+            write_backlen(size, &mut out[to + size..to + entry]);
             from += size;
+            to += entry;
         }
         out.truncate(to);
         finish(out, self.len());
