@@ -160,33 +160,25 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
     }
 }
 
-/// Shows the entries of a segment from `position` on, and stops at the first rounded position behind `count` of
-/// them in hash order. None if it came to the end of the segment.
+/// Shows the entries of a segment from `position` on, and stops at a rounded position that about `count` of them come
+/// before: hashes are spread evenly, and to sort them would take longer than to show a few more. None if it came to the
+/// end of the segment.
 fn scan_segment<E: Slot, M: SegmentMeta>(
     segment: &Segment<E, M>,
     position: u64,
     count: usize,
-    mut f: impl FnMut(&E),
+    f: impl FnMut(&E),
 ) -> Option<u64> {
-    let mut entries: Vec<(u64, &E)> = Vec::with_capacity(segment.slot_count());
-    let hashed = segment.entries().map(|entry| (entry.hash(), entry));
-    entries.extend(hashed.filter(|&(hash, _)| hash >= position));
-    let mut stop: Option<u64> = None;
-    if entries.len() > count {
-        let granule_bits = (segment.depth + CURSOR_BITS).min(62);
-        let (_, &mut (last, _), _) =
-            entries.select_nth_unstable_by_key(count.max(1) - 1, |&(hash, _)| hash);
-        // An entry in the granule of the last one counted must be shown with it.
-        stop = end_of(last, granule_bits);
-    }
-    let shown = |hash: u64| stop.is_none_or(|stop| hash < stop);
-    let mut left = false;
-    for (hash, entry) in entries {
-        if shown(hash) {
-            f(entry);
-        } else {
-            left = true;
-        }
-    }
-    stop.filter(|_| left)
+    let share = count.saturating_add(count / 8 + 3) as u128;
+    let width = (1u128 << 64) >> segment.depth;
+    let step = width * share / segment.entries().count().max(1) as u128;
+    let granule_bits = (segment.depth + CURSOR_BITS).min(62);
+    let stop = u64::try_from(step).ok().and_then(|step| position.checked_add(step));
+    let stop = stop.and_then(|stop| end_of(stop, granule_bits));
+    let end = end_of(position, segment.depth);
+    // Before the end of the segment, or there is no stop but the end.
+    let stop = stop.filter(|stop| end.is_none_or(|end| *stop < end));
+    let shown = |hash: u64| hash >= position && stop.is_none_or(|stop| hash < stop);
+    segment.entries().filter(|entry| shown(entry.hash())).for_each(f);
+    stop
 }
