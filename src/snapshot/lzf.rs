@@ -368,6 +368,21 @@ mod tests {
     }
 
     #[test]
+    fn matches_of_every_length_come_back_wherever_they_end() {
+        let mut compressor = Compressor::new();
+        for len in 3..300usize {
+            for tail in 0..20u8 {
+                let mut input: Vec<u8> = (0..len).map(|at| (at * at / 7 % 191) as u8).collect();
+                input.push(255);
+                input.extend_from_within(..len);
+                input.extend((0..tail).map(|at| 200 + at));
+                let packed = round_trip(&mut compressor, &input);
+                assert!(len < 40 || packed.is_some(), "{len} bytes twice and {tail} do not shrink");
+            }
+        }
+    }
+
+    #[test]
     fn positions_start_again_when_they_run_out() {
         let mut compressor = Compressor::new();
         assert!(round_trip(&mut compressor, &[7; 500]).is_some());
