@@ -42,7 +42,7 @@ const WORKLOADS: &[(&str, &[&str], &str)] = &[
     ("zrange", &["ZADD zset # member:#"], "ZRANGE zset 0 99 WITHSCORES"),
     ("xadd", &[], "XADD stream MAXLEN ~ 1000 * field value"),
     ("xrange", &["XADD stream * field value"], "XRANGE stream - + COUNT 20"),
-    ("scan", &["SET key:# v"], "SCAN 0 COUNT 100"),
+    ("scan", &["SET key:# v"], "SCAN 0 COUNT 1000"),
     ("limiter", &[], "EVAL limiter 1 limit:# 100"),
 ];
 
