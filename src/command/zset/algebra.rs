@@ -309,8 +309,8 @@ fn intersection<'a>(
         let first = zero_if_nan(score * weight);
         let combined = member.with_bytes(|member| {
             others.iter().try_fold(first, |sum, (other, weight)| {
-                let score = zero_if_nan(other.score(member)? * weight);
-                Some(request.aggregate.apply(sum, score))
+                // Redis has the sum alone put right: infinity less zero times infinity is zero, not infinity.
+                Some(request.aggregate.apply(sum, other.score(member)? * weight))
             })
         });
         if let Some(score) = combined

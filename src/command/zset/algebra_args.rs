@@ -22,7 +22,7 @@ pub(super) enum Aggregate {
 }
 
 impl Aggregate {
-    /// Both scores in one; infinities that cancel each other are zero.
+    /// Both scores in one; infinities that cancel each other are zero. `second` may be NaN: of least and greatest it is none.
     pub(super) fn apply(self, first: f64, second: f64) -> f64 {
         match self {
             Self::Sum => zero_if_nan(first + second),
