@@ -165,10 +165,12 @@ impl Sessions {
                 Ok(other.map(|other| format!("neither RESTORE works: {text}, {other}")))
             }
             Check::Dump => {
-                if let Some(text) = self.copy_key(0, key)? {
-                    return Ok(Some(format!("left's DUMP: {text}")));
+                // The real one last: RESTORE gives the sign of -0 up there (as in `reload`), and its DUMP then gives
+                // both the same zero.
+                if let Some(text) = self.copy_key(1, key)? {
+                    return Ok(Some(format!("right's DUMP: {text}")));
                 }
-                Ok(self.copy_key(1, key)?.map(|text| format!("right's DUMP: {text}")))
+                Ok(self.copy_key(0, key)?.map(|text| format!("left's DUMP: {text}")))
             }
             Check::Functions => {
                 for (from, to) in [(0, 1), (1, 0)] {
