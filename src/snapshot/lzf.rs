@@ -14,7 +14,7 @@
 
 use std::cell::Cell;
 
-/// With half as many, two of a list's thousand hashes in ten share a slot.
+/// With half as many slots a fifth of the hashes of a list of a thousand items share one.
 const HASH_BITS: u32 = 14;
 const DISTANCE_MAX: usize = 8192;
 const MATCH_MAX: usize = 264;
