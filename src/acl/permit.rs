@@ -87,14 +87,18 @@ impl Refusal {
     }
 
     /// With the key or channel, for who may see all rules anyway (ACL DRYRUN).
-    pub fn verbose_text(&self, args: &Args) -> String {
+    pub fn verbose_text(&self, args: &Args) -> Vec<u8> {
         let what = match self.denied.reason {
-            Reason::Command => return self.command_text(),
+            Reason::Command => return self.command_text().into_bytes(),
             Reason::Key => "key",
             Reason::Auth | Reason::Channel => "channel",
         };
-        let object = String::from_utf8_lossy(args.at(self.denied.at));
-        format!("User {} has no permissions to access the '{object}' {what}", self.user)
+        // Keys are any bytes.
+        let mut text =
+            format!("User {} has no permissions to access the '", self.user).into_bytes();
+        text.extend_from_slice(args.at(self.denied.at));
+        text.extend_from_slice(format!("' {what}").as_bytes());
+        text
     }
 
     /// The error of a request.

@@ -72,7 +72,7 @@ pub(super) fn dry_run(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Err(denied) => {
             let user = shown(args.at(2));
             let refusal = Refusal { denied, user, command: row.full_name.clone() };
-            ctx.reply.bulk(refusal.verbose_text(&request).as_bytes());
+            ctx.reply.bulk(&refusal.verbose_text(&request));
         }
     }
     Ok(())
