@@ -18,7 +18,7 @@ seed_from_vectors() {
     aof_reader) pattern='*.aof' ;;
     manifest) pattern='*.manifest' ;;
     rdb) pattern='rdb-*.rdb' ;;
-    container) pattern='container-*.rdb' ;;
+    container) pattern='[cl]*-*.rdb' ;; # and RDBs with the table in lines
     *) return 0 ;;
   esac
   find format-spec/vectors -maxdepth 1 -name "$pattern" -exec cp {} "fuzz/corpus/$1/" \;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the container-*.rdb vectors and the text of what they hold.
+"""Makes the container-*.rdb and lines-*.rdb vectors and the text of what they hold.
 
     make-container.py redis-server-8.0
 
 The records are what a real server says in DUMP, put into frames here, from the specification and with the
-zstd program; each .txt is what the server that loads the result of `zstd -d` then says the keys hold.
+zstd program; each .txt is what the server that loads the result of `zstd -d` then says the keys hold. The
+vectors with a table in lines have the frames of the containers of the same name, stored as they are.
 Vectors that exist are left alone.
 """
 import importlib.util, os, struct, subprocess, sys, zlib
@@ -95,6 +96,37 @@ def write(name, frames, program):
     server.close()
 
 
+def frames_of(path):
+    """The frames of a container, decompressed."""
+    data = open(path, "rb").read()
+    count, = struct.unpack("<I", data[-16:-12])
+    entries = data[-24 - 20 * count:-24]
+    at = len(MARKER)
+    for stored, _, keys, _, kind in struct.iter_unpack("<5I", entries):
+        plain = subprocess.run(["zstd", "-q", "-d", "-c"], input=data[at:at + stored], stdout=subprocess.PIPE, check=True)
+        yield kind, keys, plain.stdout
+        at += stored
+
+
+def lines(frames):
+    rdb_bytes = b"".join(plain for _, _, plain in frames)
+    table = b"".join(struct.pack("<5I", len(plain), len(plain), keys, zlib.crc32(plain), kind)
+                     for kind, keys, plain in frames)
+    table += struct.pack("<QI", sum(keys for _, keys, _ in frames), len(frames))
+    table += struct.pack("<I", zlib.crc32(table))
+    out = rdb_bytes
+    for at in range(0, len(table), 510):
+        out += b"#" + table[at:at + 510].hex().encode() + b"\n"
+    return out + b"#FASTSEEK 1 %016x\n" % len(rdb_bytes)
+
+
+def write_lines(name):
+    path = f"{HERE}/lines-{name}"
+    if not os.path.exists(path + ".rdb"):
+        open(path + ".rdb", "wb").write(lines(list(frames_of(f"{HERE}/container-{name}.rdb"))))
+        open(path + ".txt", "w").write(open(f"{HERE}/container-{name}.txt").read())
+
+
 def main(program):
     server = rdb.Server(program)
     write("full", full(server), program)
@@ -105,6 +137,8 @@ def main(program):
     unchecked = [(HEAD, 0, head(11, [])), (KEYS, 1, b"\xfe\x00" + b"".join(records(server, 0)))]
     write("unchecked", finish(unchecked, checksum=False), program)
     server.close()
+    write_lines("full")
+    write_lines("empty")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ use super::cron::CronState;
 use crate::clock::UnixMillis;
 use crate::config::{Config, RdbCompression};
 use crate::session::replica::SyncKind;
-pub use crate::snapshot::container::write::FileForm;
+pub use crate::snapshot::container::write::{FileForm, Table};
 use crate::snapshot::target::Target;
 pub use file::{Manner, SnapshotFile};
 pub use job::SaveJob;
@@ -355,5 +355,6 @@ pub fn manner_of(config: &Config) -> Manner {
         incremental_sync: config.rdb_save_incremental_fsync,
         durable: true,
         target: Target::Newest,
+        table: Table::None,
     }
 }

@@ -7,7 +7,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use super::container::read::{Container, unpack_foreign};
-use super::container::{Kind, is_container, is_foreign_zstd};
+use super::container::{Kind, is_container, is_foreign_zstd, lines};
 use super::crc64;
 use super::error::LoadError;
 use super::load::{Checksum, LoadOptions, value_error, verify};
@@ -35,8 +35,10 @@ pub struct Inspection {
     pub end: Option<u64>,
     /// CRC-32 of all bytes before `end`.
     pub crc32: Option<u32>,
-    /// Frames of a container.
+    /// Frames, when a table lists them.
     pub frames: Option<usize>,
+    /// They are compressed: it is a container.
+    pub packed: bool,
     /// The first thing that is wrong, or cannot be loaded by this build.
     pub damage: Option<LoadError>,
 }
@@ -87,6 +89,7 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
         }
         Err(error) => found.damage = Some(error),
     }
+    found.frames = lines::find(bytes).map(|(_, frames)| frames.len());
     let walk_only = found.checksum == Some(Checksum::Verified);
     match Records::of_file(bytes, options.databases) {
         Ok(mut records) => {
@@ -110,7 +113,7 @@ fn look_into_container(
     found: &mut Inspection,
 ) -> Result<(), LoadError> {
     let container = Container::open(bytes, true)?;
-    found.frames = Some(container.frames.len());
+    (found.frames, found.packed) = (Some(container.frames.len()), true);
     let mut sums = Vec::new();
     for group in container.groups.iter().filter(|group| group.kind != Kind::End) {
         let plain = container.unpack(group)?;

@@ -8,7 +8,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
-use super::container::{is_container, is_foreign_zstd};
+use super::container::{is_container, is_foreign_zstd, lines};
 use super::crc64::{self, Crc64};
 use super::error::{Corruption, CorruptionKind, LoadError};
 use super::primitives::Reader;
@@ -105,7 +105,7 @@ pub struct LoadReport {
     pub checksum: Checksum,
     /// Version text of the server that wrote the file; empty when it does not say.
     pub producer: String,
-    /// Offset behind the checksum: the end of the file, or where an AOF goes on.
+    /// Offset behind the checksum and a table of the RDB: the end of the file, or where an AOF goes on.
     pub end: u64,
     /// CRC-32 of all bytes before `end`; `None` when checksums were not asked for.
     pub crc32: Option<u32>,
@@ -128,6 +128,18 @@ pub(super) struct Verified {
     pub end: u64,
     pub checksum: Checksum,
     pub crc32: Option<u32>,
+}
+
+impl Verified {
+    /// The same of a file that has these bytes behind what is known.
+    pub(super) fn followed_by(self, bytes: &[u8]) -> Self {
+        let crc32 = self.crc32.map(|crc32| {
+            let mut sum = crc32fast::Hasher::new_with_initial_len(crc32, self.end);
+            sum.update(bytes);
+            sum.finalize()
+        });
+        Self { end: self.end + bytes.len() as u64, crc32, ..self }
+    }
 }
 
 /// Loads a file (or the RDB that starts it).
@@ -240,8 +252,22 @@ fn refused(records: &Records<'_>, refusal: Refusal) -> LoadError {
     }
 }
 
-/// Finds the end of the RDB and verifies its checksum.
+/// Finds the end of the RDB and of a table in lines behind it, and verifies the checksum.
 pub(super) fn verify(
+    bytes: &[u8],
+    version: Version,
+    options: &LoadOptions,
+) -> Result<Verified, LoadError> {
+    let table = lines::find(bytes).and_then(|(end, _)| bytes.split_at_checked(end));
+    let Some((rdb, table)) = table else { return verify_rdb(bytes, version, options) };
+    let mut verified = verify_rdb(rdb, version, options)?;
+    if verified.end == rdb.len() as u64 {
+        verified = verified.followed_by(table);
+    }
+    Ok(verified)
+}
+
+fn verify_rdb(
     bytes: &[u8],
     version: Version,
     options: &LoadOptions,

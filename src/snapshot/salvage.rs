@@ -62,7 +62,11 @@ pub fn salvage(bytes: &[u8]) -> Result<Salvage, LoadError> {
     let sound = inspected.damage.is_none();
     let container = is_container(bytes) || parse_table(bytes).is_ok();
     if !container && !is_foreign_zstd(bytes) {
-        return Ok(plain(bytes, sound, &options));
+        let rdb = container::lines::find(bytes).and_then(|(end, _)| bytes.get(..end));
+        let mut found = plain(rdb.unwrap_or(bytes), sound, &options);
+        // The table belongs to it, and to nothing else.
+        found.end = found.end.map(|end| if rdb.is_some() { bytes.len() } else { end });
+        return Ok(found);
     }
     if sound {
         let keys = inspected.databases.values().map(|counts| counts.keys).sum();

@@ -56,8 +56,9 @@ pub fn sections(
             dialect = Version::read(&mut Reader::new(&bytes)).map_err(text)?.dialect;
         }
         let keys = u32::try_from(group.keys).map_err(|_| "too many keys in a group".to_owned())?;
-        let finished = group.kind == Kind::Head;
-        emit(Section { kind: group.kind, bytes, keys, finished }, group.offset)?;
+        let (kind, finished) = (group.kind, group.kind == Kind::Head);
+        let bytes = bytes.into_owned();
+        emit(Section { kind, bytes, keys, finished }, group.offset)?;
     }
     Ok(dialect)
 }

@@ -90,7 +90,8 @@ fn every_vector_keeps_its_content() {
             last = Some(digest);
             assert_eq!(starts_with_marker(&path), reader == "fastness", "{name}");
         }
-        let empty = name.contains("empty");
+        // Those with a table in lines hold what the containers of their name do.
+        let empty = name.contains("empty") || name.starts_with("lines-");
         assert!(seen.insert(last.unwrap()) || empty, "{name} has the content of another file");
     }
 }

@@ -8,12 +8,14 @@ use std::process::Command;
 use fastness::keyspace::Prepared;
 use fastness::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
 use fastness::snapshot::container::read::Container;
-use fastness::snapshot::container::write::{Assembly, FileForm, Packer, Section};
+use fastness::snapshot::container::write::{Assembly, FileForm, Packer, Section, Table};
 use fastness::snapshot::container::{Kind, MARKER};
 use fastness::snapshot::encode::{Encoder, Header};
 use fastness::snapshot::inspect::inspect;
 use fastness::snapshot::load::Checksum;
-use fastness::snapshot::{Attributes, LoadError, LoadOptions, LoadSink, Loaded, Refusal, load};
+use fastness::snapshot::{
+    Attributes, LoadError, LoadOptions, LoadSink, Loaded, Refusal, ValueView, load,
+};
 
 use super::image::Image;
 use super::rdb::image;
@@ -32,17 +34,28 @@ fn vectors() -> Vec<(String, Vec<u8>, String)> {
 /// The RDB in a container.
 fn plain(bytes: &[u8]) -> Vec<u8> {
     let container = Container::open(bytes, true).unwrap();
-    container.groups.iter().flat_map(|group| container.unpack(group).unwrap()).collect()
+    container
+        .groups
+        .iter()
+        .map(|group| container.unpack(group).unwrap())
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// A container of the data of an image, with sections of about `section` bytes.
 fn container(image: &Image, section: usize, form: FileForm) -> Vec<u8> {
+    file(image, section, form, Table::None)
+}
+
+/// The same, with a table behind it if wanted.
+fn file(image: &Image, section: usize, form: FileForm, table: Table) -> Vec<u8> {
     let mut encoder = Encoder::new(false);
     let mut head = Vec::new();
     let header = Header { field_expiry: image.has_field_expiry(), ..Header::default() };
     encoder.header(&mut head, &header);
     image.functions.iter().for_each(|source| encoder.function(&mut head, source));
-    let (mut packer, mut assembly) = (Packer::new(form, true), Assembly::new(form, true));
+    let mut packer = Packer::new(form, true);
+    let mut assembly = Assembly::new(form, true, table);
     let mut out = assembly.start().to_vec();
     let mut put = |kind, bytes, keys, finished| {
         let packed = packer.pack(Section { kind, bytes, keys, finished }).unwrap();
@@ -131,12 +144,13 @@ fn a_flipped_byte_behind_good_checksums_is_refused_or_exact() {
         // What the records' own rules find is tried byte by byte on plain files.
         for at in (number % 5..records.len()).step_by(17) {
             let mut damaged = groups.clone();
-            damaged[number][at] ^= 1 << (at % 8);
+            damaged[number].to_mut()[at] ^= 1 << (at % 8);
             let form = FileForm::Zstd { level: 1 };
-            let (mut packer, mut assembly) = (Packer::new(form, true), Assembly::new(form, true));
+            let mut packer = Packer::new(form, true);
+            let mut assembly = Assembly::new(form, true, Table::None);
             let mut out = assembly.start().to_vec();
             for (bytes, group) in damaged.iter().zip(&opened.groups).take(groups.len() - 1) {
-                let (kind, bytes, keys) = (group.kind, bytes.clone(), group.keys as u32);
+                let (kind, bytes, keys) = (group.kind, bytes.to_vec(), group.keys as u32);
                 let section = Section { kind, bytes, keys, finished: true };
                 let packed = packer.pack(section).unwrap();
                 assembly.add(&packed);
@@ -278,10 +292,11 @@ fn several_threads_refuse_what_one_does() {
         let form = FileForm::Zstd { level: 1 };
         let file = container(&all, 1 << 20, form);
         let opened = Container::open(&file, true).unwrap();
-        let (mut packer, mut assembly) = (Packer::new(form, true), Assembly::new(form, true));
+        let mut packer = Packer::new(form, true);
+        let mut assembly = Assembly::new(form, true, Table::None);
         let mut out = assembly.start().to_vec();
         for group in [0, 1, 1].map(|number| &opened.groups[number]) {
-            let bytes = opened.unpack(group).unwrap();
+            let bytes = opened.unpack(group).unwrap().into_owned();
             let keys = group.keys as u32;
             let section = Section { kind: group.kind, bytes, keys, finished: true };
             let packed = packer.pack(section).unwrap();
@@ -301,4 +316,113 @@ fn several_threads_refuse_what_one_does() {
     let mut names = Names::default();
     assert!(load_entries(&damaged, &LoadOptions::default(), 2, &mut names).is_err());
     assert!(names.keys.is_empty());
+}
+
+/// An RDB with a table in lines behind it: each of the vectors, and what it holds.
+fn vectors_in_lines() -> [(Vec<u8>, String); 2] {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors");
+    ["full", "empty"].map(|name| {
+        let path = folder.join(format!("lines-{name}.rdb"));
+        let text = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+        (std::fs::read(path).unwrap(), text)
+    })
+}
+
+fn names(image: &Image) -> BTreeSet<(u32, Vec<u8>)> {
+    let all = image.keys.keys().cloned();
+    all.filter(|(_, key)| !key.starts_with(b"expires")).collect()
+}
+
+#[test]
+fn a_table_in_lines_is_used_by_several_threads_and_harms_nobody_else() {
+    for (bytes, text) in vectors_in_lines() {
+        let opened = Container::open_lines(&bytes, true).unwrap().unwrap();
+        let (found, report) = image(&bytes);
+        assert_eq!(found.text().trim_end(), text.trim_end());
+        assert_eq!((report.end, report.checksum), (bytes.len() as u64, Checksum::Verified));
+        assert_eq!(report.crc32, Some(crc32fast::hash(&bytes)));
+        let inspection = inspect(&bytes, &LoadOptions::default());
+        assert_eq!((inspection.damage, inspection.end), (None, Some(report.end)));
+        assert_eq!((inspection.frames, inspection.packed), (Some(opened.frames.len()), false));
+        let mut taken = Names::default();
+        let by_threads = load_entries(&bytes, &LoadOptions::default(), 3, &mut taken).unwrap();
+        assert_eq!((by_threads.end, by_threads.crc32), (report.end, report.crc32));
+        assert_eq!(taken.keys, names(&found));
+    }
+}
+
+#[test]
+fn a_flipped_byte_before_or_in_a_table_in_lines_is_refused_or_harmless() {
+    for (bytes, _) in vectors_in_lines() {
+        let (all, _) = image(&bytes);
+        let rdb_len = Container::open_lines(&bytes, true).unwrap().unwrap().rdb_len() as usize;
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            if at < rdb_len {
+                let mut taken = Names::default();
+                let loaded = load_entries(&damaged, &LoadOptions::default(), 2, &mut taken);
+                assert!(loaded.is_err() && taken.keys.is_empty(), "{at}");
+            } else {
+                assert!(Container::open_lines(&damaged, true).is_none(), "{at}");
+            }
+            let mut again = Image::default();
+            match load(&damaged, &LoadOptions::default(), &mut again) {
+                Ok(_) => assert!(at >= rdb_len && again.text() == all.text(), "{at}"),
+                Err(_) => assert!(at < rdb_len && again.keys.is_empty(), "{at}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_form_of_redis_can_have_a_table_in_lines() {
+    let (_, bytes, _) = vectors().remove(0);
+    let (all, _) = image(&bytes);
+    for form in [FileForm::Lzf, FileForm::Plain] {
+        for section in [1, 100, 1 << 20] {
+            let without = file(&all, section, form, Table::None);
+            let with = file(&all, section, form, Table::Lines);
+            let lines = with.strip_prefix(without.as_slice()).unwrap();
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                assert!(line.starts_with(b"#") && line.ends_with(b"\n") && line.len() <= 1022);
+            }
+            let mut taken = Names::default();
+            load_entries(&with, &LoadOptions::default(), 3, &mut taken).unwrap();
+            assert_eq!(taken.keys, names(&all));
+            // A container has no lines, however it is asked for.
+            let zstd = FileForm::Zstd { level: 1 };
+            let container = file(&all, section, zstd, Table::Lines);
+            assert!(container == file(&all, section, zstd, Table::None));
+            assert!(Container::open_lines(&with[..with.len() - 1], true).is_none());
+            assert!(Container::open_lines(&without, true).is_none());
+        }
+    }
+}
+
+/// A value that is longer than a frame may be goes on in others.
+#[test]
+fn a_long_value_has_several_frames_in_a_table_in_lines() {
+    let mut encoder = Encoder::new(false);
+    let (mut packer, mut assembly) =
+        (Packer::new(FileForm::Plain, true), Assembly::new(FileForm::Plain, true, Table::Lines));
+    let (mut head, mut records) = (Vec::new(), Vec::new());
+    encoder.header(&mut head, &Header::default());
+    encoder.select_db(&mut records, 2);
+    let long: Vec<u8> =
+        (0..20 << 20).map(|at: u32| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+    encoder.key(&mut records, b"long", ValueView::Str(&long), Attributes::default());
+    let mut out = Vec::new();
+    for (kind, bytes, keys) in [(Kind::Head, head, 0), (Kind::Keys, records, 1)] {
+        let packed = packer.pack(Section { kind, bytes, keys, finished: true }).unwrap();
+        assembly.add(&packed);
+        out.extend(&packed.bytes);
+    }
+    out.extend(assembly.end().unwrap());
+    let opened = Container::open_lines(&out, true).unwrap().unwrap();
+    let kinds: Vec<Kind> = opened.frames.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [Kind::Head, Kind::Keys, Kind::More, Kind::More, Kind::End]);
+    let mut taken = Names::default();
+    load_entries(&out, &LoadOptions::default(), 2, &mut taken).unwrap();
+    assert_eq!(taken.keys.into_iter().collect::<Vec<_>>(), [(2, b"long".to_vec())]);
 }

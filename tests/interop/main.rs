@@ -297,6 +297,12 @@ fn is_taken_over_by(reader: &Program) {
             let held = dump(&server);
             server.restart();
             assert_same(&format!("{what}, started again"), &held, &dump(&server));
+            server.client().must("SET and-then 2");
+            let held = dump(&server);
+            server.stop();
+            // Whose manifest says nothing of the base that we wrote, table and all.
+            let server = Server::start_on(&ours, &place, &options);
+            assert_same(&format!("{what}, and back again"), &held, &dump(&server));
         }
     }
 }

@@ -386,6 +386,7 @@ fn snapshot_facts(found: &Inspection) -> SnapshotFacts {
         made_at: made_at.and_then(|seconds| seconds.checked_mul(1000)),
         functions: found.functions,
         frames: found.frames,
+        packed: found.packed,
         databases: databases.collect(),
     }
 }

@@ -78,7 +78,8 @@ fn manifest_line(out: &mut String, facts: &ManifestFacts) {
 fn snapshot_lines(out: &mut String, facts: &SnapshotFacts) {
     let mut text = format!("    RDB version {}, {}", facts.version, facts.checksum);
     if let Some(frames) = facts.frames {
-        let _ = write!(text, ", zstd in {frames} frames");
+        let zstd = if facts.packed { "zstd " } else { "" };
+        let _ = write!(text, ", {zstd}in {frames} frames");
     }
     if !facts.producer.is_empty() {
         let _ = write!(text, ", written by {}", facts.producer);

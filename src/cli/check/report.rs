@@ -99,8 +99,10 @@ pub struct SnapshotFacts {
     pub checksum: &'static str,
     pub made_at: Option<UnixMillis>,
     pub functions: u64,
-    /// Frames, when the file is compressed as a container.
+    /// Frames, when a table lists them.
     pub frames: Option<usize>,
+    /// They are compressed: it is a container.
+    pub packed: bool,
     pub databases: BTreeMap<u32, Keys>,
 }
 

@@ -19,7 +19,7 @@ use super::content::{Content, read_content};
 use crate::aof::manifest::{Content as Listed, Entry};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, SharedDisk, durable};
-use crate::engine::persist::{FileForm, Manner, SnapshotFile, TEMP_CONVERT};
+use crate::engine::persist::{FileForm, Manner, SnapshotFile, TEMP_CONVERT, Table};
 use crate::recovery::find::{config_for, sole_snapshot};
 use crate::recovery::inspect::{Facts, inspect, view};
 use crate::snapshot::container::{Kind, is_container, is_foreign_zstd};
@@ -40,6 +40,8 @@ struct File {
     path: String,
     temp: String,
     is_container: bool,
+    /// What a form of Redis has behind it.
+    table: Table,
     bytes: u64,
     content: Content,
     /// Its size in the new form, when it was written anew.
@@ -59,7 +61,7 @@ pub(super) fn run(dir: &str, reader: Reader, as_json: bool) -> ExitCode {
         Err(Failure(code, why)) if as_json => {
             (*code, format!("{:#}\n", json!({ "path": dir, "error": why, "notes": notes })))
         }
-        Ok(files) => (0, lines(reader, files, &notes)),
+        Ok(files) => (0, words(reader, files, &notes)),
         Err(Failure(code, why)) => {
             eprintln!("fastness: {why}");
             eprintln!("  next: nothing was lost; run `fastness check {dir}` to see what is there");
@@ -117,10 +119,11 @@ fn find(
         return Err(Failure(1, format!("{missing} is missing, and the manifest lists it")));
     }
     let base = facts.manifest.base.as_ref().or(facts.lone_base.as_ref());
-    let base = base.map(|base| (facts.names.path(&base.name), facts.names.path("temp-convert")));
-    let snapshot = sole_snapshot(names).map(|name| (name, TEMP_CONVERT.to_owned()));
+    let base = base
+        .map(|base| (facts.names.path(&base.name), facts.names.path("temp-convert"), Table::Lines));
+    let snapshot = sole_snapshot(names).map(|name| (name, TEMP_CONVERT.to_owned(), Table::None));
     let mut files = Vec::new();
-    for (path, temp) in base.into_iter().chain(snapshot) {
+    for (path, temp, table) in base.into_iter().chain(snapshot) {
         if disk.file_len(&path).ok().flatten().is_none() {
             continue;
         }
@@ -138,7 +141,8 @@ fn find(
             continue;
         }
         let is_container = is_container(&bytes) || is_foreign_zstd(&bytes);
-        files.push(File { path, temp, is_container, bytes: total, content, bytes_after: None });
+        let (bytes, bytes_after) = (total, None);
+        files.push(File { path, temp, is_container, table, bytes, content, bytes_after });
     }
     Ok(files)
 }
@@ -168,7 +172,7 @@ fn write_anew(
         progress.show(&file.path, "written", offset, total);
         if section.kind == Kind::Head {
             let form = form_for(reader, &section.bytes, manner.form);
-            let manner = Manner { form, ..manner };
+            let manner = Manner { form, table: file.table, ..manner };
             target = Some(SnapshotFile::create(disk, &file.temp, manner, section.bytes)?);
             return Ok(());
         }
@@ -244,7 +248,7 @@ impl Progress {
     }
 }
 
-fn lines(reader: Reader, files: &[File], notes: &[String]) -> String {
+fn words(reader: Reader, files: &[File], notes: &[String]) -> String {
     let whom = match reader {
         Reader::Redis => "Redis and Valkey",
         Reader::Fastness => "Fastness",

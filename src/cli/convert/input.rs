@@ -17,7 +17,7 @@ use crate::cli::backup::tls::TlsArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::Disk;
 use crate::disk::os::OsDisk;
-use crate::engine::persist::{FileForm, Manner};
+use crate::engine::persist::{FileForm, Manner, Table};
 use crate::exchange::rdb::{RdbWriter, Wanted};
 use crate::exchange::source::{DataSet, Temporary};
 use crate::exchange::{Selection, ndjson, scan};
@@ -158,6 +158,7 @@ impl InputArgs {
             incremental_sync: false,
             durable: true,
             target: Target::Newest,
+            table: Table::None,
         };
         let wanted = Wanted {
             target: Target::Redis(12),

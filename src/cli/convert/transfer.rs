@@ -13,7 +13,7 @@ use crate::backup::BackupError;
 use crate::cli::backup::terms::{self, ProgressLine};
 use crate::clock::{Clock as _, SystemClock};
 use crate::disk::{OpenMode, SharedDisk, durable};
-use crate::engine::persist::{FileForm, Manner};
+use crate::engine::persist::{FileForm, Manner, Table};
 use crate::exchange::commands::CommandWriter;
 use crate::exchange::ndjson::write::NdjsonWriter;
 use crate::exchange::output::ByteOutput;
@@ -323,6 +323,7 @@ impl Job<'_> {
             incremental_sync: false,
             durable: true,
             target: Target::Newest,
+            table: if aof_base { Table::Lines } else { Table::None },
         };
         let header =
             Header { field_expiry, created_at: self.now / 1000, aof_base, ..Header::default() };

@@ -192,7 +192,7 @@ pub(super) const ROWS: &[Directive] = &[
         at!(rdbcompression),
         RdbCompression::NAMES,
         "zstd",
-        "Form of snapshots and of the log's base: `zstd` is compressed and checked in parts; `lzf` (Redis'          `yes`) and `no` are files that Redis and Valkey load.",
+        "Form of snapshots and of the log's base: `zstd` is compressed and checked in parts; `lzf` (Redis' `yes`) and `no` are files that Redis and Valkey load, where a base has a table of its parts in comment lines behind it.",
     ),
     integer(
         "rdbcompression-level",

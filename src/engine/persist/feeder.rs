@@ -224,7 +224,7 @@ mod tests {
     use crate::disk::sim::SimDisk;
     use crate::disk::{OpenMode, SharedDisk};
     use crate::engine::persist::Manner;
-    use crate::snapshot::container::write::FileForm;
+    use crate::snapshot::container::write::{FileForm, Table};
     use crate::snapshot::target::Target;
 
     const MANNER: Manner = Manner {
@@ -236,6 +236,7 @@ mod tests {
         incremental_sync: false,
         durable: true,
         target: Target::Newest,
+        table: Table::None,
     };
 
     fn create(disk: &SharedDisk) -> SnapshotFile {

@@ -17,7 +17,7 @@ use super::aside::Share;
 use super::sink::Piece;
 use crate::aof::manifest::Content;
 use crate::disk::{DiskFile, OpenMode, SharedDisk};
-use crate::snapshot::container::write::{Assembly, FileForm, Packed, Packer, Section};
+use crate::snapshot::container::write::{Assembly, FileForm, Packed, Packer, Section, Table};
 use crate::snapshot::container::{FRAME_BYTES_MAX, Kind};
 use crate::snapshot::encode::Encoder;
 use crate::snapshot::target::Target;
@@ -44,6 +44,8 @@ pub struct Manner {
     pub durable: bool,
     /// The version of the file.
     pub target: Target,
+    /// Whether a file in the form of Redis has a table behind it: bases of logs do.
+    pub table: Table,
 }
 
 /// A snapshot file being written.
@@ -74,7 +76,7 @@ impl SnapshotFile {
             disk.open(path, OpenMode::CreateOrTruncate).map_err(|error| error.to_string())?;
         let Manner { form, checksum, threads, .. } = manner;
         let share = if manner.beside_clients { Share::Leftover } else { Share::Equal };
-        let assembly = Assembly::new(form, checksum);
+        let assembly = Assembly::new(form, checksum, manner.table);
         let start = assembly.start();
         file.write_all_at(0, start).map_err(|error| error.to_string())?;
         let mut crc = crc32fast::Hasher::new();
@@ -202,7 +204,8 @@ impl SnapshotFile {
         while let Some(packed) = self.crew.next()? {
             self.write(&packed)?;
         }
-        let end = std::mem::replace(&mut self.assembly, Assembly::new(FileForm::Plain, false));
+        let nothing = Assembly::new(FileForm::Plain, false, Table::None);
+        let end = std::mem::replace(&mut self.assembly, nothing);
         self.write_bytes(&end.end()?)?;
         if self.manner.durable {
             self.file.sync_all().map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::feeder::Feeder;
 use super::sink::{GatheringSink, Piece};
 use super::unopened::Unopened;
-use super::{FileForm, Manner, PersistRequest, SnapshotFile};
+use super::{FileForm, Manner, PersistRequest, SnapshotFile, Table};
 use crate::aof::filename::BaseFormat;
 use crate::aof::log::{CutPoint, Log, NewBase};
 use crate::clock::{Clock, UnixMillis};
@@ -256,7 +256,8 @@ impl SaveJob {
         let head = std::mem::take(&mut self.head);
         // Who waits for the file under the lock is a client's thread itself.
         let beside_clients = self.manner.beside_clients && threads > 0;
-        let manner = Manner { beside_clients, ..self.manner };
+        let table = if self.base.is_some() { Table::Lines } else { Table::None };
+        let manner = Manner { beside_clients, table, ..self.manner };
         let file = SnapshotFile::create(&self.disk, &self.temp, manner, head)?;
         self.file = Some(Feeder::new(file, threads)?);
         Ok(())

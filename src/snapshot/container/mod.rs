@@ -8,11 +8,13 @@
 //! Decompressed by any zstd tool the frames are one plain RDB. Each is checked against its CRC-32 in the
 //! table before a byte of it is believed, and each can be made and read by itself: `write` packs
 //! sections of records into frames, `read` opens a file and gives the records back, `parallel` does
-//! that with several threads. A value too large for one frame goes on in the next ones. The bytes are
-//! specified in format-spec/snapshot.md, "Container".
+//! that with several threads. A value too large for one frame goes on in the next ones. The base of a log in
+//! Redis' own form has the same table in comment lines behind it (`lines`): its frames are stored as they are.
+//! The bytes are specified in format-spec/snapshot.md, "Container" and "Table in lines".
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
+pub mod lines;
 pub mod parallel;
 pub mod read;
 pub mod salvage;
@@ -80,6 +82,14 @@ pub fn put_table(out: &mut Vec<u8>, frames: &[Frame]) {
     let len = frames.len() * ENTRY_BYTES + TRAILER_BYTES;
     out.extend_from_slice(&TABLE_MAGIC);
     out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+    put_entries(out, frames);
+    let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&TABLE_END);
+}
+
+/// The entries of a table, the number of all keys and that of the frames.
+fn put_entries(out: &mut Vec<u8>, frames: &[Frame]) {
     for frame in frames {
         for field in [frame.stored, frame.plain, frame.keys, frame.crc, frame.kind as u32] {
             out.extend_from_slice(&field.to_le_bytes());
@@ -88,9 +98,6 @@ pub fn put_table(out: &mut Vec<u8>, frames: &[Frame]) {
     let keys: u64 = frames.iter().map(|frame| u64::from(frame.keys)).sum();
     out.extend_from_slice(&keys.to_le_bytes());
     out.extend_from_slice(&u32::try_from(frames.len()).unwrap_or(u32::MAX).to_le_bytes());
-    let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
-    out.extend_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&TABLE_END);
 }
 
 /// The frames of a whole file, by its table: checked against its own checksum and the file's length.
@@ -121,16 +128,20 @@ pub fn parse_table(bytes: &[u8]) -> Result<Vec<Frame>, LoadError> {
     }
     let frames: Option<Vec<Frame>> = entries.chunks_exact(ENTRY_BYTES).map(parse_entry).collect();
     let frames = frames.ok_or_else(|| wrong(start as u64, "an entry is impossible"))?;
-    let stored: u64 = frames.iter().map(|frame| u64::from(frame.stored)).sum();
-    let sum: u64 = frames.iter().map(|frame| u64::from(frame.keys)).sum();
-    let order = frames.first().map(|frame| frame.kind) == Some(Kind::Head)
-        && frames.last().map(|frame| frame.kind) == Some(Kind::End)
-        && frames.iter().filter(|frame| frame.kind == Kind::Head).count() == 1
-        && frames.iter().filter(|frame| frame.kind == Kind::End).count() == 1;
-    if stored != (start - MARKER.len()) as u64 || sum != u64::from_le_bytes(*keys) || !order {
+    if !fits(&frames, (start - MARKER.len()) as u64, u64::from_le_bytes(*keys)) {
         return Err(wrong(start as u64, "it does not fit the file"));
     }
     Ok(frames)
+}
+
+/// Whether frames fill so many bytes, hold so many keys, and begin and end as they should.
+fn fits(frames: &[Frame], stored: u64, keys: u64) -> bool {
+    frames.iter().map(|frame| u64::from(frame.stored)).sum::<u64>() == stored
+        && frames.iter().map(|frame| u64::from(frame.keys)).sum::<u64>() == keys
+        && frames.first().map(|frame| frame.kind) == Some(Kind::Head)
+        && frames.last().map(|frame| frame.kind) == Some(Kind::End)
+        && frames.iter().filter(|frame| frame.kind == Kind::Head).count() == 1
+        && frames.iter().filter(|frame| frame.kind == Kind::End).count() == 1
 }
 
 fn parse_entry(entry: &[u8]) -> Option<Frame> {

@@ -3,8 +3,8 @@
 //!
 //! What is expensive about a load is reading bytes and making blocks of memory out of them; it happens
 //! here, off the caller's thread. The receiver gets whole entries with their hashes, so putting one in
-//! touches its table and nothing else. A plain RDB, whose records cannot be found without reading
-//! those before them, has one such thread. The first error ends the load.
+//! touches its table and nothing else. An RDB without a table in lines behind it, whose records cannot be found
+//! without reading those before them, is loaded by the caller alone. The first error ends the load.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -59,17 +59,21 @@ enum News {
     Failed(LoadError),
 }
 
-/// Loads a container with up to `threads` threads beside the caller's; other files with one.
+/// Loads what has a table with up to `threads` threads beside the caller's; other files without.
 pub fn load_entries(
     bytes: &[u8],
     options: &LoadOptions,
     threads: usize,
     sink: &mut dyn EntrySink,
 ) -> Result<LoadReport, LoadError> {
-    if threads == 0 || !is_container(bytes) {
+    let container = match is_container(bytes) {
+        _ if threads == 0 => None,
+        true => Some(Container::open(bytes, options.verify)),
+        false => Container::open_lines(bytes, options.verify),
+    };
+    let Some(container) = container.transpose()? else {
         return load(bytes, options, sink);
-    }
-    let container = Container::open(bytes, options.verify)?;
+    };
     let Some((head, groups)) = container.groups.split_first() else {
         return Err(LoadError::NotRdb);
     };

@@ -1,4 +1,4 @@
-//! Reading a container: checked first, then decompressed group by group.
+//! Reading a container, or an RDB with a table in lines: checked first, then decompressed group by group.
 //!
 //! A group is a frame and those in which it goes on; it holds whole records. Opening checks the table
 //! and every frame's checksum, so that nothing of a damaged file is ever decoded (P5); what is decoded
@@ -7,11 +7,12 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use zstd::bulk::Decompressor;
 
-use super::{Frame, Kind, MARKER, damaged, is_foreign_zstd, parse_table};
+use super::{Frame, Kind, MARKER, damaged, is_foreign_zstd, lines, parse_table};
 use crate::snapshot::crc64;
 use crate::snapshot::error::{CorruptionKind, LoadError};
 use crate::snapshot::load::{Checksum, LoadOptions, LoadReport, LoadSink, Verified, load_records};
@@ -25,6 +26,10 @@ const FOREIGN_RATIO_MAX: u64 = 1 << 10;
 #[derive(Debug)]
 pub struct Container<'a> {
     bytes: &'a [u8],
+    /// Where frames start.
+    start: u64,
+    /// Whether frames are compressed.
+    packed: bool,
     pub frames: Vec<Frame>,
     pub groups: Vec<Group>,
     /// The last eight bytes of the RDB.
@@ -55,22 +60,34 @@ impl<'a> Container<'a> {
             return Err(LoadError::UnknownVersion(text.to_string()));
         }
         let frames = parse_table(bytes)?;
-        let mut container = Self { bytes, frames, groups: Vec::new(), stored_crc64: 0 };
-        let mut offset = MARKER.len() as u64;
+        let (start, groups, stored_crc64) = (MARKER.len() as u64, Vec::new(), 0);
+        Self { bytes, start, packed: true, frames, groups, stored_crc64 }.checked(verify)
+    }
+
+    /// Opens an RDB with a table in lines behind it; `None` when it has none.
+    pub fn open_lines(bytes: &'a [u8], verify: bool) -> Option<Result<Self, LoadError>> {
+        let (_, frames) = lines::find(bytes)?;
+        let (groups, stored_crc64) = (Vec::new(), 0);
+        let container = Self { bytes, start: 0, packed: false, frames, groups, stored_crc64 };
+        Some(container.checked(verify))
+    }
+
+    fn checked(mut self, verify: bool) -> Result<Self, LoadError> {
+        let mut offset = self.start;
         let mut rdb_offset = 0;
-        for (number, frame) in container.frames.iter().enumerate() {
+        for (number, frame) in self.frames.iter().enumerate() {
             let (stored, plain) = (u64::from(frame.stored), u64::from(frame.plain));
-            if verify && crc32fast::hash(slice(bytes, offset, stored)) != frame.crc {
-                return Err(container.frame_error(number, "checksum does not match"));
+            if verify && crc32fast::hash(slice(self.bytes, offset, stored)) != frame.crc {
+                return Err(self.frame_error(number, "checksum does not match"));
             }
-            match (frame.kind, container.groups.last_mut()) {
+            match (frame.kind, self.groups.last_mut()) {
                 (Kind::More, Some(group)) if group.kind != Kind::End => {
                     group.frames += 1;
                     group.stored += stored;
                     group.plain += plain;
                     group.keys += u64::from(frame.keys);
                 }
-                _ => container.groups.push(Group {
+                _ => self.groups.push(Group {
                     kind: frame.kind,
                     first: number,
                     frames: 1,
@@ -84,8 +101,8 @@ impl<'a> Container<'a> {
             offset += stored;
             rdb_offset += plain;
         }
-        container.read_end()?;
-        Ok(container)
+        self.read_end()?;
+        Ok(self)
     }
 
     /// Bytes of the decompressed RDB.
@@ -97,8 +114,8 @@ impl<'a> Container<'a> {
     /// checked.
     pub fn crc32(&self) -> u32 {
         let mut sum = crc32fast::Hasher::new();
-        sum.update(&MARKER);
-        let mut offset = MARKER.len() as u64;
+        sum.update(slice(self.bytes, 0, self.start));
+        let mut offset = self.start;
         for frame in &self.frames {
             let stored = u64::from(frame.stored);
             sum.combine(&crc32fast::Hasher::new_with_initial_len(frame.crc, stored));
@@ -114,7 +131,10 @@ impl<'a> Container<'a> {
     }
 
     /// The records of a group, decompressed.
-    pub fn unpack(&self, group: &Group) -> Result<Vec<u8>, LoadError> {
+    pub fn unpack(&self, group: &Group) -> Result<Cow<'a, [u8]>, LoadError> {
+        if !self.packed {
+            return Ok(Cow::Borrowed(slice(self.bytes, group.offset, group.stored)));
+        }
         let mut records = Vec::new();
         let mut offset = group.offset;
         let mut decompressor = Decompressor::new()
@@ -130,11 +150,11 @@ impl<'a> Container<'a> {
                 .ok_or_else(|| self.frame_error(number, "it does not decompress to its length"))?;
             offset += u64::from(frame.stored);
             if group.frames == 1 {
-                return Ok(plain);
+                return Ok(Cow::Owned(plain));
             }
             records.extend_from_slice(&plain);
         }
-        Ok(records)
+        Ok(Cow::Owned(records))
     }
 
     /// Reads the version, and hands over what the head says.
@@ -152,8 +172,8 @@ impl<'a> Container<'a> {
             (true, _) => Checksum::Verified,
         };
         let crc32 = options.verify.then(|| self.crc32());
-        let end = self.bytes.len() as u64;
-        let mut report = LoadReport::new(version, Verified { end, checksum, crc32 });
+        let verified = Verified { end: self.bytes.len() as u64, checksum, crc32 };
+        let mut report = LoadReport::new(version, verified);
         let mut walk = Records::of_section(reader, version, options.databases);
         // Hints are about keys of all frames.
         walk.room = self.rdb_len();
@@ -198,7 +218,7 @@ impl<'a> Container<'a> {
 
     fn frame_error(&self, number: usize, what: &'static str) -> LoadError {
         let before = self.frames.iter().take(number).map(|frame| u64::from(frame.stored));
-        let offset = MARKER.len() as u64 + before.sum::<u64>();
+        let offset = self.start + before.sum::<u64>();
         let keys = self.frames.get(number).map_or(0, |frame| frame.keys);
         damaged(offset, CorruptionKind::Frame { number: number as u64, keys, what })
     }
@@ -217,7 +237,14 @@ pub fn load(
         report.crc32 = options.verify.then(|| crc32fast::hash(bytes));
         return Ok(report);
     }
-    let container = Container::open(bytes, options.verify)?;
+    load_groups(&Container::open(bytes, options.verify)?, options, sink)
+}
+
+fn load_groups(
+    container: &Container<'_>,
+    options: &LoadOptions,
+    sink: &mut dyn LoadSink,
+) -> Result<LoadReport, LoadError> {
     let mut sums = Vec::new();
     let mut report: Option<LoadReport> = None;
     for group in &container.groups {
@@ -274,6 +301,9 @@ pub fn fuzz_container(bytes: &[u8]) {
     use crate::snapshot::load::Nowhere;
     // Without its checksums, or hardly any input would get further than to them.
     let unchecked = LoadOptions { verify: false, ..LoadOptions::default() };
+    if let Some(Ok(container)) = Container::open_lines(bytes, false) {
+        let _ = load_groups(&container, &unchecked, &mut Nowhere);
+    }
     let _ = load(bytes, &unchecked, &mut Nowhere);
     let options = LoadOptions::default();
     if load(bytes, &options, &mut Nowhere).is_err() || is_foreign_zstd(bytes) {
@@ -283,7 +313,7 @@ pub fn fuzz_container(bytes: &[u8]) {
     assert!(found.damage.is_none(), "loads, but: {:?}", found.damage);
     let Ok(container) = Container::open(bytes, true) else { return };
     let groups = container.groups.iter().flat_map(|group| container.unpack(group));
-    let rdb: Vec<u8> = groups.flatten().collect();
+    let rdb = groups.collect::<Vec<_>>().concat();
     let loaded = crate::snapshot::load::load(&rdb, &options, &mut Nowhere);
     assert!(loaded.is_ok(), "the container loads, its RDB not: {loaded:?}");
 }

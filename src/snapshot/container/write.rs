@@ -2,13 +2,14 @@
 //!
 //! [`Packer`] does the work of one section and needs nothing else, so several threads have one each;
 //! [`Assembly`] takes what they made in the order of the file and knows what follows at the end. With
-//! the form of Redis the same sections are written as they are, or with their strings compressed.
+//! the form of Redis the same sections are written as they are, or with their strings compressed; the table
+//! of them can follow in lines.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use zstd::bulk::Compressor;
 
-use super::{Frame, Kind, MARKER, put_table};
+use super::{FRAME_BYTES_MAX, Frame, Kind, MARKER, lines, put_table};
 use crate::snapshot::crc64;
 use crate::snapshot::record::EOF;
 use crate::snapshot::transcode::compress_strings;
@@ -39,7 +40,8 @@ pub struct Section {
 #[derive(Debug)]
 pub struct Packed {
     pub bytes: Vec<u8>,
-    frame: Frame,
+    /// One, unless the section is stored as it is and too long for that.
+    frames: Vec<Frame>,
     /// Of the RDB's bytes, and how many they are.
     crc64: u64,
     rdb_len: u64,
@@ -79,10 +81,10 @@ impl Packer {
             let stored = u32::try_from(bytes.len()).map_err(|_| too_long())?;
             let plain = u32::try_from(rdb_len).map_err(|_| too_long())?;
             let frame = Frame { kind, stored, plain, keys, crc: crc32fast::hash(&bytes) };
-            return Ok(Packed { bytes, frame, crc64, rdb_len });
+            return Ok(Packed { bytes, frames: vec![frame], crc64, rdb_len });
         }
-        let frame = Frame { kind, stored: 0, plain: 0, keys, crc: 0 };
-        Ok(Packed { bytes, frame, crc64, rdb_len })
+        let frames = frames_of(kind, &bytes, keys);
+        Ok(Packed { bytes, frames, crc64, rdb_len })
     }
 
     fn compress(&mut self, bytes: &[u8], level: i32) -> Result<Vec<u8>, String> {
@@ -95,19 +97,45 @@ impl Packer {
     }
 }
 
+/// The frames of a section that is stored as it is.
+fn frames_of(kind: Kind, bytes: &[u8], keys: u32) -> Vec<Frame> {
+    let (mut kind, mut keys) = (kind, keys);
+    let frame = |bytes: &[u8]| {
+        // Neither is more than a frame may have.
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let own = keys.min(len);
+        keys -= own;
+        let crc = crc32fast::hash(bytes);
+        let kind = std::mem::replace(&mut kind, Kind::More);
+        Frame { kind, stored: len, plain: len, keys: own, crc }
+    };
+    bytes.chunks(FRAME_BYTES_MAX).map(frame).collect()
+}
+
 /// What a file has so far.
 #[derive(Debug)]
 pub struct Assembly {
     form: FileForm,
     checksum: bool,
+    table: Table,
     frames: Vec<Frame>,
     crc64: u64,
+    rdb_len: u64,
+}
+
+/// Whether a file in the form of Redis says where its frames are; a container always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// It ends with the RDB, as a `dump.rdb` has to.
+    None,
+    /// In comment lines behind it, where loaders of logs expect commands.
+    Lines,
 }
 
 impl Assembly {
     /// A file of nothing.
-    pub fn new(form: FileForm, checksum: bool) -> Self {
-        Self { form, checksum, frames: Vec::new(), crc64: 0 }
+    pub fn new(form: FileForm, checksum: bool, table: Table) -> Self {
+        Self { form, checksum, table, frames: Vec::new(), crc64: 0, rdb_len: 0 }
     }
 
     /// What stands before the first section.
@@ -117,10 +145,9 @@ impl Assembly {
 
     /// Takes note of a section whose bytes follow in the file.
     pub fn add(&mut self, packed: &Packed) {
-        if self.is_container() {
-            self.frames.push(packed.frame);
-        }
+        self.frames.extend_from_slice(&packed.frames);
         self.crc64 = crc64::combine(self.crc64, packed.crc64, packed.rdb_len);
+        self.rdb_len += packed.rdb_len;
     }
 
     /// What stands behind the last section.
@@ -129,12 +156,14 @@ impl Assembly {
         let sum = if self.checksum { with_mark } else { 0 };
         let mut bytes = vec![EOF];
         bytes.extend_from_slice(&sum.to_le_bytes());
+        let end = Section { kind: Kind::End, bytes, keys: 0, finished: true };
+        let packed = Packer::new(self.form, false).pack(end)?;
+        self.add(&packed);
+        let mut bytes = packed.bytes;
         if self.is_container() {
-            let end = Section { kind: Kind::End, bytes, keys: 0, finished: true };
-            let packed = Packer::new(self.form, false).pack(end)?;
-            self.frames.push(packed.frame);
-            bytes = packed.bytes;
             put_table(&mut bytes, &self.frames);
+        } else if self.table == Table::Lines {
+            lines::put(&mut bytes, &self.frames, self.rdb_len);
         }
         Ok(bytes)
     }
