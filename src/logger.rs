@@ -5,13 +5,17 @@
 //! pid:role time (UTC) level message        level: . debug  - verbose  * notice  # warning
 //! ```
 //!
+//! `log-format` and `log-timestamp-format` choose other forms (`style`).
+//!
 //! A [`Logger`] is a handle: clone it into every thread; there is no global one. The level can change at any
 //! time (CONFIG SET loglevel) and is looked at without a lock. The file is opened for each line, as Redis
 //! does, so that it may be moved away by log rotation. A line that cannot be written to the file goes to
 //! standard error; the log never stops the server. Times are UTC: they need no time zone data and are the
 //! same in a simulation.
 
-use std::fmt::{self, Display, Write as _};
+mod style;
+
+use std::fmt::{self, Display};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use parking_lot::Mutex;
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, LogLevel, SyslogFacility};
 use crate::disk::{DiskError, OpenMode, SharedDisk};
+use style::Style;
 
 /// A handle of the log.
 #[derive(Clone)]
@@ -31,6 +36,7 @@ struct Shared {
     level: AtomicU8,
     clock: Arc<dyn Clock>,
     pid: u32,
+    style: Mutex<Style>,
     sink: Mutex<Sink>,
     syslog: Option<Syslog>,
 }
@@ -57,7 +63,9 @@ impl Logger {
             path => Sink::File(disk, config.path(path)),
         };
         let syslog = if config.syslog_enabled { Syslog::connect(config) } else { None };
-        Self::new(config.loglevel, clock, sink, syslog)
+        let log = Self::new(config.loglevel, clock, sink, syslog);
+        log.set_style(config);
+        log
     }
 
     /// A log to standard output, for command line tools and until the configuration is known.
@@ -78,7 +86,13 @@ impl Logger {
     fn new(level: LogLevel, clock: Arc<dyn Clock>, sink: Sink, syslog: Option<Syslog>) -> Self {
         let pid = std::process::id();
         let level = AtomicU8::new(level as u8);
-        Self(Arc::new(Shared { level, clock, pid, sink: Mutex::new(sink), syslog }))
+        let (style, sink) = (Mutex::default(), Mutex::new(sink));
+        Self(Arc::new(Shared { level, clock, pid, style, sink, syslog }))
+    }
+
+    /// Changes the form of lines to what the configuration says.
+    pub fn set_style(&self, config: &Config) {
+        *self.0.style.lock() = Style::of(config);
     }
 
     /// Changes the least important level that is logged.
@@ -117,22 +131,13 @@ impl Logger {
             return;
         }
         let shared = &*self.0;
-        let now = shared.clock.wall();
-        let sign = match level {
-            LogLevel::Debug => '.',
-            LogLevel::Verbose => '-',
-            LogLevel::Notice => '*',
-            LogLevel::Warning | LogLevel::Nothing => '#',
-        };
-        let mut line = format!("{}:M {} {sign} ", shared.pid, Timestamp(now));
-        let start = line.len();
-        // A message that fails to print leaves its beginning, which is better than no line.
-        let _ = write!(line, "{message}");
-        let text = line.get(start..).unwrap_or_default().trim_end_matches('\n').len();
-        line.truncate(start + text);
+        let message = message.to_string();
+        let message = message.trim_end_matches('\n');
         if let Some(syslog) = &shared.syslog {
-            syslog.send(level, line.get(start..).unwrap_or_default(), shared.pid);
+            syslog.send(level, message, shared.pid);
         }
+        let style = *shared.style.lock();
+        let mut line = style.line(shared.pid, shared.clock.wall(), level, message);
         line.push('\n');
         shared.sink.lock().write(line);
     }

@@ -20,7 +20,7 @@ pub struct Entry {
     pub object: Vec<u8>,
     pub username: Vec<u8>,
     /// The client as CLIENT LIST shows it, at the last denial.
-    pub client: String,
+    pub client: Vec<u8>,
     pub created_at: UnixMillis,
     pub updated_at: UnixMillis,
 }

@@ -1,4 +1,4 @@
-//! Access control: who may run which command on which keys and channels.
+//! Access control: who may run which command on which keys and channels, in which databases.
 //!
 //! [`Acl`] holds all users behind the engine's lock. A connection carries a [`UserHandle`]; before a
 //! command runs, is queued or is run by EXEC or a script, [`permit::permit`] asks the user's selectors.
@@ -6,7 +6,7 @@
 //! a user without limits costs one branch. Denials are counted and noted in the [`log`].
 //!
 //! ```text
-//! ACL SETUSER, user lines, aclfile -> rule -> User { passwords, Selector { commands, keys, channels } }
+//! ACL SETUSER, user lines, aclfile -> rule -> User { passwords, Selector { commands, keys, channels, databases } }
 //! request -> permit -> Ok | Denied -> log, counters -> NOPERM
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! back from its own file (quotes or a closing parenthesis in a selector's pattern) are refused.
 
 pub mod commands;
+pub mod databases;
 pub mod file;
 pub mod keys;
 mod listeners;
@@ -29,8 +30,8 @@ mod tests;
 pub mod user;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+pub use databases::Place;
 pub use listeners::disconnect_listeners;
 pub use permit::{Context, Denied, Reason};
 pub use user::{RuleError, User};
@@ -45,6 +46,7 @@ pub struct DeniedCounts {
     pub command: u64,
     pub key: u64,
     pub channel: u64,
+    pub database: u64,
 }
 
 /// All users, and what was denied.
@@ -93,7 +95,7 @@ impl Acl {
     /// The handle by which a connection names this user.
     pub fn handle(&self, name: &[u8]) -> Option<UserHandle> {
         let id = *self.by_name.get(name)?;
-        Some(UserHandle { id, name: String::from_utf8_lossy(name).into() })
+        Some(UserHandle { id, name: name.into() })
     }
 
     /// All users in the order of their names.
@@ -189,9 +191,4 @@ impl Acl {
     fn refresh(&mut self) {
         self.default_unrestricted = self.user(UserId::DEFAULT).is_some_and(User::is_unrestricted);
     }
-}
-
-/// The name of a user as texts show it.
-pub fn shown(name: &[u8]) -> Arc<str> {
-    String::from_utf8_lossy(name).into()
 }

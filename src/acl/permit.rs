@@ -3,11 +3,10 @@
 //! [`permit`] is what the dispatcher, EXEC, a waiter that is served and scripts call: it asks, and where the
 //! answer is no it counts and notes the denial. [`Acl::check`] only asks (ACL DRYRUN).
 
-use std::sync::Arc;
-
+use super::Acl;
+use super::databases::Place;
 use super::log::Entry;
 use super::selector::KeyCache;
-use super::{Acl, shown};
 use crate::clock::UnixMillis;
 use crate::command::CommandError;
 use crate::command::connection::client_list;
@@ -19,6 +18,8 @@ use crate::session::{ClientId, Sessions, UserId};
 /// What was denied. In the order of weight: of several denials the last is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// A database, which is asked for before anything else.
+    Database,
     Command,
     Key,
     /// Wrong name or password.
@@ -30,6 +31,7 @@ impl Reason {
     /// The name in ACL LOG.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Database => "database",
             Self::Command => "command",
             Self::Key => "key",
             Self::Auth => "auth",
@@ -60,7 +62,7 @@ impl Context {
     }
 }
 
-/// A denial: why, and the argument that it is about (0: the command).
+/// A denial: why, and the argument that it is about (0: the command, or the selected database).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Denied {
     pub reason: Reason,
@@ -71,44 +73,45 @@ pub struct Denied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub denied: Denied,
-    pub user: Arc<str>,
+    pub user: Vec<u8>,
     /// The full name of the command.
     pub command: String,
 }
 
 impl Refusal {
     /// What a client may know: `User x has no permissions to run the 'get' command`.
-    pub fn text(&self) -> String {
-        match self.denied.reason {
-            Reason::Command => self.command_text(),
-            Reason::Key => "No permissions to access a key".to_owned(),
-            Reason::Auth | Reason::Channel => "No permissions to access a channel".to_owned(),
-        }
+    pub fn text(&self) -> Vec<u8> {
+        let text: &[u8] = match self.denied.reason {
+            Reason::Command => return self.command_text(),
+            Reason::Database => b"No permissions to access database",
+            Reason::Key => b"No permissions to access a key",
+            Reason::Auth | Reason::Channel => b"No permissions to access a channel",
+        };
+        text.to_vec()
     }
 
-    /// With the key or channel, for who may see all rules anyway (ACL DRYRUN).
+    /// With the key, channel or database, for who may see all rules anyway (ACL DRYRUN).
     pub fn verbose_text(&self, args: &Args) -> Vec<u8> {
-        let what = match self.denied.reason {
-            Reason::Command => return self.command_text().into_bytes(),
-            Reason::Key => "key",
-            Reason::Auth | Reason::Channel => "channel",
+        let (before, after): (&[u8], &[u8]) = match self.denied.reason {
+            Reason::Command => return self.command_text(),
+            // Of the selected one the command is told, as it was sent.
+            Reason::Database => (b"database ", b""),
+            Reason::Key => (b"the '", b"' key"),
+            Reason::Auth | Reason::Channel => (b"the '", b"' channel"),
         };
-        // Keys are any bytes.
-        let mut text =
-            format!("User {} has no permissions to access the '", self.user).into_bytes();
-        text.extend_from_slice(args.at(self.denied.at));
-        text.extend_from_slice(format!("' {what}").as_bytes());
-        text
+        let object = args.at(self.denied.at);
+        [b"User ", &*self.user, b" has no permissions to access ", before, object, after].concat()
     }
 
     /// The error of a request.
     pub fn error(&self) -> CommandError {
-        CommandError::owned(format!("NOPERM {}", self.text()))
+        CommandError::bytes([b"NOPERM ".as_slice(), &self.text()].concat())
     }
 
     /// The error of a queued command that was allowed when it was queued.
     pub fn error_at_exec(&self) -> CommandError {
         let reason = match self.denied.reason {
+            Reason::Database => "no permission",
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Auth | Reason::Channel => {
@@ -121,21 +124,22 @@ impl Refusal {
         ))
     }
 
-    fn command_text(&self) -> String {
-        format!("User {} has no permissions to run the '{}' command", self.user, self.command)
+    fn command_text(&self) -> Vec<u8> {
+        let command = self.command.as_bytes();
+        [b"User ", &*self.user, b" has no permissions to run the '", command, b"' command"].concat()
     }
 }
 
 impl Acl {
     /// Whether this user may make this request. Nothing is counted or noted.
-    pub fn check(&self, id: UserId, row: &Row, args: &Args) -> Result<(), Denied> {
+    pub fn check(&self, id: UserId, request: (&Row, &Args), place: Place) -> Result<(), Denied> {
         if self.is_unrestricted(id) {
             return Ok(());
         }
-        let mut worst = Denied { reason: Reason::Command, at: 0 };
+        let mut worst = Denied { reason: Reason::Database, at: 0 };
         let mut keys = KeyCache::default();
         for selector in self.user(id).map(super::User::selectors).unwrap_or_default() {
-            match selector.check(row, args, &mut keys) {
+            match selector.check(request, place, &mut keys) {
                 Ok(()) => return Ok(()),
                 Err(denied) => worst = worst.max(denied),
             }
@@ -144,12 +148,12 @@ impl Acl {
     }
 
     /// Whether this user may run the command with whatever key the data names (SORT's BY and GET).
-    pub fn reads_all_keys(&self, id: UserId, row: &Row, args: &Args) -> bool {
+    pub fn reads_all_keys(&self, id: UserId, request: (&Row, &Args), place: Place) -> bool {
         self.is_unrestricted(id)
             || self.user(id).is_some_and(|user| {
                 user.selectors().iter().any(|selector| {
                     selector.reads_all_keys()
-                        && selector.check(row, args, &mut KeyCache::default()).is_ok()
+                        && selector.check(request, place, &mut KeyCache::default()).is_ok()
                 })
             })
     }
@@ -177,14 +181,18 @@ pub fn permit(
     if server.acl.is_unrestricted(id) {
         return Ok(());
     }
-    let Err(denied) = server.acl.check(id, row, args) else { return Ok(()) };
+    let place = Place { db: session.db_of_next(), databases: server.config.databases as usize };
+    let Err(denied) = server.acl.check(id, (row, args), place) else { return Ok(()) };
     let name = server.acl.user(id).map(|user| user.name.clone()).unwrap_or_default();
     let object = match denied.reason {
         Reason::Command => row.full_name.as_bytes(),
+        Reason::Database if denied.at == 0 && context != Context::Script => {
+            row.full_name.as_bytes()
+        }
         _ => args.at(denied.at),
     };
     note(server, sessions, client, (denied.reason, context), (object, &name), now);
-    Err(Refusal { denied, user: shown(&name), command: row.full_name.clone() })
+    Err(Refusal { denied, user: name, command: row.full_name.clone() })
 }
 
 /// Counts a denial and notes it: what (a command, key, channel; for AUTH the command used), and as whom.
@@ -198,6 +206,7 @@ pub fn note(
 ) {
     let denied = &mut server.acl.denied;
     *match reason {
+        Reason::Database => &mut denied.database,
         Reason::Command => &mut denied.command,
         Reason::Key => &mut denied.key,
         Reason::Auth => &mut denied.auth,

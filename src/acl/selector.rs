@@ -2,6 +2,7 @@
 //! request is allowed when one of them allows all of it.
 
 use super::commands::Commands;
+use super::databases::{Databases, Place};
 use super::keys;
 use super::permit::{Denied, Reason};
 use super::user::RuleError;
@@ -30,10 +31,12 @@ pub struct Selector {
     /// Every channel; `channels` is then empty.
     all_channels: bool,
     channels: Vec<Vec<u8>>,
+    /// `None`: every database.
+    databases: Option<Databases>,
 }
 
 impl Selector {
-    /// No command, no key, and the channels that `acl-pubsub-default` says.
+    /// No command, no key, every database, and the channels that `acl-pubsub-default` says.
     pub fn new(all_channels: bool) -> Self {
         Self {
             commands: Commands::none(),
@@ -41,6 +44,7 @@ impl Selector {
             keys: Vec::new(),
             all_channels,
             channels: Vec::new(),
+            databases: None,
         }
     }
 
@@ -51,7 +55,7 @@ impl Selector {
 
     /// Whether nothing is denied.
     pub fn is_unrestricted(&self) -> bool {
-        self.commands.are_all() && self.all_keys && self.all_channels
+        self.commands.are_all() && self.all_keys && self.all_channels && self.databases.is_none()
     }
 
     /// Reads the selector in a rule `(...)`.
@@ -68,7 +72,7 @@ impl Selector {
         Ok(selector)
     }
 
-    /// Applies one rule about commands, keys or channels.
+    /// Applies one rule about commands, keys, channels or databases.
     pub fn apply(&mut self, rule: &[u8]) -> Result<(), RuleError> {
         let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());
         if is("allkeys") || is("~*") {
@@ -83,8 +87,16 @@ impl Selector {
             self.commands = Commands::all();
         } else if is("nocommands") {
             self.commands = Commands::none();
+        } else if is("alldbs") {
+            self.databases = None;
+        } else if is("resetdbs") {
+            self.databases = Some(Databases::default());
         } else {
             return match rule {
+                [b'd' | b'D', b'b' | b'B', b'=', list @ ..] => {
+                    self.databases = Some(Databases::parse(list)?);
+                    Ok(())
+                }
                 [b'~' | b'%', ..] => self.add_key_pattern(rule),
                 [b'&', pattern @ ..] => self.add_channel(pattern),
                 [b'+' | b'-', ..] => {
@@ -129,8 +141,17 @@ impl Selector {
     }
 
     /// Whether this selector allows the request; where not, what it stumbles over.
-    pub fn check(&self, row: &Row, args: &Args, keys: &mut KeyCache) -> Result<(), Denied> {
+    pub fn check(
+        &self,
+        (row, args): (&Row, &Args),
+        place: Place,
+        keys: &mut KeyCache,
+    ) -> Result<(), Denied> {
         let command = row.command;
+        if let Some(databases) = &self.databases {
+            let denied = |at| Denied { reason: Reason::Database, at };
+            databases.check(row, args, place).map_err(denied)?;
+        }
         if !command.flags.has(Flags::NO_AUTH) && !self.commands.allow(row, args) {
             return Err(Denied { reason: Reason::Command, at: 0 });
         }
@@ -209,6 +230,11 @@ impl Selector {
         shown.collect::<Vec<_>>().join(&b' ')
     }
 
+    /// The databases that it is limited to, if it is.
+    pub fn databases(&self) -> Option<&Databases> {
+        self.databases.as_ref()
+    }
+
     /// All rules that make this selector out of an empty one.
     pub fn describe(&self) -> Vec<u8> {
         let mut parts = Vec::new();
@@ -221,6 +247,7 @@ impl Selector {
         if self.all_channels || !self.channels.is_empty() {
             parts.push(self.describe_channels());
         }
+        parts.extend(self.databases.as_ref().map(|databases| databases.rule().into_bytes()));
         parts.push(self.commands.describe().into_bytes());
         parts.join(&b' ')
     }

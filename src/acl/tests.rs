@@ -18,15 +18,19 @@ fn text(user: &User) -> String {
     String::from_utf8(user.describe()).unwrap()
 }
 
-/// What happens when this user asks for this.
+/// What happens when this user asks for this in database 0.
 fn ask(user: &User, request: &str) -> Result<(), Denied> {
+    ask_in(user, 0, request)
+}
+
+fn ask_in(user: &User, db: usize, request: &str) -> Result<(), Denied> {
     let mut acl = Acl::default();
     acl.put(user.clone());
     let id = acl.handle(&user.name).unwrap().id;
     let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
     let owned = OwnedArgs::from_slices(words);
     let args = owned.as_args();
-    acl.check(id, table().find(&args).unwrap(), &args)
+    acl.check(id, (table().find(&args).unwrap(), &args), Place { db, databases: 4 })
 }
 
 fn denied(reason: Reason, at: usize) -> Result<(), Denied> {
@@ -138,8 +142,129 @@ fn containers_and_first_arguments() {
 }
 
 #[test]
+fn databases_are_listed_once_in_order_and_only_where_there_is_a_limit() {
+    let listed = |rule: &str| {
+        let text = text(&user_with(&["alldbs", rule]));
+        text.strip_prefix("u off sanitize-payload resetchannels").unwrap().to_owned()
+    };
+    assert_eq!(listed("db=3,1,1,0"), " db=0,1,3 -@all");
+    assert_eq!(listed("DB=2147483647,+5, 00,-0"), " db=0,5,2147483647 -@all");
+    assert_eq!(listed("ResetDbs"), " resetdbs -@all");
+    assert_eq!(listed("alldbs"), " -@all");
+    assert_eq!(listed("(db=1)"), " -@all (resetchannels db=1 -@all)");
+    assert_eq!(
+        text(&user_with(&["db=1", "db=2"])),
+        "u off sanitize-payload resetchannels db=2 -@all"
+    );
+    assert_eq!(text(&user_with(&["db=1", "reset"])), "u off sanitize-payload resetchannels -@all");
+    let error = |rule: &str| User::new(b"u", false).apply(rule.as_bytes(), false).unwrap_err();
+    for rule in
+        ["db=", "db=,0", "db=0,", "db=0,,1", "db=x", "db=1x", "db=1 ", "db=+", "db", "(db=)"]
+    {
+        assert_eq!(error(rule), RuleError::Syntax, "{rule}");
+    }
+    for rule in ["db=-1", "db=2147483648", "db=99999999999999999999", "db=0,-1,x", "(db=-1)"] {
+        assert_eq!(error(rule), RuleError::NoSuchDatabase, "{rule}");
+    }
+}
+
+#[test]
+fn what_touches_data_needs_its_database() {
+    let user = user_with(&["+@all", "~*", "&*", "db=0,1"]);
+    assert!(!user.is_unrestricted());
+    assert!(user_with(&["+@all", "~*", "&*", "db=0", "alldbs"]).is_unrestricted());
+    for request in ["GET k", "DBSIZE", "KEYS *", "WATCH k", "EVAL x 0", "FLUSHDB", "MOVE k 1"] {
+        assert_eq!(ask_in(&user, 1, request), Ok(()), "{request}");
+        assert_eq!(ask_in(&user, 2, request), denied(Reason::Database, 0), "{request}");
+    }
+    for request in ["PING", "PUBLISH c m", "SELECT 0", "SWAPDB 0 1", "MULTI", "AUTH x", "COMMAND"] {
+        assert_eq!(ask_in(&user, 2, request), Ok(()), "{request}");
+    }
+    for (request, at) in [
+        ("SELECT 2", 1),
+        ("MOVE k 3", 2),
+        ("SWAPDB 0 2", 2),
+        ("SWAPDB 2 0", 1),
+        ("COPY a b DB 2", 4),
+        ("COPY a b DB 2 DB 1", 4),
+        ("COPY a b DB 1 REPLACE db 2", 7),
+        ("FLUSHALL", 0),
+    ] {
+        assert_eq!(ask(&user, request), denied(Reason::Database, at), "{request}");
+    }
+    // What names no database is refused for that.
+    for request in ["SELECT 4", "SELECT -1", "SELECT x", "SWAPDB 2 4", "MOVE k x"] {
+        assert_eq!(ask(&user, request), Ok(()), "{request}");
+    }
+    for request in ["COPY a b DB 2 DB", "COPY a b DB 2 DB 4", "COPY a b X DB 2", "COPY a b"] {
+        assert_eq!(ask(&user, request), Ok(()), "{request}");
+    }
+    assert_eq!(ask(&user_with(&["+@all", "db=0,1,2,3,9"]), "FLUSHALL"), Ok(()));
+    let none = user_with(&["+@all", "~*", "resetdbs"]);
+    assert_eq!(ask(&none, "SELECT 0"), denied(Reason::Database, 1));
+    assert_eq!(ask(&none, "PING"), Ok(()));
+}
+
+#[test]
+fn a_denied_database_weighs_less_than_anything_else() {
+    let user = user_with(&["db=1", "(+get ~k)"]);
+    assert_eq!(ask(&user, "GET k"), Ok(()));
+    assert_eq!(ask(&user, "GET x"), denied(Reason::Key, 1));
+    assert_eq!(ask(&user, "SET k x"), denied(Reason::Command, 0));
+    assert_eq!(ask_in(&user_with(&["db=1"]), 0, "GET k"), denied(Reason::Database, 0));
+    let two = user_with(&["+@all", "~*", "(+@all ~* db=2)"]);
+    assert_eq!(ask(&two, "COPY a b DB 1 DB 2"), Ok(()));
+    let two = user_with(&["+@all", "~*", "db=0,1", "(+@all ~* db=0,2)"]);
+    assert_eq!(ask(&two, "COPY a b DB 2 DB 1"), denied(Reason::Database, 6));
+}
+
+#[test]
+fn the_last_target_of_georadius_is_checked() {
+    let user = user_with(&["+@all", "~src", "~a"]);
+    for request in
+        ["GEORADIUS src 0 0 1 km STORE a", "GEORADIUSBYMEMBER src m 1 km STORE b STORE a"]
+    {
+        assert_eq!(ask(&user, request), Ok(()), "{request}");
+    }
+    for (request, at) in [
+        ("GEORADIUS src 0 0 1 km STORE a STORE b", 9),
+        ("GEORADIUS src 0 0 1 km STOREDIST a STOREDIST b", 9),
+        ("GEORADIUS src 0 0 1 km STORE a STOREDIST b", 9),
+        ("GEORADIUS src 0 0 1 km STORE a STOREDIST a STORE b", 11),
+        ("GEORADIUS src 0 0 1 km STORE STORE STORE b", 9),
+        ("GEORADIUSBYMEMBER src m 1 km STORE a STORE b", 8),
+    ] {
+        assert_eq!(ask(&user, request), denied(Reason::Key, at), "{request}");
+    }
+}
+
+#[test]
+fn names_are_told_as_the_bytes_that_they_are() {
+    let denied = Denied { reason: Reason::Command, at: 0 };
+    let refusal = permit::Refusal { denied, user: b"n\xff".to_vec(), command: "get".to_owned() };
+    assert_eq!(refusal.text(), b"User n\xff has no permissions to run the 'get' command");
+    let mut reply = crate::resp::Reply::default();
+    refusal.error().write(&mut reply);
+    assert_eq!(
+        &reply.buffer[..],
+        b"-NOPERM User n\xff has no permissions to run the 'get' command\r\n"
+    );
+    let args = OwnedArgs::from_slices([b"GET".as_slice(), b"k\xff"]);
+    let told = |reason, at| {
+        let refusal = permit::Refusal { denied: Denied { reason, at }, ..refusal.clone() };
+        refusal.verbose_text(&args.as_args())
+    };
+    assert_eq!(told(Reason::Key, 1), b"User n\xff has no permissions to access the 'k\xff' key");
+    assert_eq!(told(Reason::Database, 0), b"User n\xff has no permissions to access database GET");
+    let mut acl = Acl::default();
+    acl.put(User::new(b"n\xff", false));
+    assert_eq!(&*acl.handle(b"n\xff").unwrap().name, b"n\xff");
+}
+
+#[test]
 fn a_file_is_loaded_whole_or_not_at_all_and_errors_name_the_line() {
-    let good = b"user default on nopass ~* &* +@all\n\nuser b on >pw  (+get ~x) \r\nuser a\n";
+    let good =
+        b"user default on nopass ~* &* +@all\n\nuser b on >pw  (+get ~x db=1) db=0 \r\nuser a\n";
     let users = file::parse(good, "f", false).unwrap();
     let names: Vec<&[u8]> = users.iter().map(|user| user.name.as_slice()).collect();
     assert_eq!(names, [b"default".as_slice(), b"b", b"a"]);
@@ -160,6 +285,7 @@ fn a_file_is_loaded_whole_or_not_at_all_and_errors_name_the_line() {
         ("user a\tb on", "'f:1: username 'a\tb' contains invalid characters. WARNING"),
         ("user a (+get", "f:1: Unmatched parenthesis in selector definition."),
         ("user a >secret secret", "f:1: Syntax error. WARNING"),
+        ("user a db=-1", "f:1: The provided database ID is out of range. WARNING"),
     ] {
         assert!(error(text).starts_with(start), "{text}: {}", error(text));
     }
@@ -174,7 +300,7 @@ fn the_log_merges_what_is_alike_and_stays_short() {
         context: Context::TopLevel,
         object: object.as_bytes().to_vec(),
         username: b"u".to_vec(),
-        client: String::new(),
+        client: Vec::new(),
         created_at: at,
         updated_at: at,
     };
@@ -230,6 +356,11 @@ fn rules() -> impl Strategy<Value = Vec<String>> {
             "resetchannels",
             "allcommands",
             "nocommands",
+            "alldbs",
+            "resetdbs",
+            "db=0",
+            "db=2,0,1",
+            "db=1,",
             "~*",
             "&*",
         ])
@@ -267,7 +398,7 @@ proptest! {
             again.apply(rule, false).unwrap();
         }
         prop_assert_eq!(&again.describe(), &printed);
-        for request in ["GET a", "SET b x", "CONFIG GET x", "CONFIG SET x y", "SELECT 0", "SELECT 1", "ACL WHOAMI", "SORT a STORE c"] {
+        for request in ["GET a", "SET b x", "CONFIG GET x", "CONFIG SET x y", "SELECT 0", "SELECT 1", "DBSIZE", "ACL WHOAMI", "SORT a STORE c"] {
             prop_assert_eq!(ask(&again, request), ask(&user, request), "{}", request);
         }
     }

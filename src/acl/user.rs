@@ -38,6 +38,8 @@ pub enum RuleError {
     BadHash,
     /// `+config|get|x`
     FirstArgOfSubcommand,
+    /// `db=` with a number that no database can have.
+    NoSuchDatabase,
 }
 
 impl fmt::Display for RuleError {
@@ -61,6 +63,7 @@ impl fmt::Display for RuleError {
                  hexadecimal characters"
             }
             Self::FirstArgOfSubcommand => "Allowing first-arg of a subcommand is not supported",
+            Self::NoSuchDatabase => "The provided database ID is out of range",
         })
     }
 }

@@ -6,6 +6,7 @@ use super::CommandError;
 use super::generic::Migration;
 use super::state::ServerState;
 use super::table::table;
+use crate::acl::Place;
 use crate::clock::UnixMillis;
 use crate::keyspace::{Keyspace, WrongType};
 use crate::resp::{Args, Reply};
@@ -90,7 +91,10 @@ impl Ctx<'_> {
         let user = self.sessions.client(self.client).and_then(|client| client.user.as_ref());
         let id = user.map_or(UserId::DEFAULT, |user| user.id);
         self.server.acl.is_unrestricted(id)
-            || table().find(args).is_ok_and(|row| self.server.acl.reads_all_keys(id, row, args))
+            || table().find(args).is_ok_and(|row| {
+                let place = Place { db: self.db, databases: self.ks.databases() };
+                self.server.acl.reads_all_keys(id, (row, args), place)
+            })
     }
 
     /// Whether the command may make its client wait.
@@ -113,6 +117,8 @@ pub enum Task {
     Save,
     /// BGSAVE [SCHEDULE]
     BackgroundSave { schedule: bool },
+    /// BGSAVE CANCEL
+    CancelSave,
     /// BGREWRITEAOF
     RewriteLog,
     /// SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE]

@@ -5,8 +5,16 @@ use std::fmt;
 
 /// What an error tells of a word that was sent: as in Redis, nothing behind a NUL.
 pub fn told(word: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(word.split(|byte| *byte == 0).next().unwrap_or_default())
+    String::from_utf8_lossy(told_bytes(word))
 }
+
+/// The same as bytes.
+pub fn told_bytes(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Longest first word of an error that is counted by itself.
+const CODE_BYTES_MAX: usize = 30;
 
 /// Why a command failed. Comparable, so that tests can name the exact cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ pub enum CommandError {
     OutOfMemory,
     /// Anything else: the whole text with its code.
     Text(Cow<'static, str>),
-    /// The same with bytes that are not UTF-8: what a script raised.
+    /// The same with bytes that are not UTF-8: what a script raised, or a client's words.
     Bytes(Vec<u8>),
 }
 
@@ -50,6 +58,11 @@ impl CommandError {
     /// A built text, with its code.
     pub fn owned(text: String) -> Self {
         Self::Text(Cow::Owned(text))
+    }
+
+    /// A text with bytes of a client's in it, UTF-8 or not, with its code.
+    pub fn bytes(text: Vec<u8>) -> Self {
+        String::from_utf8(text).map_or_else(|text| Self::Bytes(text.into_bytes()), Self::owned)
     }
 
     /// `invalid expire time in 'set' command`
@@ -65,10 +78,15 @@ impl CommandError {
         }
     }
 
-    /// The first word: `ERR`, `WRONGTYPE`, ... as INFO errorstats counts them.
+    /// The first word: `ERR`, `WRONGTYPE`, ... as INFO errorstats counts them. What has no first word, or a long one,
+    /// counts as `ERR`; a script may have put anything into it.
     pub fn code(&self) -> String {
         let text = self.to_string();
-        text.split(' ').next().unwrap_or_default().to_owned()
+        let line_ends_too = [' ', '\r', '\n'];
+        match text.split_once(line_ends_too) {
+            Some((word, _)) if word.len() <= CODE_BYTES_MAX => word.to_owned(),
+            _ => "ERR".to_owned(),
+        }
     }
 }
 

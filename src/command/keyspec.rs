@@ -192,8 +192,8 @@ pub fn key_indices(command: &Command, args: &Args) -> Vec<usize> {
     }
 }
 
-/// What the specifications find; `None` where one of them cannot, or not all: then the finder is asked,
-/// and without one a request has no keys at all, because it will be refused.
+/// What the specifications find; `None` where one of them cannot, or not all, or the finder knows of another
+/// key: then the finder is asked, and without one a request has no keys at all, because it will be refused.
 fn by_specs(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
     let mut found = Vec::new();
     for spec in command.keys.iter().filter(|spec| !spec.notes.contains(&"not_key")) {
@@ -203,7 +203,10 @@ fn by_specs(command: &Command, args: &Args) -> Option<Vec<KeyUse>> {
         let Some(positions) = spec.positions(args) else { return by_leading_count(command, args) };
         found.extend(positions.into_iter().map(|at| KeyUse::of(spec, at)));
     }
-    Some(found)
+    // Of an option that is given twice, a specification sees the first and the command takes the last.
+    let is_known = |at: &usize| found.iter().any(|key| key.at == *at);
+    let complete = command.key_finder.is_none_or(|finder| finder(args).iter().all(is_known));
+    complete.then_some(found)
 }
 
 /// The keys of a request whose number of keys is written in another way than the command takes. It

@@ -15,8 +15,10 @@ pub enum Scanned {
     Keys,
     /// HSCAN: knows NOVALUES.
     Fields,
-    /// SSCAN, ZSCAN.
+    /// SSCAN.
     Members,
+    /// ZSCAN: knows NOSCORES.
+    Scored,
 }
 
 /// The options of a scan.
@@ -28,13 +30,14 @@ pub struct ScanOptions<'a> {
     pub pattern: Option<&'a [u8]>,
     /// Only keys of this type.
     pub type_name: Option<&'a [u8]>,
-    pub no_values: bool,
+    /// Names alone: fields without values, members without scores.
+    pub names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Reads the options from argument `at` on.
     pub fn parse(args: &Args<'a>, mut at: usize, of: Scanned) -> Result<Self, CommandError> {
-        let mut options = Self { count: 10, pattern: None, type_name: None, no_values: false };
+        let mut options = Self { count: 10, pattern: None, type_name: None, names_only: false };
         while at < args.len() {
             let operand = args.get(at + 1);
             if args.is(at, "NOVALUES") {
@@ -43,7 +46,17 @@ impl<'a> ScanOptions<'a> {
                         "ERR NOVALUES option can only be used in HSCAN",
                     ));
                 }
-                options.no_values = true;
+                options.names_only = true;
+                at += 1;
+                continue;
+            }
+            if args.is(at, "NOSCORES") {
+                if of != Scanned::Scored {
+                    return Err(CommandError::text(
+                        "ERR NOSCORES option can only be used in ZSCAN",
+                    ));
+                }
+                options.names_only = true;
                 at += 1;
                 continue;
             }
@@ -121,7 +134,7 @@ mod tests {
         let owned = OwnedArgs::from_slices(words.iter().map(|word| word.as_bytes()));
         let args = owned.as_args();
         ScanOptions::parse(&args, 0, of)
-            .map(|options| (options.count, options.pattern.is_some(), options.no_values))
+            .map(|options| (options.count, options.pattern.is_some(), options.names_only))
     }
 
     #[test]
@@ -130,9 +143,11 @@ mod tests {
         assert_eq!(parse(&["match", "*", "Count", "5"], Scanned::Members), Ok((5, false, false)));
         assert_eq!(parse(&["MATCH", "a*"], Scanned::Keys), Ok((10, true, false)));
         assert_eq!(parse(&["NOVALUES"], Scanned::Fields), Ok((10, false, true)));
+        assert_eq!(parse(&["NOSCORES"], Scanned::Scored), Ok((10, false, true)));
         assert!(parse(&["TYPE", "list"], Scanned::Keys).is_ok());
         assert_eq!(parse(&["TYPE", "list"], Scanned::Members), Err(CommandError::Syntax));
         assert!(matches!(parse(&["NOVALUES"], Scanned::Keys), Err(CommandError::Text(_))));
+        assert!(matches!(parse(&["NOSCORES"], Scanned::Members), Err(CommandError::Text(_))));
         assert_eq!(parse(&["COUNT", "0"], Scanned::Keys), Err(CommandError::Syntax));
         assert_eq!(parse(&["COUNT", "x"], Scanned::Keys), Err(CommandError::NotInteger));
         assert_eq!(parse(&["COUNT"], Scanned::Keys), Err(CommandError::Syntax));

@@ -88,9 +88,12 @@ pub struct Eviction {
     pub reclaiming: u64,
     /// The part of it that no thread has taken yet.
     pub garbage_bytes: u64,
-    /// Values given to the reclaim thread since the start.
+    /// Values that were dear to free and that nobody waited for, as Redis counts them.
     pub lazy_freed: u64,
 }
+
+/// What takes more allocations than these is dear to free, in Redis' eyes.
+const LAZY_ALLOCATIONS: usize = 64;
 
 /// Values are freed on another thread from this size on.
 pub const LARGE_BYTES: usize = 64 * 1024;
@@ -102,11 +105,17 @@ impl ServerState {
         if changed.is_empty() { &self.run_id } else { changed }
     }
 
-    /// Drops a value: here, or if it is large on the reclaim thread.
+    /// Drops a value: here, or if it is large on the reclaim thread. It counts if Redis would not free it at once.
     pub fn release(&mut self, entry: crate::keyspace::Entry) {
+        self.eviction.lazy_freed += u64::from(entry.allocations() > LAZY_ALLOCATIONS);
+        self.release_uncounted(entry);
+    }
+
+    /// The same for a value that Redis frees at once: here nobody waits for it, either.
+    pub fn release_uncounted(&mut self, entry: crate::keyspace::Entry) {
         let bytes = entry.memory_bytes();
         if bytes >= LARGE_BYTES {
-            self.reclaim_later(bytes as u64, 1, Box::new(entry));
+            self.reclaim_later(bytes as u64, 0, Box::new(entry));
         }
     }
 
@@ -138,6 +147,8 @@ pub struct Observed {
     pub scripts_may_all: bool,
     /// What commands have to say to the log; the engine writes it when they are done.
     pub warnings: Vec<String>,
+    /// When the log was told last that somebody sends HTTP.
+    pub cross_protocol_at: Option<UnixMillis>,
     /// Commands whose request or reply was large (COMMANDLOG).
     pub large_requests: super::server::slowlog::SlowLog,
     pub large_replies: super::server::slowlog::SlowLog,
@@ -333,6 +344,8 @@ pub struct Persistence {
     pub log_current_bytes: u64,
     pub log_base_bytes: u64,
     pub log_delayed_syncs: u64,
+    /// How many of these there were at CONFIG RESETSTAT.
+    pub log_delayed_syncs_seen: u64,
     pub loaded_keys: u64,
     pub loaded_expired_keys: u64,
     /// Extra memory that the running snapshot holds.
@@ -375,6 +388,7 @@ impl Default for Persistence {
             log_current_bytes: 0,
             log_base_bytes: 0,
             log_delayed_syncs: 0,
+            log_delayed_syncs_seen: 0,
             loaded_keys: 0,
             loaded_expired_keys: 0,
             snapshot_bytes: 0,

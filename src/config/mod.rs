@@ -40,8 +40,8 @@ pub use notify::NotifyFlags;
 pub use reference::reference;
 pub use rules::{OutputLimit, OutputLimits, SavePoint, ShutdownOptions};
 pub use settings::{
-    AclPubsubDefault, Allow, AppendFsync, LogLevel, MaxmemoryPolicy, OomScoreAdj, RdbCompression,
-    Settings, Supervised, SyslogFacility, UserLine,
+    AclPubsubDefault, Allow, AppendFsync, LogFormat, LogLevel, LogTimestampFormat, MaxmemoryPolicy,
+    OomScoreAdj, RdbCompression, Settings, Supervised, SyslogFacility, UserLine,
 };
 pub use value::MemoryOrPercent;
 pub use words::Word;

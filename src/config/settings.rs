@@ -44,6 +44,14 @@ named! {
     }
 }
 named! {
+    /// The form of the log's lines.
+    LogFormat { Legacy = "legacy", Logfmt = "logfmt", Json = "json" }
+}
+named! {
+    /// The form of the times in them.
+    LogTimestampFormat { Legacy = "legacy", Iso8601 = "iso8601", Milliseconds = "milliseconds" }
+}
+named! {
     /// Under which facility syslog files the messages.
     SyslogFacility {
         User = "user",
@@ -100,6 +108,7 @@ impl Allow {
 pub struct Settings {
     // Network. Times are in seconds, limits in bytes.
     pub bind: Vec<String>,
+    pub availability_zone: String,
     pub port: u16,
     pub unixsocket: String,
     pub unixsocketperm: u32,
@@ -184,6 +193,8 @@ pub struct Settings {
     pub lazyfree_lazy_user_del: bool,
     pub lazyfree_lazy_user_flush: bool,
     pub active_expire_effort: u32,
+    /// Keys go only when the client that imports them says so.
+    pub import_mode: bool,
     pub activerehashing: bool,
 
     // Encodings: up to which size a small collection is one flat block.
@@ -224,6 +235,8 @@ pub struct Settings {
 
     // Observation.
     pub loglevel: LogLevel,
+    pub log_format: LogFormat,
+    pub log_timestamp_format: LogTimestampFormat,
     pub logfile: String,
     pub syslog_enabled: bool,
     pub syslog_ident: String,

@@ -62,7 +62,7 @@ impl Engine {
             return;
         }
         for (change, key) in self.ks.effects.changes().filter(|(change, _)| !change.quiet) {
-            let there = self.ks.again(change.db, key).is_some();
+            let there = self.ks.held(change.db, key).is_some();
             let now = if there { KeyState::There } else { KeyState::Gone };
             self.sessions.key_changed(change.db, key, now);
         }
@@ -78,9 +78,9 @@ impl Engine {
         let config = &self.server.config;
         let mut policy = client.map(|client| client.durability).unwrap_or_default();
         if policy == Durability::Default && !config.user_durability.is_empty() {
-            let user = client.and_then(|client| client.user.as_deref()).unwrap_or("default");
+            let user = client.and_then(|client| client.user.as_deref()).unwrap_or(b"default");
             let (pairs, _) = config.user_durability.as_chunks::<2>();
-            let of_user = pairs.iter().find(|[name, _]| name == user);
+            let of_user = pairs.iter().find(|[name, _]| name.as_bytes() == user);
             policy = of_user
                 .and_then(|[_, word]| Durability::of_word(word.as_bytes()))
                 .unwrap_or_default();

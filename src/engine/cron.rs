@@ -54,7 +54,8 @@ impl Engine {
     /// One slice of active expiry; how long to pause before the next. A slice ends when its time is
     /// over: then the next comes soon if there was much to remove, and later if not.
     pub fn expire_cycle(&mut self) -> Duration {
-        if !self.server.active_expire || self.server.loading.is_some() || !self.log_is_ready() {
+        let waits = self.server.loading.is_some() || !self.log_is_ready() || self.is_paused();
+        if !self.server.active_expire || self.server.config.import_mode || waits {
             return EXPIRE_EVERY;
         }
         self.begin_batch();

@@ -121,7 +121,7 @@ impl Engine {
 
     fn evict_if_over(&mut self) {
         self.server.eviction.out_of_memory = false;
-        if self.server.loading.is_some() {
+        if self.server.loading.is_some() || self.is_paused() {
             return;
         }
         if self.server.over_limit() {
@@ -149,15 +149,14 @@ impl Engine {
         self.ks.effects.clear();
         let begin = self.clock.monotonic();
         let limit = time_limit(self.server.config.maxmemory_eviction_tenacity);
+        // What clients are told of it is memory as well, for a moment: keys that went for that would
+        // be told of, too, and so on. So it ends when as much was freed as was in excess before.
+        let (excess, mut freed) = (self.server.excess_memory(), 0);
         let mut tries = 0;
-        while self.server.over_limit() {
-            match self.ks.evict_one(order, &mut self.rng) {
-                Evicted::Entry(entry) => {
-                    self.server.stats.evicted_keys += 1;
-                    self.drop_evicted(entry);
-                }
-                Evicted::Searching => {}
-                Evicted::Nothing => {
+        while self.server.over_limit() && freed < excess {
+            match self.evict_one(order) {
+                Some(bytes) => freed += bytes,
+                None => {
                     self.server.eviction.out_of_memory = true;
                     break;
                 }
@@ -176,11 +175,26 @@ impl Engine {
         // by its position, as after any write.
         self.ks.need = need;
         self.follow_memory();
-        if !self.server.over_limit() {
+        if !self.server.over_limit() || freed >= excess {
             self.server.eviction.over_limit_since = None;
         }
         let took = self.clock.monotonic().saturating_sub(begin);
         self.note_latency(event::EVICTION_CYCLE, took);
+    }
+
+    /// Looks for a key that may go, and has it go; how many bytes that freed. `None` when none may.
+    fn evict_one(&mut self, order: EvictionOrder) -> Option<u64> {
+        self.follow_memory();
+        let before = self.server.excess_memory();
+        match self.ks.evict_one(order, &mut self.rng) {
+            Evicted::Entry(entry) => {
+                self.server.stats.evicted_keys += 1;
+                self.drop_evicted(entry);
+            }
+            Evicted::Searching => {}
+            Evicted::Nothing => return None,
+        }
+        Some(before.saturating_sub(self.server.excess_memory()))
     }
 
     fn drop_evicted(&mut self, entry: Entry) {
@@ -249,6 +263,9 @@ impl Engine {
 fn order(server: &ServerState) -> Option<EvictionOrder> {
     use MaxmemoryPolicy::*;
     let config = &server.config;
+    if config.import_mode {
+        return None;
+    }
     let (spare, volatile_only) = match config.maxmemory_policy {
         Noeviction => return None,
         AllkeysLru | AllkeysLfu => (Spare::ByUse, false),

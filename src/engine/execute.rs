@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use super::{Engine, Executed};
-use crate::acl::Context;
 use crate::acl::permit::{self, Refusal};
+use crate::acl::{Context, databases};
 use crate::aof::log::LogState;
 use crate::command::ctx::{Ctx, Origin, Task};
 use crate::command::renamed::Named;
 use crate::command::server::latency::event;
 use crate::command::table::{Row, table, unknown_command};
 use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
+use crate::keyspace::Overdue;
 
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
@@ -25,6 +26,12 @@ const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESE
 fn runs_at_once(row: &Row) -> bool {
     row.container.is_none() && NOT_QUEUED.contains(&row.command.name)
 }
+
+/// What a browser that is made to speak to this port begins its lines with: such a connection is closed before a later
+/// line of it can be a command.
+const CROSS_PROTOCOL: [&str; 2] = ["POST", "HOST:"];
+/// Between two warnings of that, in milliseconds.
+const CROSS_PROTOCOL_QUIET_MS: u64 = 60_000;
 
 /// Error codes that are counted; a script can make up as many as it likes.
 const ERROR_CODES_MAX: usize = 128;
@@ -102,6 +109,7 @@ impl Engine {
             }
             let silent = client.reply_mode != ReplyMode::On && !executed.is_message;
             if silent {
+                reply.cut = false;
                 reply.truncate(start);
             }
             client.reply_mode = match client.reply_mode {
@@ -144,6 +152,10 @@ impl Engine {
                 let error = CommandError::Arity(row.full_name.clone());
                 return self.reject(id, Some(row), &error, reply);
             }
+            Err(_) if CROSS_PROTOCOL.iter().any(|word| args.is(0, word)) => {
+                self.warn_of_cross_protocol(id);
+                return Executed { closes: true, ..Executed::default() };
+            }
             Err(error) => return self.reject(id, None, &error, reply),
         };
         self.free_memory();
@@ -165,6 +177,21 @@ impl Engine {
         }
         self.ks.effects.clear();
         self.run_unit(id, row, args, reply)
+    }
+
+    /// Says to the log, now and then, that somebody sends HTTP.
+    fn warn_of_cross_protocol(&mut self, id: ClientId) {
+        let (now, told) = (self.ks.now, &mut self.server.observed.cross_protocol_at);
+        if told.is_some_and(|at| now.abs_diff(at) <= CROSS_PROTOCOL_QUIET_MS) {
+            return;
+        }
+        *told = Some(now);
+        let address = self.sessions.client(id).map_or("", |client| client.address.as_str());
+        self.logger.warning(format!(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+             This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
+             instance. Connection from {address} aborted."
+        ));
     }
 
     /// What evictions made room for this command is told before its reply, as nothing of the command is in it.
@@ -248,6 +275,7 @@ impl Engine {
         };
         self.ks.counts_reads = row.counts_reads;
         self.ks.no_touch = no_touch && command.name != "TOUCH";
+        self.ks.overdue = self.overdue_keys(id, command);
         let mut ctx = Ctx {
             db,
             now: self.ks.now,
@@ -309,6 +337,19 @@ impl Engine {
         outcome
     }
 
+    /// What a command of a client does with keys whose time is over. One that writes cannot only hide them: the log would
+    /// have it write to what is still there.
+    fn overdue_keys(&self, id: ClientId, command: &Command) -> Overdue {
+        if !self.server.config.import_mode {
+            return Overdue::Goes;
+        }
+        match self.sessions.client(id) {
+            Some(client) if client.flags.import_source => Overdue::Seen,
+            _ if command.flags.has(Flags::READONLY) => Overdue::Hidden,
+            _ => Overdue::Goes,
+        }
+    }
+
     /// Counts a command that began at `started` and has just ended.
     fn note_call(
         &mut self,
@@ -350,7 +391,6 @@ impl Engine {
         if let Some(stats) = row.and_then(|row| self.server.command_stats.get_mut(row.index)) {
             stats.rejected += 1;
         }
-        let mut text = error.to_string();
         if let Some(client) = self.sessions.client_mut(id)
             && let Some(transaction) = client.transaction.as_mut()
         {
@@ -359,11 +399,13 @@ impl Engine {
         if row.is_some_and(|row| row.command.name == "EXEC") {
             // EXEC itself refused: the transaction ends here.
             self.end_transaction(id);
+            let text = error.to_string();
             let reason = text.strip_prefix("ERR ").unwrap_or(&text);
-            text = format!("EXECABORT Transaction discarded because of: {reason}");
+            reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
+        } else {
+            error.write(reply);
         }
         self.count_error(error);
-        reply.error(&text);
         Executed::default()
     }
 
@@ -409,7 +451,9 @@ impl Engine {
         if flags.has(Flags::PROTECTED) {
             self.permit_protected(id, row)?;
         }
-        self.ks.expiry_waits = flags.has(Flags::READONLY) && !self.log_is_ready();
+        // During a pause, too, what runs only reads.
+        self.ks.expiry_waits =
+            (flags.has(Flags::READONLY) && !self.log_is_ready()) || self.is_paused();
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {
             return Err(CommandError::text("NOAUTH Authentication required."));
@@ -434,7 +478,7 @@ impl Engine {
         {
             return Err(cause);
         }
-        if writes && self.server.config.min_replicas_to_write > 0 {
+        if writes {
             self.check_replicas()?;
         }
         if subscribed && !ALLOWED_WHILE_SUBSCRIBED.contains(&row.command.name) {
@@ -521,6 +565,11 @@ impl Engine {
         transaction.denied_when_full |= flags.has(Flags::DENYOOM);
         // The queue is not kept once EXEC is bound to fail: a client cannot fill memory with it.
         if !transaction.failed && !client.watch_broken {
+            if row.full_name == "select" {
+                let databases = self.server.config.databases as usize;
+                let db = args.get(1).and_then(|text| databases::existing(text, databases));
+                transaction.selected = db.or(transaction.selected);
+            }
             let request = args.to_owned_args();
             transaction.bytes += request.memory_bytes();
             transaction.queue.push(request);

@@ -80,6 +80,8 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "redis_git_dirty", 0);
     line(out, "redis_build_id", "0");
     line(out, "redis_mode", "standalone");
+    // The same in Valkey's words.
+    line(out, "server_mode", "standalone");
     line(out, "os", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     line(out, "arch_bits", usize::BITS);
     line(out, "monotonic_clock", "POSIX clock_gettime");
@@ -98,6 +100,7 @@ fn server(engine: &Engine, out: &mut String) {
     line(out, "executable", &state.executable);
     line(out, "config_file", &state.config_file);
     line(out, "io_threads_active", 0);
+    line(out, "availability_zone", &state.config.availability_zone);
     listeners(&state.config, out);
 }
 
@@ -145,6 +148,17 @@ fn clients(engine: &Engine, out: &mut String) {
     line(out, "total_watched_keys", engine.sessions.watched_key_count());
     line(out, "total_blocking_keys", engine.sessions.waiters.key_count());
     line(out, "total_blocking_keys_on_nokey", engine.sessions.waiters.removal_key_count());
+    pause(engine, out);
+}
+
+/// CLIENT PAUSE, which is the only thing that holds clients back here.
+fn pause(engine: &Engine, out: &mut String) {
+    let pause = engine.server.pause.filter(|pause| engine.monotonic() < pause.until);
+    let actions = pause.map_or("none", |pause| if pause.writes_only { "write" } else { "all" });
+    let left = pause.map_or(0, |pause| pause.until.saturating_sub(engine.monotonic()).as_millis());
+    line(out, "paused_reason", if pause.is_some() { "client_pause" } else { "none" });
+    line(out, "paused_actions", actions);
+    line(out, "paused_timeout_milliseconds", left);
 }
 
 fn memory(engine: &Engine, out: &mut String) {
@@ -289,7 +303,8 @@ fn persistence(engine: &Engine, out: &mut String) {
         line(out, "aof_pending_rewrite", 0);
         line(out, "aof_buffer_length", facts.appended.saturating_sub(facts.written));
         line(out, "aof_pending_bio_fsync", u8::from(facts.synced < facts.written));
-        line(out, "aof_delayed_fsync", facts.log_delayed_syncs);
+        let delayed = facts.log_delayed_syncs.saturating_sub(facts.log_delayed_syncs_seen);
+        line(out, "aof_delayed_fsync", delayed);
         line(out, "aof_position_appended", facts.appended);
         line(out, "aof_position_written", facts.written);
         line(out, "aof_position_synced", facts.synced);
@@ -416,6 +431,7 @@ fn stats(engine: &Engine, out: &mut String) {
     line(out, "acl_access_denied_cmd", denied.command);
     line(out, "acl_access_denied_key", denied.key);
     line(out, "acl_access_denied_channel", denied.channel);
+    line(out, "acl_access_denied_db", denied.database);
     line(out, "client_query_buffer_limit_disconnections", stats.query_buffer_limit_disconnections);
     line(
         out,
@@ -492,6 +508,8 @@ fn latency_stats(engine: &Engine, out: &mut String) {
 
 fn error_stats(engine: &Engine, out: &mut String) {
     for (code, count) in &engine.server.error_stats {
+        // A script's error may begin with anything.
+        let code = code.replace(['#', ':', '\n', '\r'], "_");
         let _ = write!(out, "errorstat_{code}:count={count}\r\n");
     }
 }

@@ -307,7 +307,10 @@ impl Engine {
 
     /// Makes a running job give up, and forgets one that has not begun.
     pub fn cancel_persist(&mut self) {
-        self.persist.requested = None;
+        if self.persist.requested.take() == Some(PersistRequest::Save) {
+            self.server.persistence.save_running = false;
+            self.server.persistence.save_started = None;
+        }
         self.persist.cancel = self.persist.running.is_some();
         self.ks.snapshot_end();
     }

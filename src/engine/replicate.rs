@@ -153,10 +153,13 @@ impl Engine {
         self.sync_if_due();
     }
 
-    /// `min-replicas-to-write`
+    /// `min-replicas-to-write`; a `min-replicas-max-lag` of 0 turns it off as well.
     pub(super) fn check_replicas(&self) -> Result<(), CommandError> {
         let config = &self.server.config;
         let lag = i64::from(config.min_replicas_max_lag);
+        if config.min_replicas_to_write == 0 || lag == 0 {
+            return Ok(());
+        }
         let good = self.sessions.replicas.good(lag, self.ks.now);
         if good < config.min_replicas_to_write as usize {
             return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));

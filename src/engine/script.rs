@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Engine, Executed, ShutdownState};
-use crate::acl::Context;
+use crate::acl::{Context, Place};
 use crate::command::ctx::{Origin, ScriptCall, ScriptTarget, Task};
 use crate::command::renamed::Named;
 use crate::command::state::RunningScript;
@@ -112,6 +112,12 @@ impl Engine {
         executed
     }
 
+    /// Whether the log takes writes and enough replicas follow it.
+    fn check_writable(&self) -> Result<(), CommandError> {
+        self.write_refusal().map_or(Ok(()), Err)?;
+        self.check_replicas()
+    }
+
     /// A function; the reply waits for the log to have its library.
     fn function(&mut self, name: &[u8]) -> Result<Prepared, ScriptError> {
         let libraries = &mut self.server.libraries;
@@ -135,7 +141,7 @@ impl Engine {
                 "ERR Can not execute a script with write flag using *_ro command.".to_owned(),
             );
         }
-        if writes && let Some(cause) = self.write_refusal() {
+        if writes && let Err(cause) = self.check_writable() {
             return refuse(cause.to_string());
         }
         if writes && !script.flags.has(ScriptFlags::ALLOW_OOM) && self.is_out_of_memory() {
@@ -160,7 +166,8 @@ impl Running<'_> {
             return Some("ERR This Redis command is not allowed from script".to_owned());
         }
         if let Err(refusal) = self.engine.permit(self.id, row, args, Context::Script) {
-            return Some(format!("ERR ACL failure in script: {}", refusal.text()));
+            let text = refusal.text();
+            return Some(format!("ERR ACL failure in script: {}", String::from_utf8_lossy(&text)));
         }
         let writes = flags.has(Flags::WRITE);
         if self.read_only && (writes || flags.has(Flags::MAY_REPLICATE)) {
@@ -168,7 +175,7 @@ impl Running<'_> {
         }
         if writes
             && !self.wrote
-            && let Some(cause) = self.engine.write_refusal()
+            && let Err(cause) = self.engine.check_writable()
         {
             return Some(cause.to_string());
         }
@@ -225,7 +232,9 @@ impl Commands for Running<'_> {
         let client = self.engine.sessions.client(self.id);
         let user = client.and_then(|client| client.user.as_ref());
         let id = user.map_or(UserId::DEFAULT, |user| user.id);
-        Some(self.engine.server.acl.check(id, row, args).is_ok())
+        let db = client.map_or(0, |client| client.db);
+        let place = Place { db, databases: self.engine.ks.databases() };
+        Some(self.engine.server.acl.check(id, (row, args), place).is_ok())
     }
 
     fn pulse(&mut self) -> Option<&'static str> {

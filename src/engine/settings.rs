@@ -133,6 +133,7 @@ impl Engine {
         );
         self.ks.effects.event_classes = event_classes(config);
         self.logger.set_level(config.loglevel);
+        self.logger.set_style(config);
         self.refresh_recording();
     }
 

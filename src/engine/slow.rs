@@ -30,8 +30,11 @@ impl Engine {
         let is_large = |bytes: usize, threshold: i64| {
             u64::try_from(threshold).is_ok_and(|threshold| bytes as u64 >= threshold)
         };
-        let request = is_large(request_bytes, config.commandlog_request_larger_than);
-        let reply = is_large(reply_bytes, config.commandlog_reply_larger_than);
+        // A log of no entries does not count, either: ids go on where it is given some again.
+        let request = is_large(request_bytes, config.commandlog_request_larger_than)
+            && config.commandlog_large_request_max_len > 0;
+        let reply = is_large(reply_bytes, config.commandlog_reply_larger_than)
+            && config.commandlog_large_reply_max_len > 0;
         if request || reply {
             self.keep_large(
                 id,

@@ -486,6 +486,24 @@ impl Entry {
         }
     }
 
+    /// About how many allocations the value takes in Redis, which frees it at once only when they are few.
+    pub fn allocations(&self) -> usize {
+        match self.value() {
+            ValueRef::List(list) if list.encoding_name() == "quicklist" => list.node_count(),
+            ValueRef::Hash(hash) if hash.as_table().is_some() => hash.len(),
+            ValueRef::Set(set) if set.as_table().is_some() => set.len(),
+            ValueRef::ZSet(zset) if zset.as_listpack().is_none() => zset.len(),
+            ValueRef::Stream(stream) => {
+                let pending = stream.groups().next().map_or(0, |(_, group)| group.pending_len());
+                // Counting the nodes of Redis' tree takes a walk over ours.
+                let few = stream.node_count() <= 64;
+                let nodes = if few { stream.radix_nodes() } else { stream.node_count() };
+                nodes + stream.groups().len() * (1 + pending)
+            }
+            _ => 1,
+        }
+    }
+
     /// The value alone.
     pub fn into_value(self) -> Value {
         let this = ManuallyDrop::new(self);

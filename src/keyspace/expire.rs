@@ -4,7 +4,7 @@
 //! tracking, an `expired` event. The active cycle walks segments in hash order and opens only those
 //! whose earliest expiry has passed, so keys without expiry cost it nothing.
 
-use super::{Entry, ExpireMode, Keyspace, ValueMut, ValueRef, earliest_field, event};
+use super::{Entry, ExpireMode, Keyspace, Overdue, ValueMut, ValueRef, earliest_field, event};
 use crate::clock::UnixMillis;
 use crate::types::Hash;
 use crate::types::hash64::hash64;
@@ -12,8 +12,18 @@ use crate::types::hash64::hash64;
 impl Keyspace {
     /// Whether the key is there and its time is over. Changes nothing.
     pub fn peek_expired(&self, db: usize, key: &[u8], now: UnixMillis) -> bool {
-        self.expire_mode == ExpireMode::Active
+        self.time_passes()
             && self.held(db, key).and_then(Entry::expire_at).is_some_and(|at| now > at)
+    }
+
+    /// Whether the running command finds any key's time over.
+    pub(super) fn time_passes(&self) -> bool {
+        self.expire_mode == ExpireMode::Active && self.overdue != Overdue::Seen
+    }
+
+    /// Whether a key whose time is over stays where it is when the running command does not find it.
+    pub(super) fn hides_overdue(&self) -> bool {
+        self.expiry_waits || self.overdue == Overdue::Hidden
     }
 
     /// What is in memory at a key, whether its time is over or not. Changes nothing.
@@ -54,7 +64,7 @@ impl Keyspace {
         key: &[u8],
         named: impl Iterator<Item = &'f [u8]>,
     ) {
-        if !self.field_expiry || self.expire_mode != ExpireMode::Active {
+        if !self.field_expiry || !self.time_passes() {
             return;
         }
         let hash = self.arrive(db, key);
@@ -72,7 +82,7 @@ impl Keyspace {
 
     /// Removes all fields of the hash at a key whose time is over, and the hash if none is left.
     pub fn expire_all_fields(&mut self, db: usize, key: &[u8]) {
-        if self.field_expiry && self.expire_mode == ExpireMode::Active {
+        if self.field_expiry && self.time_passes() {
             let hash = self.arrive(db, key);
             self.expire_fields(db, key, hash, usize::MAX);
         }
@@ -225,6 +235,21 @@ mod tests {
             hash.set_field_expire(format!("f{n}").as_bytes(), Some(at + n as u64 % 2));
         }
         Entry::new(b"h", crate::keyspace::Value::Hash(Box::new(hash)), None)
+    }
+
+    #[test]
+    fn a_key_that_is_over_its_time_may_stay_hidden_or_seen() {
+        let mut ks = Keyspace::new(1);
+        ks.insert(0, Entry::new_string(b"k", b"v", Some(500)));
+        ks.now = 501;
+        ks.overdue = Overdue::Hidden;
+        assert!(ks.lookup(0, b"k").is_none() && ks.peek(0, b"k").is_none());
+        assert!(ks.again(0, b"k").is_none() && ks.peek_expired(0, b"k", 501));
+        ks.overdue = Overdue::Seen;
+        assert!(ks.lookup(0, b"k").is_some() && ks.again(0, b"k").is_some());
+        assert!(!ks.peek_expired(0, b"k", 501));
+        ks.overdue = Overdue::Goes;
+        assert!(ks.len(0) == 1 && ks.lookup(0, b"k").is_none() && ks.len(0) == 0);
     }
 
     #[test]

@@ -109,6 +109,17 @@ pub enum ExpireMode {
     Frozen,
 }
 
+/// What becomes of a key whose time is over when the running command comes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It is removed.
+    Goes,
+    /// It stays, and the command finds it missing.
+    Hidden,
+    /// It stays, and the command finds it.
+    Seen,
+}
+
 /// All databases.
 #[derive(Debug)]
 pub struct Keyspace {
@@ -119,6 +130,8 @@ pub struct Keyspace {
     /// Nothing can be written at the moment, not even that a key is gone because its time is over: the
     /// running read finds it missing and leaves it where it is.
     pub expiry_waits: bool,
+    /// What `import-mode` makes of keys whose time is over.
+    pub overdue: Overdue,
     /// What the running unit did.
     pub effects: Effects,
     /// The newest write among the keys that the running unit looked at.
@@ -207,6 +220,7 @@ impl Keyspace {
             now: 0,
             expire_mode: ExpireMode::Active,
             expiry_waits: false,
+            overdue: Overdue::Goes,
             effects: Effects::default(),
             need: 0,
             versions: vec![0; VERSION_SLOTS].into_boxed_slice(),
@@ -248,7 +262,7 @@ impl Keyspace {
     /// Looks a key up for reading.
     pub fn lookup(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.arrive(db, key);
-        let hidden = self.expiry_waits && self.is_over(db, hash, key);
+        let hidden = self.hides_overdue() && self.is_over(db, hash, key);
         let found = self.dbs.get(db)?.table.find(hash, key).filter(|_| !hidden);
         match found {
             Some(entry) => {
@@ -269,7 +283,7 @@ impl Keyspace {
     /// Looks a key up without counting or marking its use (OBJECT, TTL, DEBUG, SCAN's type filter).
     pub fn peek(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         let hash = self.arrive(db, key);
-        if self.expiry_waits && self.is_over(db, hash, key) {
+        if self.hides_overdue() && self.is_over(db, hash, key) {
             return None;
         }
         self.dbs.get(db)?.table.find(hash, key)
@@ -364,9 +378,12 @@ impl Keyspace {
 
     /// The entry of a key that this unit has looked up before, without any bookkeeping and by shared
     /// reference, so that several keys can be read at the same time. The lookup before it removed
-    /// the key if its time was over.
+    /// the key if its time was over, or did not find it.
     pub fn again(&self, db: usize, key: &[u8]) -> Option<&Entry> {
-        self.dbs.get(db)?.table.find(hash64(key), key)
+        if self.hides_overdue() && self.is_over(db, hash64(key), key) {
+            return None;
+        }
+        self.held(db, key)
     }
 
     fn read_quiet<T: Typed>(&self, db: usize, key: &[u8]) -> Option<&T> {
@@ -634,7 +651,7 @@ impl Keyspace {
             let written = self.versions.get(version_slot(db, hash)).copied().unwrap_or(u64::MAX);
             self.need = self.need.max(written);
         }
-        if !self.expiry_waits && self.is_over(db, hash, key) {
+        if !self.hides_overdue() && self.is_over(db, hash, key) {
             self.expire_now(db, key);
         }
         hash
@@ -652,7 +669,7 @@ impl Keyspace {
             debug_assert!(!over(), "an expiry before the earliest one of its segment");
             return false;
         }
-        over() && self.expire_mode == ExpireMode::Active
+        self.time_passes() && over()
     }
 }
 

@@ -23,7 +23,6 @@ impl Keyspace {
 
     /// Whether an entry counts as gone at the time of the running unit.
     pub fn is_expired(&self, entry: &Entry) -> bool {
-        self.expire_mode == super::ExpireMode::Active
-            && entry.expire_at().is_some_and(|at| self.now > at)
+        self.time_passes() && entry.expire_at().is_some_and(|at| self.now > at)
     }
 }

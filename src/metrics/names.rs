@@ -95,6 +95,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("acl_access_denied_cmd", "acl_access_denied_cmd_total"),
     ("acl_access_denied_key", "acl_access_denied_key_total"),
     ("acl_access_denied_channel", "acl_access_denied_channel_total"),
+    ("acl_access_denied_db", "acl_access_denied_db_total"),
     ("rdb_saves", "rdb_saves_total"),
 ];
 

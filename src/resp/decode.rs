@@ -43,6 +43,14 @@ pub enum ProtocolError {
     UnauthenticatedBulk,
 }
 
+impl ProtocolError {
+    /// Whether the same request would be taken from a client that has said who it is: an AUTH before it may be what
+    /// is missing.
+    pub fn is_of_strangers(&self) -> bool {
+        matches!(self, Self::UnauthenticatedMultibulk | Self::UnauthenticatedBulk)
+    }
+}
+
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Protocol error: ")?;
@@ -454,5 +462,17 @@ mod tests {
         assert_eq!(many, Err(ProtocolError::UnauthenticatedMultibulk));
         let long = Decoder::default().decode(b"*1\r\n$16385\r\n", limits, &mut batch).1;
         assert_eq!(long, Err(ProtocolError::UnauthenticatedBulk));
+    }
+
+    #[test]
+    fn what_only_strangers_may_not_send_is_told_apart() {
+        let limits = DecodeLimits { authenticated: false, ..LIMITS };
+        let mut batch = Batch::default();
+        let input = b"AUTH p\r\n*2\r\n$4\r\nECHO\r\n$16385\r\n";
+        let (used, outcome) = Decoder::default().decode(input, limits, &mut batch);
+        assert!(outcome.unwrap_err().is_of_strangers());
+        // The request begins anew once its client is known.
+        assert_eq!((batch.len(), used), (1, 8));
+        assert!(!decode(b"*1\r\n$-1\r\n").2.unwrap_err().is_of_strangers());
     }
 }

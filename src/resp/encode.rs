@@ -17,6 +17,8 @@ pub struct Reply {
     pub left_out: Option<LeftOut>,
     /// Whether the client said HELLO 3.
     pub resp3: bool,
+    /// It ends early, as nobody will see it: it is over the limit of its client's output. The client is to be closed.
+    pub cut: bool,
 }
 
 /// Where a header is to be put once the number of elements is known.
@@ -27,7 +29,7 @@ pub struct Deferred(usize);
 impl Reply {
     /// An empty reply in RESP2 or RESP3.
     pub fn new(resp3: bool) -> Self {
-        Self { buffer: Vec::new(), left_out: None, resp3 }
+        Self { resp3, ..Self::default() }
     }
 
     /// Bytes so far, those included that are left out of the buffer.

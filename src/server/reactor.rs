@@ -28,7 +28,7 @@ use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
 use crate::engine::Engine;
 use crate::engine::loops::LoopStats;
-use crate::resp::decode::DecodeLimits;
+use crate::resp::decode::{DecodeLimits, ProtocolError};
 use crate::resp::{Args, Batch, Reply};
 use crate::session::{Client, ClientId, Mail};
 use output::{give_up_output, give_up_replica};
@@ -361,16 +361,28 @@ impl Reactor {
         }
         batch.clear();
         let (used, outcome) = connection.decoder.decode(input, limits, batch);
-        let done = self.execute(connection, input, batch);
-        let stopped = done < batch.len();
-        if let (Err(error), false) = (&outcome, stopped) {
+        let stranger = outcome.as_ref().is_err_and(ProtocolError::is_of_strangers);
+        // What is looked at again counts then.
+        let counted = if stranger { input.get(..used).unwrap_or_default() } else { input };
+        let done = self.execute(connection, counted, batch);
+        let goes_on = done == batch.len() && connection.takes_requests();
+        if stranger && goes_on && connection.authenticated {
+            // A request before this one said who the client is: it is judged by that.
+            connection.decoder = crate::resp::Decoder::default();
+            batch.owner = batch.owner.take().map(|owner| owner.slice(used..));
+            let rest = input.get(used..).unwrap_or_default();
+            return used + self.consume(handle, connection, rest, batch);
+        }
+        if let Err(error) = &outcome
+            && goes_on
+        {
             connection.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
             connection.closing = true;
         }
         self.watch_soft_limit(handle, connection);
         self.arm(handle, connection);
-        if stopped {
-            // The client waits now: the requests behind are decoded again when it goes on.
+        if done < batch.len() || (outcome.is_err() && !goes_on) {
+            // The client waits now: what is behind is decoded again when it goes on.
             connection.decoder = crate::resp::Decoder::default();
             return batch.ends_at(done);
         }
@@ -453,6 +465,7 @@ impl Reactor {
         reply.left_out = Some(std::mem::take(&mut connection.outbox.left_out));
         let (start, before) = (reply.buffer.len(), reply.len());
         let executed = engine.execute(connection.id, args, &mut reply);
+        let cut = reply.cut;
         connection.outbox.bytes = reply.buffer;
         connection.outbox.left_out = reply.left_out.unwrap_or_default();
         self.want(executed.release(), progress);
@@ -477,7 +490,7 @@ impl Reactor {
             // Before the next request the engine may have to know what its client holds.
             connection.note_buffers();
         }
-        if self.is_over_limit(connection) {
+        if cut || self.is_over_limit(connection) {
             give_up_output(engine, connection);
         }
     }
@@ -549,14 +562,19 @@ impl Reactor {
     }
 
     /// Under `always` the log thread writes and syncs. Otherwise, and when a connection waits for no
-    /// more than the write, this thread writes, unless a sync is in the way: then the log thread does
-    /// it and the replies wait.
+    /// more than the write, this thread writes, unless a sync is in the way (which under `always`, with filler ahead,
+    /// it is not): then the log thread does it and the replies wait.
     fn write_log(&self, log: &Log) {
         let always = self.shared.policy() == AppendFsync::Always;
         let mut raise = self.shared.sync_wanted.load(Ordering::Acquire);
         let write_now = self.write_now.take();
         if log.appended() > log.written() {
-            let done = (write_now || !always) && matches!(log.try_write(), Ok(Written::Done));
+            let written = match always {
+                true if write_now => log.try_write_beside_sync(),
+                true => Ok(Written::Busy),
+                false => log.try_write(),
+            };
+            let done = matches!(written, Ok(Written::Done));
             if write_now && !done {
                 self.shared.write_wanted.store(true, Ordering::Release);
             }

@@ -132,6 +132,8 @@ pub struct Transaction {
     pub writes: bool,
     /// A queued command may need memory.
     pub denied_when_full: bool,
+    /// The database that the newest queued SELECT names.
+    pub selected: Option<usize>,
 }
 
 /// On-off properties of a client.
@@ -144,6 +146,11 @@ pub struct ClientFlags {
     /// Reads everybody's commands (MONITOR).
     pub monitor: bool,
     pub readonly: bool,
+    /// It can go to another server when told to (CLIENT CAPA REDIRECT).
+    pub follows_redirects: bool,
+    /// It copies another server's data to this one (CLIENT IMPORT-SOURCE): with `import-mode` it sees keys
+    /// whose time is over.
+    pub import_source: bool,
     /// It is fed what changes (PSYNC, SYNC).
     pub replica: bool,
     /// To be closed once its output is sent.
@@ -247,6 +254,13 @@ impl Client {
             Duration::from_millis(now.saturating_sub(since).max(0).unsigned_abs()).as_secs()
         };
         (seconds(self.connected_at), seconds(self.last_active_at))
+    }
+
+    /// The database in which the next request runs, at once or when EXEC comes to it. A transaction that can
+    /// only fail selects nothing.
+    pub fn db_of_next(&self) -> usize {
+        let transaction = self.transaction.as_ref().filter(|transaction| !transaction.failed);
+        transaction.and_then(|transaction| transaction.selected).unwrap_or(self.db)
     }
 
     /// Bytes of the requests that MULTI queued.

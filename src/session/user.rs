@@ -16,20 +16,20 @@ impl UserId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserHandle {
     pub id: UserId,
-    /// As texts show it; bytes that are no text are replaced.
-    pub name: Arc<str>,
+    /// Any bytes but spaces, UTF-8 or not.
+    pub name: Arc<[u8]>,
 }
 
 impl UserHandle {
     /// The user `default`.
     pub fn default_user() -> Self {
-        Self { id: UserId::DEFAULT, name: "default".into() }
+        Self { id: UserId::DEFAULT, name: b"default".as_slice().into() }
     }
 }
 
 impl Deref for UserHandle {
-    type Target = str;
-    fn deref(&self) -> &str {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
         &self.name
     }
 }

@@ -396,3 +396,27 @@ fn evictions_take_no_more_memory_than_they_free() {
     let left = client.must("DBSIZE").int().unwrap();
     assert!(left > 5000, "{left} keys are left in a megabyte");
 }
+
+/// Messages about evicted keys are memory for a moment; no key goes for them.
+#[test]
+fn what_clients_are_told_of_evictions_evicts_nothing_more() {
+    let options = ["save ", "appendonly no", "maxmemory-policy allkeys-lru"];
+    let server = Server::start(&peers::fastness(), &options);
+    let name = |n: usize| format!("{n}{}", "k".repeat(1000));
+    let mut writer = server.client();
+    for n in 0..300 {
+        writer.must(&format!("SET {} v", name(n)));
+    }
+    let mut readers: Vec<_> = (0..10).map(|_| server.client()).collect();
+    for reader in &mut readers {
+        reader.must("HELLO 3");
+        reader.must("CLIENT TRACKING ON");
+        for n in 0..300 {
+            reader.must(&format!("GET {}", name(n)));
+        }
+    }
+    let limit = info(&mut writer, "used_memory") - 40_000;
+    writer.must(&format!("CONFIG SET maxmemory {limit} maxmemory-eviction-tenacity 100"));
+    let evicted = info(&mut writer, "evicted_keys");
+    assert!((1..150).contains(&evicted), "{evicted} of 300 keys went for 40 KB");
+}

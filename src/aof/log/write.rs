@@ -45,11 +45,20 @@ impl Log {
 
     /// The same for a thread that must not wait for a sync.
     pub fn try_write(&self) -> Result<Written, LogError> {
+        if self.written() < self.appended() && self.syncing.load(Ordering::Acquire) {
+            self.stats.lock().delayed += 1;
+            return Ok(Written::Busy);
+        }
+        self.try_write_beside_sync()
+    }
+
+    /// The same where a running sync does not hold up a write: with filler ahead the file has its length and its
+    /// blocks already, so the write touches no more than pages.
+    pub fn try_write_beside_sync(&self) -> Result<Written, LogError> {
         if self.written() == self.appended() {
             return Ok(Written::Done);
         }
-        if !self.syncing.load(Ordering::Acquire)
-            && let Some(mut io) = self.io.try_lock_for(TRY_WRITE_WAIT)
+        if let Some(mut io) = self.io.try_lock_for(TRY_WRITE_WAIT)
             && self.pending.lock().cut.is_none()
         {
             self.write_all(&mut io)?;

@@ -2,9 +2,9 @@
 
 use super::super::table::table;
 use super::super::{Args, CommandError, CommandResult, Ctx};
+use crate::acl::Place;
 use crate::acl::permit::Refusal;
-use crate::acl::shown;
-use crate::command::error::told;
+use crate::command::error::told_bytes;
 use crate::number;
 
 /// Entries that LOG shows when not told how many.
@@ -42,7 +42,7 @@ pub(super) fn log(ctx: &mut Ctx, args: &Args) -> CommandResult {
         reply.bulk(b"age-seconds");
         reply.double((ctx.now - entry.updated_at) as f64 / 1000.0);
         reply.bulk(b"client-info");
-        reply.bulk(entry.client.as_bytes());
+        reply.bulk(&entry.client);
         reply.bulk(b"entry-id");
         reply.int(entry.id.cast_signed());
         reply.bulk(b"timestamp-created");
@@ -54,24 +54,30 @@ pub(super) fn log(ctx: &mut Ctx, args: &Args) -> CommandResult {
 }
 
 pub(super) fn dry_run(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let text = |at: usize| told(args.at(at));
+    let not_found = |what: &[u8], at: usize| {
+        CommandError::bytes(
+            [b"ERR ", what, b" '", told_bytes(args.at(at)), b"' not found"].concat(),
+        )
+    };
     let Some(handle) = ctx.server.acl.handle(args.at(2)) else {
-        return Err(CommandError::owned(format!("ERR User '{}' not found", text(2))));
+        return Err(not_found(b"User", 2));
     };
     let request = args.tail(3);
     let row = table().find(&request).map_err(|error| match error {
         // A container without its subcommand.
         CommandError::Arity(_) => error,
-        _ => CommandError::owned(format!("ERR Command '{}' not found", text(3))),
+        _ => not_found(b"Command", 3),
     })?;
     if !row.command.accepts(request.len()) {
         return Err(CommandError::Arity(row.full_name.clone()));
     }
-    match ctx.server.acl.check(handle.id, row, &request) {
+    // As if who asks were that user: in the database that is selected.
+    let place = Place { db: ctx.db, databases: ctx.ks.databases() };
+    match ctx.server.acl.check(handle.id, (row, &request), place) {
         Ok(()) => ctx.reply.ok(),
         Err(denied) => {
-            let user = shown(args.at(2));
-            let refusal = Refusal { denied, user, command: row.full_name.clone() };
+            let (user, command) = (args.at(2).to_vec(), row.full_name.clone());
+            let refusal = Refusal { denied, user, command };
             ctx.reply.bulk(&refusal.verbose_text(&request));
         }
     }

@@ -4,6 +4,7 @@ use super::super::{Args, CommandError, CommandResult, Ctx};
 use crate::acl::selector::{Selector, has_spaces};
 use crate::acl::user::join_selectors;
 use crate::acl::{User, disconnect_listeners};
+use crate::command::error::told_bytes;
 use crate::config::AclPubsubDefault;
 use crate::resp::Reply;
 
@@ -12,22 +13,18 @@ pub(super) fn set(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if has_spaces(name) {
         return Err(CommandError::text("ERR Usernames can't contain spaces or null characters"));
     }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let rules = join_selectors(args.iter().skip(3)).map_err(|open| {
-        CommandError::owned(format!(
-            "ERR Unmatched parenthesis in acl selector starting at '{}'.",
-            text(&open)
-        ))
+        let start = b"ERR Unmatched parenthesis in acl selector starting at '";
+        CommandError::bytes([start, told_bytes(&open), b"'."].concat())
     })?;
     let all_channels = ctx.server.config.acl_pubsub_default == AclPubsubDefault::Allchannels;
     let known = ctx.server.acl.by_name(name).cloned();
     let mut user = known.unwrap_or_else(|| User::new(name, all_channels));
     for rule in &rules {
         user.apply(rule, all_channels).map_err(|error| {
-            CommandError::owned(format!(
-                "ERR Error in ACL SETUSER modifier '{}': {error}",
-                text(rule)
-            ))
+            let start = b"ERR Error in ACL SETUSER modifier '";
+            let error = format!("': {error}");
+            CommandError::bytes([start, told_bytes(rule), error.as_bytes()].concat())
         })?;
     }
     if let (Some(former), Some(handle)) =
@@ -45,7 +42,8 @@ pub(super) fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Ok(());
     };
     let reply = &mut *ctx.reply;
-    reply.map(6);
+    let Some((own, others)) = user.selectors().split_first() else { return Ok(()) };
+    reply.map(3 + fields(own));
     reply.bulk(b"flags");
     reply.set(user.flags().count());
     for flag in user.flags() {
@@ -56,18 +54,22 @@ pub(super) fn get(ctx: &mut Ctx, args: &Args) -> CommandResult {
     for hash in user.passwords() {
         reply.bulk(hash.hex().as_bytes());
     }
-    let Some((own, others)) = user.selectors().split_first() else { return Ok(()) };
     permissions(reply, own);
     reply.bulk(b"selectors");
     reply.array(others.len());
     for selector in others {
-        reply.map(3);
+        reply.map(fields(selector));
         permissions(reply, selector);
     }
     Ok(())
 }
 
-/// The three fields that say what a selector allows.
+/// How many fields say what a selector allows: clients of Redis know three.
+fn fields(selector: &Selector) -> usize {
+    if selector.databases().is_some() { 4 } else { 3 }
+}
+
+/// Those fields.
 fn permissions(reply: &mut Reply, selector: &Selector) {
     reply.bulk(b"commands");
     reply.bulk(selector.commands.describe().as_bytes());
@@ -75,6 +77,10 @@ fn permissions(reply: &mut Reply, selector: &Selector) {
     reply.bulk(&selector.describe_keys());
     reply.bulk(b"channels");
     reply.bulk(&selector.describe_channels());
+    if let Some(databases) = selector.databases() {
+        reply.bulk(b"databases");
+        reply.bulk(databases.describe().as_bytes());
+    }
 }
 
 pub(super) fn delete(ctx: &mut Ctx, args: &Args) -> CommandResult {

@@ -174,9 +174,12 @@ pub const BITCOUNT: Command = Command {
     flags: Flags::READONLY,
     group: Group::Bitmap,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
-    args: "key [start:integer end:integer [BYTE|BIT]]",
+    args: "key [start:integer [end:integer [BYTE|BIT]]]",
     doc: Doc {
-        history: &[("7.0.0", "Added the `BYTE|BIT` option.")],
+        history: &[
+            ("7.0.0", "Added the `BYTE|BIT` option."),
+            ("9.1.0", "Without an end the range goes to the last byte."),
+        ],
         ..doc("2.6.0", "O(N)", "Counts the number of set bits (population counting) in a string.")
     },
     handler: Handler::Plain(bitcount),
@@ -184,9 +187,6 @@ pub const BITCOUNT: Command = Command {
 };
 
 fn bitcount(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    if args.len() == 3 || args.len() > 5 {
-        return Err(CommandError::Syntax);
-    }
     let range = RangeArgument::parse(args, 2, true)?;
     let mut buffer = itoa::Buffer::new();
     let string = ctx.ks.read_string(ctx.db, args.at(1))?;

@@ -1,10 +1,10 @@
 //! CLIENT and its subcommands.
 
-use super::super::help::reply_help;
 use super::super::{
     Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, doc,
 };
-use super::client_list::{ClientClass, ClientFilter, describe, unknown_type};
+use super::client_filter::{Asker, ClientFilter};
+use super::client_list::describe;
 use crate::command::ctx::Origin;
 use crate::command::error::told;
 use crate::number;
@@ -12,6 +12,13 @@ use crate::session::{Client, ClientId, Durability, ReplyMode};
 
 const COMMON: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::SENTINEL);
 const ADMIN: Flags = COMMON.or(Flags::ADMIN);
+
+const LIST_ARGUMENTS: &str = "[TYPE client-type] [ID client-id:integer ...] [USER username] [ADDR addr] \
+    [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage:integer] [NAME name] [IDLE idle:integer] [FLAGS flags] \
+    [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db:integer] [CAPA capa] [IP ip] [NOT-TYPE not-client-type] \
+    [NOT-ID not-client-id:integer ...] [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] \
+    [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] \
+    [NOT-DB not-db:integer] [NOT-CAPA not-capa] [NOT-IP not-ip]";
 
 const SUB: Command = Command { flags: COMMON, group: Group::Connection, ..Command::BASE };
 
@@ -43,12 +50,9 @@ pub const CLIENT: Command = Command {
             doc: doc(
                 "8.0.0",
                 "O(1)",
-                "Takes note of what the client can do; nothing depends on it.",
+                "Takes note of what the client can do; nothing but CLIENT LIST depends on it.",
             ),
-            handler: Handler::Plain(|ctx, _| {
-                ctx.reply.ok();
-                Ok(())
-            }),
+            handler: Handler::Plain(capa),
             ..SUB
         },
         Command {
@@ -86,7 +90,7 @@ pub const CLIENT: Command = Command {
             arity: 2,
             flags: Flags::LOADING.or(Flags::STALE).or(Flags::SENTINEL),
             doc: doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands."),
-            handler: Handler::Plain(help),
+            handler: Handler::Plain(super::client_help::help),
             ..SUB
         },
         Command {
@@ -97,6 +101,19 @@ pub const CLIENT: Command = Command {
                 ctx.reply.int(ctx.client.0.cast_signed());
                 Ok(())
             }),
+            ..SUB
+        },
+        Command {
+            name: "IMPORT-SOURCE",
+            arity: 3,
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
+            args: "<ON | OFF>",
+            doc: doc(
+                "8.1.0",
+                "O(1)",
+                "Marks this client as an import source when the server is in import mode.",
+            ),
+            handler: Handler::Plain(import_source),
             ..SUB
         },
         Command {
@@ -124,7 +141,7 @@ pub const CLIENT: Command = Command {
             name: "LIST",
             arity: -2,
             flags: ADMIN,
-            args: "[TYPE client-type] [ID client-id:integer ...]",
+            args: LIST_ARGUMENTS,
             tips: &["nondeterministic_output"],
             doc: doc(
                 "2.4.0",
@@ -337,51 +354,54 @@ fn setinfo(ctx: &mut Ctx, args: &Args) -> CommandResult {
     Ok(())
 }
 
+/// Other capabilities than the one that is known are no error: they are for newer servers.
+fn capa(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    let told = args.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"redirect"));
+    ctx.session()?.flags.follows_redirects |= told;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Marks the client whose commands see keys that are over their time (`import-mode`), or ends that.
+fn import_source(ctx: &mut Ctx, args: &Args) -> CommandResult {
+    if !ctx.server.config.import_mode && !args.is(2, "off") {
+        return Err(CommandError::text("ERR Server is not in import mode"));
+    }
+    ctx.session()?.flags.import_source = on_or_off(args.at(2))?;
+    ctx.reply.ok();
+    Ok(())
+}
+
 fn info(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (now, arguments) = (ctx.now, args.iter().map(<[u8]>::len).sum());
-    let line = describe(ctx.session()?, now, arguments) + "\n";
-    ctx.reply.verbatim(b"txt", line.as_bytes());
+    let mut line = describe(ctx.session()?, now, arguments);
+    line.push(b'\n');
+    ctx.reply.verbatim(b"txt", &line);
     Ok(())
 }
 
 fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let filter = if args.len() == 2 {
-        ClientFilter::default()
-    } else if args.len() == 4 && args.is(2, "TYPE") {
-        let class = ClientClass::parse(args.at(3)).ok_or_else(|| unknown_type(args.at(3)))?;
-        ClientFilter::class(class)
-    } else if args.len() > 3 && args.is(2, "ID") {
-        let ids = args.iter().skip(3).map(|id| {
-            // A negative id is well formed, and nobody has it.
-            number::parse_i64(id)
-                .map(|id| ClientId(id.cast_unsigned()))
-                .ok_or(CommandError::text("ERR Invalid client ID"))
-        });
-        ClientFilter::only(ids.collect::<Result<Vec<_>, _>>()?)
-    } else {
-        return Err(CommandError::Syntax);
-    };
+    let filter = ClientFilter::parse(ctx, args, Asker::List)?;
     let own = args.iter().map(<[u8]>::len).sum();
-    let mut text = String::new();
-    for client in ctx.sessions.iter().filter(|client| filter.matches(client, ctx.now)) {
+    let mut text = Vec::new();
+    let chosen = |client: &&Client| filter.matches(client, ctx.client, ctx.now);
+    for client in ctx.sessions.iter().filter(chosen) {
         let arguments = if client.id == ctx.client { own } else { 0 };
-        text.push_str(&describe(client, ctx.now, arguments));
-        text.push('\n');
+        text.extend_from_slice(&describe(client, ctx.now, arguments));
+        text.push(b'\n');
     }
-    ctx.reply.verbatim(b"txt", text.as_bytes());
+    ctx.reply.verbatim(b"txt", &text);
     Ok(())
 }
 
 fn kill(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let old_form = args.len() == 3;
-    let filter = if old_form {
-        ClientFilter::address(args.at(2))
-    } else {
-        ClientFilter::parse(args, 2, &ctx.server.acl)?
+    let filter = match old_form {
+        true => ClientFilter::address(args.at(2)),
+        false => ClientFilter::parse(ctx, args, Asker::Kill)?,
     };
     let (me, now) = (ctx.client, ctx.now);
-    let chosen =
-        |client: &&Client| filter.matches(client, now) && !(filter.skip_me && client.id == me);
+    let chosen = |client: &&Client| filter.matches(client, me, now);
     let victims: Vec<ClientId> =
         ctx.sessions.iter().filter(chosen).map(|client| client.id).collect();
     for to in &victims {
@@ -436,64 +456,4 @@ fn unblock(ctx: &mut Ctx, args: &Args) -> Result<super::super::Outcome, CommandE
         return Ok(super::super::Outcome::Replied);
     }
     Ok(super::super::Outcome::Task(super::super::Task::Unblock { id, error }))
-}
-
-fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
-    reply_help(
-        ctx,
-        "CLIENT",
-        &[
-            "CACHING (YES|NO)",
-            "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
-            "DURABILITY [ALWAYS|EVERYSEC|NO|DEFAULT]",
-            "    Set or return what replies to the current connection mean: synced to disk (ALWAYS), or",
-            "    handed to the kernel (EVERYSEC, NO). DEFAULT is what appendfsync says.",
-            "GETREDIR",
-            "    Return the client ID we are redirecting to when tracking is enabled.",
-            "GETNAME",
-            "    Return the name of the current connection.",
-            "ID",
-            "    Return the ID of the current connection.",
-            "INFO",
-            "    Return information about the current client connection.",
-            "KILL <ip:port>",
-            "    Kill connection made from <ip:port>.",
-            "KILL <option> <value> [<option> <value> [...]]",
-            "    Kill connections. Options are:",
-            "    * ADDR (<ip:port>|<unixsocket>:0)",
-            "      Kill connections made from the specified address",
-            "    * LADDR (<ip:port>|<unixsocket>:0)",
-            "      Kill connections made to specified local address",
-            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-            "      Kill connections by type.",
-            "    * USER <username>",
-            "      Kill connections authenticated by <username>.",
-            "    * SKIPME (YES|NO)",
-            "      Skip killing current connection (default: yes).",
-            "    * ID <client-id>",
-            "      Kill connections by client id.",
-            "    * MAXAGE <maxage>",
-            "      Kill connections older than the specified age.",
-            "LIST [options ...]",
-            "    Return information about client connections. Options:",
-            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-            "      Return clients of specified type.",
-            "    * ID <id> [<id> ...]",
-            "      Return clients of specified IDs only.",
-            "NO-EVICT (ON|OFF)",
-            "    Protect current client connection from eviction.",
-            "NO-TOUCH (ON|OFF)",
-            "    Will not touch LRU/LFU stats when this mode is on.",
-            "REPLY (ON|OFF|SKIP)",
-            "    Control the replies sent to the current connection.",
-            "SETINFO <option> <value>",
-            "    Set client meta attr. Options are:",
-            "    * LIB-NAME: the client lib name.",
-            "    * LIB-VER: the client lib version.",
-            "SETNAME <name>",
-            "    Assign the name <name> to the current connection.",
-            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-            "    Unblock the specified blocked client.",
-        ],
-    )
 }

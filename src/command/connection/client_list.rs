@@ -1,15 +1,12 @@
-//! The line of CLIENT LIST and CLIENT INFO, and the filters that CLIENT LIST and KILL share.
+//! The line of CLIENT LIST and CLIENT INFO.
 
-use super::super::{Args, CommandError};
-use crate::acl::Acl;
 use crate::clock::UnixMillis;
 use crate::command::error::told;
-use crate::number;
-use crate::session::{Client, ClientId, Durability, UserId};
+use crate::session::{Client, Durability};
 
 /// One client as CLIENT LIST shows it; `arguments`: the bytes of the request that it is served
 /// with, if it is.
-pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> String {
+pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> Vec<u8> {
     let (age, idle) = client.age_and_idle(now);
     let text = |bytes: &[u8]| told(bytes).into_owned();
     let command = match (client.last_command, client.last_subcommand) {
@@ -24,15 +21,15 @@ pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> String {
     let output = Output::of(client);
     let arguments = arguments + client.waiting_bytes;
     // Only where a connection chose it: others have the line that every tool knows.
+    let capabilities = if client.flags.follows_redirects { " capa=r" } else { "" };
     let durability = match client.durability {
         Durability::Default => String::new(),
         chosen => format!(" durability={}", chosen.name()),
     };
-    format!(
-        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={} db={} sub={} psub={} \
+    let mut line = format!(
+        "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={}{capabilities} db={} sub={} psub={} \
          ssub={} multi={queued} watch={} qbuf={} qbuf-free={} argv-mem={arguments} multi-mem={} rbs={OUTPUT_BLOCK} rbp={} \
-         obl={} oll={} omem={} tot-mem={} events=r cmd={command} user={} redir={} resp={} lib-name={} \
-         lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}{durability}",
+         obl={} oll={} omem={} tot-mem={} events=r cmd={command} user=",
         client.id.0,
         client.address,
         client.local_address,
@@ -52,7 +49,13 @@ pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> String {
         output.blocks,
         output.memory,
         client.memory_bytes(),
-        client.user.as_deref().unwrap_or("default"),
+    )
+    .into_bytes();
+    // The one field that need not be text.
+    line.extend_from_slice(client.user.as_deref().unwrap_or(b"default"));
+    let rest = format!(
+        " redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} \
+         tot-cmds={}{durability}",
         super::tracking::redirection(client.tracking.as_deref()),
         if client.resp3 { 3 } else { 2 },
         text(&client.library_name),
@@ -61,7 +64,9 @@ pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> String {
         client.input_bytes,
         client.output_bytes,
         client.commands,
-    )
+    );
+    line.extend_from_slice(rest.as_bytes());
+    line
 }
 
 /// Bytes of output that count as the first buffer (`obl`); what is beyond counts as a list (`oll`, `omem`).
@@ -86,7 +91,8 @@ impl Output {
     }
 }
 
-fn flags(client: &Client) -> String {
+/// The flags of a client, a letter each.
+pub(super) fn flags(client: &Client) -> String {
     let mut shown = String::new();
     let tracking = client.tracking.as_deref();
     for (set, letter) in [
@@ -104,6 +110,7 @@ fn flags(client: &Client) -> String {
         (client.flags.readonly, 'r'),
         (client.flags.no_evict, 'e'),
         (client.flags.no_touch, 'T'),
+        (client.flags.import_source, 'I'),
     ] {
         if set {
             shown.push(letter);
@@ -113,135 +120,4 @@ fn flags(client: &Client) -> String {
         shown.push('N');
     }
     shown
-}
-
-/// Which clients CLIENT LIST shows or CLIENT KILL ends.
-#[derive(Clone, Debug, Default)]
-pub struct ClientFilter {
-    ids: Vec<ClientId>,
-    address: Option<Vec<u8>>,
-    local_address: Option<Vec<u8>>,
-    class: Option<ClientClass>,
-    user: Option<UserId>,
-    min_age_s: Option<u64>,
-    /// KILL leaves the caller alone unless told otherwise.
-    pub skip_me: bool,
-}
-
-/// Client classes, as TYPE names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientClass {
-    Normal,
-    PubSub,
-    /// There are none here, but the name is known.
-    Master,
-    Replica,
-}
-
-impl ClientClass {
-    /// By its name.
-    pub fn parse(name: &[u8]) -> Option<Self> {
-        const NAMES: &[(&str, ClientClass)] = &[
-            ("normal", ClientClass::Normal),
-            ("pubsub", ClientClass::PubSub),
-            ("master", ClientClass::Master),
-            ("replica", ClientClass::Replica),
-            ("slave", ClientClass::Replica),
-        ];
-        let same = |(known, _): &&(&str, Self)| name.eq_ignore_ascii_case(known.as_bytes());
-        NAMES.iter().find(same).map(|(_, class)| *class)
-    }
-
-    fn of(client: &Client) -> Self {
-        match client.flags.replica {
-            true => Self::Replica,
-            false if client.is_subscribed() => Self::PubSub,
-            false => Self::Normal,
-        }
-    }
-}
-
-impl ClientFilter {
-    /// Reads `NAME value` pairs from argument `at` on.
-    pub fn parse(args: &Args, mut at: usize, acl: &Acl) -> Result<Self, CommandError> {
-        let mut filter = Self { skip_me: true, ..Self::default() };
-        while at < args.len() {
-            let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-            if args.is(at, "ID") {
-                let id = number::parse_i64(value)
-                    .filter(|id| *id > 0)
-                    .ok_or(CommandError::text("ERR client-id should be greater than 0"))?;
-                filter.ids.push(ClientId(id.unsigned_abs()));
-            } else if args.is(at, "TYPE") {
-                let class = ClientClass::parse(value).ok_or_else(|| unknown_type(value))?;
-                filter.class = Some(class);
-            } else if args.is(at, "ADDR") {
-                filter.address = Some(value.to_vec());
-            } else if args.is(at, "LADDR") {
-                filter.local_address = Some(value.to_vec());
-            } else if args.is(at, "USER") {
-                let user = acl.handle(value).ok_or_else(|| {
-                    let name = String::from_utf8_lossy(value);
-                    CommandError::owned(format!("ERR No such user '{name}'"))
-                })?;
-                filter.user = Some(user.id);
-            } else if args.is(at, "MAXAGE") {
-                let age = number::parse_i64(value)
-                    .ok_or(CommandError::text("ERR maxage is not an integer or out of range"))?;
-                if age <= 0 {
-                    return Err(CommandError::text("ERR maxage should be greater than 0"));
-                }
-                filter.min_age_s = Some(age.unsigned_abs());
-            } else if args.is(at, "SKIPME") {
-                filter.skip_me = if value.eq_ignore_ascii_case(b"yes") {
-                    true
-                } else if value.eq_ignore_ascii_case(b"no") {
-                    false
-                } else {
-                    return Err(CommandError::Syntax);
-                };
-            } else {
-                return Err(CommandError::Syntax);
-            }
-            at += 2;
-        }
-        Ok(filter)
-    }
-
-    /// Only these ids.
-    pub fn only(ids: Vec<ClientId>) -> Self {
-        Self { ids, ..Self::default() }
-    }
-
-    /// Only clients of a class.
-    pub fn class(class: ClientClass) -> Self {
-        Self { class: Some(class), ..Self::default() }
-    }
-
-    /// Only the client at an address.
-    pub fn address(address: &[u8]) -> Self {
-        Self { address: Some(address.to_vec()), ..Self::default() }
-    }
-
-    /// Whether a client is meant.
-    pub fn matches(&self, client: &Client, now: UnixMillis) -> bool {
-        let is = |wanted: &Option<Vec<u8>>, actual: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == actual.as_bytes())
-        };
-        !client.flags.internal
-            && !client.flags.ended
-            && (self.ids.is_empty() || self.ids.contains(&client.id))
-            && is(&self.address, &client.address)
-            && is(&self.local_address, &client.local_address)
-            && self.class.is_none_or(|class| class == ClientClass::of(client))
-            && self.user.is_none_or(|user| {
-                user == client.user.as_ref().map_or(UserId::DEFAULT, |user| user.id)
-            })
-            && self.min_age_s.is_none_or(|age| client.age_and_idle(now).0 >= age)
-    }
-}
-
-/// The error of an unknown class.
-pub fn unknown_type(name: &[u8]) -> CommandError {
-    CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))
 }

@@ -132,9 +132,9 @@ fn hello(ctx: &mut Ctx, args: &Args) -> CommandResult {
         ctx.session()?.resp3 = resp3;
         ctx.reply.resp3 = resp3;
     }
-    let id = ctx.client;
+    let (id, zone) = (ctx.client, ctx.server.config.availability_zone.as_bytes());
     let reply = &mut *ctx.reply;
-    reply.map(7);
+    reply.map(7 + usize::from(!zone.is_empty()));
     reply.bulk(b"server");
     reply.bulk(b"redis");
     reply.bulk(b"version");
@@ -149,5 +149,9 @@ fn hello(ctx: &mut Ctx, args: &Args) -> CommandResult {
     reply.bulk(b"master");
     reply.bulk(b"modules");
     reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone);
+    }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Connection commands: who the client is, which database, which protocol.
 
 pub mod client;
+mod client_filter;
+mod client_help;
 pub mod client_list;
+mod client_property;
 pub mod hello;
 pub mod pause;
 pub mod tracking;
@@ -124,7 +127,11 @@ fn reset(ctx: &mut Ctx, _args: &Args) -> CommandResult {
     client.reply_mode = ReplyMode::On;
     client.durability = Durability::Default;
     client.user = user;
-    client.flags = ClientFlags { unix_socket: client.flags.unix_socket, ..ClientFlags::default() };
+    client.flags = ClientFlags {
+        unix_socket: client.flags.unix_socket,
+        follows_redirects: client.flags.follows_redirects,
+        ..ClientFlags::default()
+    };
     ctx.reply.resp3 = false;
     ctx.reply.simple("RESET");
     Ok(())

@@ -45,7 +45,11 @@ fn del(ctx: &mut Ctx, args: &Args) -> CommandResult {
             && let Some(entry) = ctx.ks.remove(ctx.db, key)
         {
             // DEL too: nobody is to wait for millions of elements to be freed.
-            ctx.server.release(entry);
+            if ctx.command == "UNLINK" || ctx.server.config.lazyfree_lazy_user_del {
+                ctx.server.release(entry);
+            } else {
+                ctx.server.release_uncounted(entry);
+            }
             ctx.changed(key, event::GENERIC, "del");
             deleted += 1;
         }

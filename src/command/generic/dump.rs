@@ -144,7 +144,8 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         Loaded::Hash(hash) => Entry::new(key, hash.into_value(), expire),
         Loaded::Stream(stream) => Entry::new(key, Value::Stream(stream), expire),
     };
-    if expire.is_some_and(|at| at <= ctx.now) && ctx.origin != Origin::Log {
+    let replayed = ctx.origin == Origin::Log;
+    if expire.is_some_and(|at| at <= ctx.now) && !replayed && !ctx.server.config.import_mode {
         if ctx.ks.remove(ctx.db, key).is_some() {
             ctx.effect(&[b"DEL", key]);
             ctx.changed(key, event::GENERIC, "del");

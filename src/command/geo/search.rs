@@ -115,10 +115,11 @@ fn geosearchstore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     search(ctx, args, 2, 3, Form::SearchStore)
 }
 
-/// The key and the target; of several targets the last one.
-fn radius_keys(args: &Args) -> Vec<usize> {
+/// The key and the target of GEORADIUS and GEORADIUSBYMEMBER, whose options begin at argument `options`. Of several
+/// targets the last one counts, which the specifications do not see: they look for the first.
+fn radius_keys(args: &Args, options: usize) -> Vec<usize> {
     let mut keys = vec![1];
-    let mut at = 5;
+    let mut at = options;
     while at + 1 < args.len() {
         if args.is(at, "STORE") || args.is(at, "STOREDIST") {
             at += 1;
@@ -150,7 +151,7 @@ pub(super) const GEORADIUS: Command = Command {
             notes: &["update"],
         },
     ],
-    key_finder: Some(radius_keys),
+    key_finder: Some(|args| radius_keys(args, 6)),
     args: "key longitude:double latitude:double radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
     propagate: Propagate::AsSent,
     doc: Doc {
@@ -219,7 +220,7 @@ pub(super) const GEORADIUSBYMEMBER: Command = Command {
             notes: &["update"],
         },
     ],
-    key_finder: Some(radius_keys),
+    key_finder: Some(|args| radius_keys(args, 5)),
     args: "key member radius:double <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] [ASC | DESC] [STORE storekey:key | STOREDIST storedistkey:key]",
     propagate: Propagate::AsSent,
     doc: Doc {

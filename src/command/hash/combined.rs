@@ -111,6 +111,7 @@ fn hgetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
     }
     let at = if let NewTime::At(at) = time { field_time(at) } else { 0 };
+    ctx.ks.stats.expired_fields += removed.len() as u64;
     finish(ctx, key, &timed, at, &removed);
     if !persisted.is_empty() {
         record_fields(ctx, &[b"HPERSIST", key], &persisted);
@@ -251,6 +252,7 @@ fn hsetex(ctx: &mut Ctx, args: &Args) -> CommandResult {
 /// What is set with a time that is over is gone at once: only listeners hear that it was ever there.
 fn store_expired(ctx: &mut Ctx, key: &[u8], request: &SetRequest) -> CommandResult {
     let hear = |ctx: &mut Ctx, class, name| ctx.ks.effects.event(ctx.db, class, name, key);
+    ctx.ks.stats.expired_fields += request.fields().count() as u64;
     let there = ctx.ks.contains(ctx.db, key);
     if !there {
         hear(ctx, event::NEW, "new");

@@ -130,6 +130,7 @@ fn set(ctx: &mut Ctx, args: &Args, form: TimeForm) -> CommandResult {
             ctx.reply.int(outcome);
         }
     }
+    ctx.ks.stats.expired_fields += removed.len() as u64;
     finish(ctx, key, &timed, new, &removed);
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
     field_clock, write_element,
 };
-use crate::command::set::repeats_end;
+use crate::command::set::{ends_here, repeats_end};
 use crate::number;
 use crate::resp::Reply;
 use crate::types::Hash;
@@ -46,7 +46,7 @@ fn hscan(ctx: &mut Ctx, args: &Args) -> CommandResult {
             return;
         }
         field.with_bytes(|field| page.push(reply, field));
-        if !options.no_values {
+        if !options.names_only {
             value.with_bytes(|value| page.push(reply, value));
         }
     });
@@ -97,7 +97,7 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let draws = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     reply.array(draws * per_field);
     for _ in 0..draws {
-        if reply.buffer.len() > end {
+        if ends_here(reply, end) {
             break;
         }
         if let Some((field, value)) = hash.random(ctx.rng) {

@@ -71,9 +71,13 @@ fn pfadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
     let bytes_max = ctx.limits().hll_sparse_max_bytes;
     let found = ctx.ks.peek(ctx.db, key).map(|entry| checked(entry.value())).transpose()?;
-    let changed = match found {
+    let changes = match found {
         Some(bytes) if registers::is_dense(bytes) => {
-            raises(bytes, args)? && pfadd_dense(ctx, args)?
+            if raises(bytes, args)? {
+                pfadd_dense(ctx, args)?
+            } else {
+                0
+            }
         }
         Some(bytes) if args.len() == 3 => {
             let (index, rank) = registers::locate(args.at(2));
@@ -83,24 +87,24 @@ fn pfadd(ctx: &mut Ctx, args: &Args) -> CommandResult {
                 let bytes = value::buffer(ctx, key)?;
                 registers::raise_found(bytes, found, index, rank, bytes_max)?;
             }
-            changed
+            usize::from(changed)
         }
         // A copy: where a later element finds the bytes corrupt, the earlier ones have changed nothing.
         found => {
             let is_new = found.is_none();
             let mut bytes = found.map_or_else(registers::empty, <[u8]>::to_vec);
-            let changed = raise_all(&mut bytes, args, bytes_max)? || is_new;
-            if changed {
+            let changes = raise_all(&mut bytes, args, bytes_max)? + usize::from(is_new);
+            if changes > 0 {
                 registers::invalidate(&mut bytes);
                 store(ctx, key, &bytes)?;
             }
-            changed
+            changes
         }
     };
-    if changed {
-        ctx.changed(key, event::STRING, "pfadd");
+    if changes > 0 {
+        ctx.changed_by(key, changes, event::STRING, "pfadd");
     }
-    ctx.reply.flag(changed);
+    ctx.reply.flag(changes > 0);
     Ok(())
 }
 
@@ -115,18 +119,18 @@ fn raises(bytes: &[u8], args: &Args) -> Result<bool, Corrupt> {
     Ok(false)
 }
 
-/// Counts all elements; whether a register was raised.
-fn raise_all(bytes: &mut Vec<u8>, args: &Args, bytes_max: usize) -> Result<bool, Corrupt> {
-    let mut changed = false;
+/// Counts all elements; how many of them raised a register.
+fn raise_all(bytes: &mut Vec<u8>, args: &Args, bytes_max: usize) -> Result<usize, Corrupt> {
+    let mut changes = 0;
     for element in args.iter().skip(2) {
         let (index, rank) = registers::locate(element);
-        changed |= registers::raise(bytes, index, rank, bytes_max)?;
+        changes += usize::from(registers::raise(bytes, index, rank, bytes_max)?);
     }
-    Ok(changed)
+    Ok(changes)
 }
 
 /// The dense form keeps its size: it is changed where it is.
-fn pfadd_dense(ctx: &mut Ctx, args: &Args) -> Result<bool, CommandError> {
+fn pfadd_dense(ctx: &mut Ctx, args: &Args) -> Result<usize, CommandError> {
     Ok(raise_all(value::buffer(ctx, args.at(1))?, args, 0)?)
 }
 

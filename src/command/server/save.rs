@@ -20,12 +20,21 @@ pub const SAVE: Command = Command {
 pub const BGSAVE: Command = Command {
     name: "BGSAVE",
     arity: -1,
-    args: "[SCHEDULE]",
-    doc: doc("1.0.0", "O(1)", "Asynchronously saves the database(s) to disk."),
+    args: "[<SCHEDULE | CANCEL>]",
+    doc: super::super::Doc {
+        history: &[
+            ("3.2.2", "Added the `SCHEDULE` option."),
+            ("8.1.0", "Added the `CANCEL` option."),
+        ],
+        ..doc("1.0.0", "O(1)", "Asynchronously saves the database(s) to disk.")
+    },
     handler: Handler::Extended(|_, args| match args.get(1) {
         None => Ok(Outcome::Task(Task::BackgroundSave { schedule: false })),
         Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"schedule") => {
             Ok(Outcome::Task(Task::BackgroundSave { schedule: true }))
+        }
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"cancel") => {
+            Ok(Outcome::Task(Task::CancelSave))
         }
         Some(_) => Err(CommandError::Syntax),
     }),

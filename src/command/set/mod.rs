@@ -13,7 +13,7 @@ use super::{
     Access, Args, Command, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec, Propagate, doc,
 };
 pub(in crate::command) use algebra::parse_limit;
-pub(in crate::command) use random::{positive, repeats_end, signed};
+pub(in crate::command) use random::{ends_here, positive, repeats_end, signed};
 
 use crate::keyspace::event;
 use crate::types::Set;

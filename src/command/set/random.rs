@@ -10,6 +10,8 @@ use crate::command::ctx::Origin;
 use crate::command::store::{bulk, remove_if_void};
 use crate::keyspace::event;
 use crate::number::parse_i64;
+use crate::resp::Reply;
+use crate::session::Client;
 use crate::types::Set;
 
 /// Members that one SREM record names at most.
@@ -22,17 +24,22 @@ const REPEATS_MAX: u64 = 1 << 27;
 /// asked for: the client is over the limit of its output then, and is closed without seeing any.
 pub(in crate::command) fn repeats_end(ctx: &Ctx, count: u64) -> Result<usize, CommandError> {
     let limits = &ctx.server.config.client_output_buffer_limit;
-    let (normal, pubsub) = (limits.normal.hard_bytes, limits.pubsub.hard_bytes);
-    // Its class is not asked for: beyond the larger of both it is over either.
-    let bounded = matches!(ctx.origin, Origin::Client | Origin::Transaction);
-    if bounded && normal > 0 && pubsub > 0 {
-        let hard = usize::try_from(normal.max(pubsub)).unwrap_or(usize::MAX);
+    let subscribed = ctx.sessions.client(ctx.client).is_some_and(Client::is_subscribed);
+    let hard_bytes = if subscribed { limits.pubsub.hard_bytes } else { limits.normal.hard_bytes };
+    if hard_bytes > 0 && matches!(ctx.origin, Origin::Client | Origin::Transaction) {
+        let hard = usize::try_from(hard_bytes).unwrap_or(usize::MAX);
         return Ok(ctx.reply.buffer.len().saturating_add(hard).saturating_add(1));
     }
     if count > REPEATS_MAX {
         return Err(CommandError::text("ERR value is out of range"));
     }
     Ok(usize::MAX)
+}
+
+/// Whether elements drawn with repetition end here, as [`repeats_end`] said.
+pub(in crate::command) fn ends_here(reply: &mut Reply, end: usize) -> bool {
+    reply.cut |= reply.buffer.len() > end;
+    reply.cut
 }
 
 pub(super) const SPOP: Command = Command {
@@ -152,7 +159,7 @@ fn srandmember(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if count < 0 {
         ctx.reply.array(wanted);
         for _ in 0..wanted {
-            if ctx.reply.buffer.len() > end {
+            if ends_here(ctx.reply, end) {
                 break;
             }
             if let Some(member) = set.random(&mut *ctx.rng) {

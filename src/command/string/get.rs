@@ -148,7 +148,7 @@ fn getex(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 /// Sets the time of a key that is there; a time that is over deletes it.
 pub(in crate::command) fn expire_at(ctx: &mut Ctx, key: &[u8], at: crate::clock::UnixMillis) {
-    if at <= ctx.now && ctx.origin != Origin::Log {
+    if at <= ctx.now && ctx.origin != Origin::Log && !ctx.server.config.import_mode {
         ctx.ks.remove(ctx.db, key);
         ctx.effect(&[b"DEL", key]);
         ctx.changed(key, event::GENERIC, "del");

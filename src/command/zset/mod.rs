@@ -206,12 +206,15 @@ pub const ZSCAN: Command = Command {
     flags: Flags::READONLY,
     group: Group::SortedSet,
     keys: &[KeySpec::at(1, Access::Read, &["access"])],
-    args: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
-    doc: doc(
-        "2.8.0",
-        "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
-        "Walks over the members and scores of a sorted set in steps.",
-    ),
+    args: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOSCORES]",
+    doc: Doc {
+        history: &[("9.1.0", "Added the `NOSCORES` option.")],
+        ..doc(
+            "2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+            "Walks over the members and scores of a sorted set in steps.",
+        )
+    },
     tips: &["nondeterministic_output"],
     handler: Handler::Plain(zscan),
     ..Command::BASE
@@ -223,13 +226,16 @@ fn zscan(ctx: &mut Ctx, args: &Args) -> CommandResult {
         reply_empty(ctx.reply);
         return Ok(());
     };
-    let options = ScanOptions::parse(args, 3, Scanned::Members)?;
+    let options = ScanOptions::parse(args, 3, Scanned::Scored)?;
     let mut scan = ScanReply::begin(ctx.reply);
     let packed = set.as_listpack().is_some();
     let next = set.scan(cursor, options.count, |member, score| {
         member.with_bytes(|member| {
             if options.matches(member) {
                 scan.push(ctx.reply, member);
+                if options.names_only {
+                    return;
+                }
                 if packed {
                     scan.push(ctx.reply, DoubleText::new(score).as_bytes());
                 } else {

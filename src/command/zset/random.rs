@@ -4,7 +4,7 @@ use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, Shape,
     bulk, doc,
 };
-use crate::command::set::{repeats_end, signed};
+use crate::command::set::{ends_here, repeats_end, signed};
 use crate::types::ZSet;
 
 pub(super) const ZRANDMEMBER: Command = Command {
@@ -53,7 +53,7 @@ fn zrandmember(ctx: &mut Ctx, args: &Args) -> CommandResult {
     if count < 0 {
         shape.begin(ctx.reply, wanted);
         for _ in 0..wanted {
-            if ctx.reply.buffer.len() > end {
+            if ends_here(ctx.reply, end) {
                 break;
             }
             if let Some((member, score)) = set.random(&mut *ctx.rng) {

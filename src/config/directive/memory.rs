@@ -80,6 +80,13 @@ pub(super) const ROWS: &[Directive] = &[
         "How hard to look for keys that have expired; more uses more CPU and leaves less behind.",
     ),
     yes_no(
+        "import-mode",
+        at!(import_mode),
+        "no",
+        "While data is imported, no key is evicted, and one that has expired stays, seen by the client that \
+         imports (CLIENT IMPORT-SOURCE) only, until a command writes to it.",
+    ),
+    yes_no(
         "activerehashing",
         at!(activerehashing),
         "yes",

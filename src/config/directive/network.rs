@@ -101,4 +101,10 @@ pub(super) const ROWS: &[Directive] = &[
         "1000000",
         "Keys that client-side caching remembers; 0 is no limit.",
     ),
+    text(
+        "availability-zone",
+        at!(availability_zone),
+        "",
+        "Zone of the server, as HELLO and INFO tell clients.",
+    ),
 ];

@@ -134,32 +134,16 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .hidden(),
     // Observation.
-    one_of(
-        "log-format",
-        UNSUPPORTED,
-        &["legacy", "logfmt", "json"],
-        "legacy",
-        "Format of the log.",
-    ),
-    one_of(
-        "log-timestamp-format",
-        UNSUPPORTED,
-        &["legacy", "iso8601", "milliseconds"],
-        "legacy",
-        "Format of its times.",
-    ),
     yes_no("crash-memcheck-enabled", UNUSED, "yes", "Test memory after a crash."),
     integer("watchdog-period", NO_DEBUG, U31, "0", "Milliseconds until a stack trace.").hidden(),
     yes_no("use-exit-on-panic", NO_DEBUG, "no", "Exit on a panic.").hidden(),
     yes_no("enable-debug-assert", NO_DEBUG, "no", "Costly checks.").hidden().immutable(),
     text("debug-context", NO_DEBUG, "", "Text for crash reports.").hidden(),
-    text("availability-zone", UNSUPPORTED, "", "Zone that INFO shows."),
     // Others.
     yes_no("lua-enable-insecure-api", UNSUPPORTED, "no", "Insecure functions in Lua scripts.")
         .hidden()
         .protected(),
     text("hash-seed", UNUSED, "", "Seed of the hash of keys.").immutable().or_same(),
-    yes_no("import-mode", UNSUPPORTED, "no", "Expire nothing while data is imported."),
     yes_no("extended-redis-compatibility", UNUSED, "no", "Call itself Redis."),
     Directive::new("loadmodule", Kind::Line, NO_MODULES, "", "Load a module."),
     Directive::new(

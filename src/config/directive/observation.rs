@@ -1,7 +1,7 @@
 //! Rows: the log, the slow log and latency figures.
 
 use super::super::rules::{BIND, PERCENTILES};
-use super::super::settings::{LogLevel, SyslogFacility};
+use super::super::settings::{LogFormat, LogLevel, LogTimestampFormat, SyslogFacility};
 use super::*;
 
 /// The rows of this area.
@@ -12,6 +12,20 @@ pub(super) const ROWS: &[Directive] = &[
         LogLevel::NAMES,
         "notice",
         "The least important messages that are logged.",
+    ),
+    one_of(
+        "log-format",
+        at!(log_format),
+        LogFormat::NAMES,
+        "legacy",
+        "Form of the lines of the log: as Redis writes them, `logfmt`, or `json`.",
+    ),
+    one_of(
+        "log-timestamp-format",
+        at!(log_timestamp_format),
+        LogTimestampFormat::NAMES,
+        "legacy",
+        "Form of the times in it: as Redis writes them, ISO 8601, or milliseconds since 1970.",
     ),
     text("logfile", at!(logfile), "", "File of the log; empty is standard output.").immutable(),
     yes_no("syslog-enabled", at!(syslog_enabled), "no", "Log to syslog too.").immutable(),

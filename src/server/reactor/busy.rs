@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::{Handle, Reactor};
 use crate::engine::Engine;
-use crate::resp::Batch;
-use crate::resp::decode::DecodeLimits;
+use crate::resp::decode::{DecodeLimits, ProtocolError};
+use crate::resp::{Batch, Decoder};
 use crate::server::connection::Connection;
 
 /// Least time between two looks at the sockets.
@@ -72,26 +72,48 @@ impl Reactor {
             Ok(count) => own.carry.extend_from_slice(buffer.get(..count).unwrap_or_default()),
         }
         let mut carry = std::mem::take(&mut own.carry);
+        let mut outcome = self.serve_carry(engine, own, &mut carry);
+        let client = engine.sessions.client(own.id);
+        let known = client.is_some_and(|client| client.user.is_some());
+        if known && outcome.as_ref().is_err_and(ProtocolError::is_of_strangers) {
+            // A request before this one said who the client is: it is judged by that.
+            own.authenticated = true;
+            own.decoder = Decoder::default();
+            outcome = self.serve_carry(engine, own, &mut carry);
+        }
+        if outcome.is_err() && !own.takes_requests() {
+            // It waits now: what is wrong is looked at when it goes on.
+            own.decoder = Decoder::default();
+        } else if let Err(error) = outcome {
+            own.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
+            own.closing = true;
+        }
+        own.carry = carry;
+        self.send_now(handle, own);
+    }
+
+    /// Executes what is complete in `carry`, and takes it out.
+    fn serve_carry(
+        self: &Rc<Self>,
+        engine: &mut Engine,
+        own: &mut Connection,
+        carry: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
         let limits = DecodeLimits {
             bulk_bytes_max: self.shared.bulk_bytes_max.load(Ordering::Relaxed).cast_signed(),
             authenticated: own.authenticated,
         };
         let mut batch = Batch::default();
-        let (used, outcome) = own.decoder.decode(&carry, limits, &mut batch);
+        let (used, outcome) = own.decoder.decode(carry, limits, &mut batch);
         let progress = self.progress();
         for index in 0..batch.len() {
-            let Some(args) = batch.request(index, &carry) else { break };
+            let Some(args) = batch.request(index, carry) else { break };
             if own.takes_requests() {
                 self.execute_one(engine, own, &args, progress);
             }
         }
-        if let Err(error) = outcome {
-            own.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
-            own.closing = true;
-        }
         carry.drain(..used.min(carry.len()));
-        own.carry = carry;
-        self.send_now(handle, own);
+        outcome
     }
 
     /// Sends what may be sent; the end of the turn sends the rest.

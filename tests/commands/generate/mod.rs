@@ -277,9 +277,13 @@ fn waits_for_ever(args: &[Vec<u8>]) -> bool {
     blocks && (long(args.get(1), 0.001) || long(args.last(), 0.001))
 }
 
-/// Whether damage asks about commands that the real server does not have, or for all: how many there are, too.
+/// Whether it is what the real server does not have yet (a range of BITCOUNT without an end), or asks about commands that it
+/// does not have, or for all: how many there are, too.
 fn asks_of_newer(args: &[Vec<u8>]) -> bool {
     let word = |at: usize| args.get(at).map(|word| word.to_ascii_uppercase());
+    if args.len() == 3 && word(0).is_some_and(|name| name == b"BITCOUNT") {
+        return true;
+    }
     word(0).is_some_and(|name| name == b"COMMAND")
         && (matches!(word(1).as_deref(), None | Some(b"INFO" | b"COUNT" | b"DOCS"))
             || (word(1).is_some_and(|name| name == b"LIST") && args.len() == 2)
