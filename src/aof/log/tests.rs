@@ -146,6 +146,23 @@ fn try_write_gives_way_to_a_sync_and_to_a_rotation() {
 }
 
 #[test]
+fn a_write_beside_a_sync_is_not_durable_by_it() {
+    let mut world = world();
+    world.append();
+    world.log.write().unwrap();
+    world.log.sync().unwrap();
+    world.append();
+    world.log.syncing.store(true, Ordering::Release);
+    assert_eq!(world.log.try_write_beside_sync().unwrap(), Written::Done);
+    world.log.syncing.store(false, Ordering::Release);
+    assert_eq!((world.log.written(), world.log.synced()), (world.ends[1], world.ends[0]));
+    world.log.prepare_rotation().unwrap();
+    world.append();
+    world.log.cut().unwrap();
+    assert_eq!(world.log.try_write_beside_sync().unwrap(), Written::Busy);
+}
+
+#[test]
 fn rotation_cuts_where_it_was_told_and_syncs_the_old_segment_first() {
     let mut world = world();
     assert!(matches!(world.log.cut(), Err(LogError::NotPrepared)));

@@ -277,11 +277,16 @@ fn waits_for_ever(args: &[Vec<u8>]) -> bool {
     blocks && (long(args.get(1), 0.001) || long(args.last(), 0.001))
 }
 
-/// Whether it is what the real server does not have yet (a range of BITCOUNT without an end), or asks about commands that it
-/// does not have, or for all: how many there are, too.
+/// Whether it is what the real server does not have yet (a range of BITCOUNT without an end; a second target of GEORADIUS that
+/// counts as a key), or asks about commands that it does not have, or for all: how many there are, too.
 fn asks_of_newer(args: &[Vec<u8>]) -> bool {
     let word = |at: usize| args.get(at).map(|word| word.to_ascii_uppercase());
     if args.len() == 3 && word(0).is_some_and(|name| name == b"BITCOUNT") {
+        return true;
+    }
+    let words = || (0..args.len()).filter_map(word);
+    let targets = words().filter(|word| matches!(word.as_slice(), b"STORE" | b"STOREDIST"));
+    if targets.count() > 1 && words().any(|word| word.starts_with(b"GEORADIUS")) {
         return true;
     }
     word(0).is_some_and(|name| name == b"COMMAND")
