@@ -539,13 +539,16 @@ impl Keyspace {
     /// A random key of a database that has not expired.
     pub fn random_key(&mut self, db: usize, rng: &mut dyn crate::rng::Rng) -> Option<Vec<u8>> {
         // With nothing but expired keys each try removes one, so this ends.
+        let mut hidden = None;
         for _ in 0..self.len(db).clamp(1, 100) {
             let key = self.dbs.get(db)?.table.random(rng)?.key().to_vec();
             if self.contains(db, &key) {
                 return Some(key);
             }
+            // Where none is removed, a key is named that reads do not find, as Redis does.
+            hidden = self.hides_overdue().then_some(key);
         }
-        None
+        hidden
     }
 
     /// Notes, after the unit's records were given the log position `position`, that the keys it

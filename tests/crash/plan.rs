@@ -81,7 +81,7 @@ impl Weights {
 }
 
 impl Plan {
-    /// A short plan with some of everything, for looking at every operation.
+    /// A short plan with some of everything, for looking at every operation. Every other one has a base in Redis' form.
     pub(crate) fn small(seed: u64) -> Self {
         let mut plan = Self::of(seed, 22);
         let third = plan.steps.len() / 3;
@@ -89,6 +89,10 @@ impl Plan {
         plan.steps.insert(third, rewrite);
         for at in 1..=8 {
             plan.steps.insert(third + at * 2, Step::Persist);
+        }
+        if seed.is_multiple_of(2) {
+            let form = ["CONFIG", "SET", "rdbcompression", "yes"];
+            plan.steps.insert(0, Step::Request(0, words(&form)));
         }
         plan
     }
