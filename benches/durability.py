@@ -8,57 +8,20 @@ the cache 10 000 SET a second over 50 connections, payments 500 over 10. Fastnes
 mean (`user-durability`); data is in the folder for temporary files, which ought to be on a disk. Other servers have one answer for all, so they are measured with either. Columns: p50, p99, p99.9 in ms of
 cache and payments, CPU us of the server per request of both. The first row has nobody wait.
 """
-import argparse, json, os, shutil, socket, statistics, subprocess, tempfile, time
+import argparse, json, os, statistics, subprocess
+
+from server import Server
 
 RATES = {"cache": (10_000, 50), "payments": (500, 10)}
 
 
-class Server:
-    def __init__(self, command):
-        self.dir = tempfile.mkdtemp(prefix="durability-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(command + ["--port", str(self.port), "--dir", self.dir, "--appendonly", "yes", "--save", ""],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(400):
-            try:
-                self.ask("PING")
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise SystemExit(f"{command}: does not start")
-
-    def ask(self, line):
-        with socket.create_connection(("127.0.0.1", self.port)) as s:
-            s.settimeout(10)
-            s.sendall(line.encode() + b"\r\n")
-            reply = s.recv(4096)
-            if reply.startswith(b"-LOADING"):
-                raise OSError("loading")
-            if reply.startswith(b"-"):
-                raise SystemExit(f"{line}: {reply}")
-
-    def cpu(self):
-        # Another process' clock is behind until its threads sleep.
-        time.sleep(0.05)
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
 def measure(a, command, with_users):
-    server = Server(command)
+    server = Server(command + ["--appendonly", "yes"])
     try:
         for user in RATES:
-            server.ask(f"ACL SETUSER {user} on >secret ~* &* +@all")
+            server.must(f"ACL SETUSER {user} on >secret ~* &* +@all")
         if with_users:
-            server.ask("CONFIG SET user-durability 'payments always cache everysec'")
+            server.must("CONFIG SET user-durability 'payments always cache everysec'")
         before = server.cpu()
         running = {
             user: subprocess.Popen([a.fastness, "bench", f"redis://{user}:secret@127.0.0.1:{server.port}", "--tests", "set", "--rate", str(rate),

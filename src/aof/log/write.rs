@@ -52,13 +52,14 @@ impl Log {
         self.try_write_beside_sync()
     }
 
-    /// The same where a running sync does not hold up a write: with filler ahead the file has its length and its
-    /// blocks already, so the write touches no more than pages.
+    /// The same, but a running sync does not hold up a write where filler is ahead: the file has its length and its
+    /// blocks already, so the write touches no more than pages, but for the one in many that adds filler.
     pub fn try_write_beside_sync(&self) -> Result<Written, LogError> {
         if self.written() == self.appended() {
             return Ok(Written::Done);
         }
         if let Some(mut io) = self.io.try_lock_for(TRY_WRITE_WAIT)
+            && (io.segment.filled > io.segment.len || !self.syncing.load(Ordering::Acquire))
             && self.pending.lock().cut.is_none()
         {
             self.write_all(&mut io)?;

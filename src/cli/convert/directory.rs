@@ -61,7 +61,7 @@ pub(super) fn run(dir: &str, reader: Reader, as_json: bool) -> ExitCode {
         Err(Failure(code, why)) if as_json => {
             (*code, format!("{:#}\n", json!({ "path": dir, "error": why, "notes": notes })))
         }
-        Ok(files) => (0, words(reader, files, &notes)),
+        Ok(files) => (0, lines(reader, files, &notes)),
         Err(Failure(code, why)) => {
             eprintln!("fastness: {why}");
             eprintln!("  next: nothing was lost; run `fastness check {dir}` to see what is there");
@@ -248,7 +248,7 @@ impl Progress {
     }
 }
 
-fn words(reader: Reader, files: &[File], notes: &[String]) -> String {
+fn lines(reader: Reader, files: &[File], notes: &[String]) -> String {
     let whom = match reader {
         Reader::Redis => "Redis and Valkey",
         Reader::Fastness => "Fastness",

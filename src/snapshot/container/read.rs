@@ -304,8 +304,15 @@ pub fn fuzz_container(bytes: &[u8]) {
     if let Some(Ok(container)) = Container::open_lines(bytes, false) {
         let _ = load_groups(&container, &unchecked, &mut Nowhere);
     }
-    let _ = load(bytes, &unchecked, &mut Nowhere);
     let options = LoadOptions::default();
+    if let Some(Ok(container)) = Container::open_lines(bytes, true)
+        && let Ok(by_table) = load_groups(&container, &options, &mut Nowhere)
+    {
+        let by_one = crate::snapshot::load::load(bytes, &options, &mut Nowhere);
+        let same = by_one.as_ref().is_ok_and(|found| found.keys == by_table.keys);
+        assert!(same, "{} keys by its table, without: {by_one:?}", by_table.keys);
+    }
+    let _ = load(bytes, &unchecked, &mut Nowhere);
     if load(bytes, &options, &mut Nowhere).is_err() || is_foreign_zstd(bytes) {
         return;
     }
