@@ -7,7 +7,7 @@ use std::process::Command;
 
 use fastness::keyspace::Prepared;
 use fastness::snapshot::container::parallel::{Duplicate, EntrySink, Preparer, load_entries};
-use fastness::snapshot::container::read::Container;
+use fastness::snapshot::container::read::{Container, fuzz_container};
 use fastness::snapshot::container::write::{Assembly, FileForm, Packer, Section, Table};
 use fastness::snapshot::container::{Kind, MARKER};
 use fastness::snapshot::encode::{Encoder, Header};
@@ -366,6 +366,7 @@ fn a_flipped_byte_before_or_in_a_table_in_lines_is_refused_or_harmless() {
             } else {
                 assert!(Container::open_lines(&damaged, true).is_none(), "{at}");
             }
+            fuzz_container(&damaged);
             let mut again = Image::default();
             match load(&damaged, &LoadOptions::default(), &mut again) {
                 Ok(_) => assert!(at >= rdb_len && again.text() == all.text(), "{at}"),
