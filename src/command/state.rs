@@ -73,7 +73,7 @@ pub struct Pause {
 }
 
 /// How memory stands to `maxmemory`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Eviction {
     /// Memory was above the limit before the running command, and nothing could go for it.
     pub out_of_memory: bool,
@@ -86,6 +86,8 @@ pub struct Eviction {
     pub client_bytes_seen: u64,
     /// Bytes of what waits to be freed on another thread: as good as free.
     pub reclaiming: u64,
+    /// What clients are told of evictions.
+    pub notices: crate::session::NoticesUnderway,
     /// The part of it that no thread has taken yet.
     pub garbage_bytes: u64,
     /// Values that were dear to free and that nobody waited for, as Redis counts them.

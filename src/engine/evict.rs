@@ -21,7 +21,7 @@ use crate::config::MaxmemoryPolicy;
 use crate::keyspace::Entry;
 use crate::keyspace::evict::{Evicted, EvictionOrder, Spare};
 use crate::resp::Args;
-use crate::session::{Client, ClientId};
+use crate::session::{Client, ClientId, Mail};
 
 /// How old the count of memory may be on which keys are given up or writes refused.
 const FRESH: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ const KEYS_PER_LOOK: usize = 16;
 impl ServerState {
     /// Bytes in use beyond `maxmemory`: 0 without a limit. Records that wait to be written and the
     /// copies of a running snapshot do not count, or one write's log would evict the next one's key; nor
-    /// does what is being freed.
+    /// does what is being freed, nor what clients are told of evictions.
     pub fn excess_memory(&self) -> u64 {
         let limit = self.config.maxmemory;
         if limit == 0 {
@@ -48,6 +48,7 @@ impl ServerState {
         persistence.appended.saturating_sub(persistence.written)
             + persistence.snapshot_bytes
             + self.eviction.reclaiming
+            + self.eviction.notices.memory_bytes()
     }
 
     /// Whether memory is above `maxmemory`.
@@ -74,6 +75,7 @@ impl Engine {
 
     /// Asks the allocator how much is in use.
     pub fn sample_memory(&mut self) {
+        self.server.eviction.notices.recount();
         let used = crate::memory::allocated_bytes();
         self.memory_mark = crate::memory::thread_balance();
         let server = &mut self.server;
@@ -164,13 +166,13 @@ impl Engine {
             tries += 1;
             if tries % KEYS_PER_LOOK == 0 {
                 // What is to be told of thousands of keys takes more memory than small ones free.
-                self.commit(ClientId(0));
+                self.commit_evictions();
                 if self.clock.monotonic().saturating_sub(begin) > limit {
                     break;
                 }
             }
         }
-        self.commit(ClientId(0));
+        self.commit_evictions();
         // The command that comes now waits for its own keys only; a reader of an evicted one is held
         // by its position, as after any write.
         self.ks.need = need;
@@ -180,6 +182,17 @@ impl Engine {
         }
         let took = self.clock.monotonic().saturating_sub(begin);
         self.note_latency(event::EVICTION_CYCLE, took);
+    }
+
+    /// Commits what went so far, and notes what is told of it.
+    fn commit_evictions(&mut self) {
+        let told = self.sessions.outgoing.len();
+        self.commit(ClientId(0));
+        for mail in self.sessions.outgoing.iter_mut().skip(told) {
+            if let Mail::Send { bytes, notice, .. } = mail {
+                *notice = Some(self.server.eviction.notices.add(bytes.len()));
+            }
+        }
     }
 
     /// Looks for a key that may go, and has it go; how many bytes that freed. `None` when none may.

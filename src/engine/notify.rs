@@ -55,8 +55,8 @@ impl Engine {
             }
             let need = if message.waits_for_log { need } else { 0 };
             let release = Release { need, ..Release::default() };
-            let mail = Mail::Send { to: message.to, bytes: message.bytes, release };
-            sessions.post(mail);
+            let (to, bytes) = (message.to, message.bytes);
+            sessions.post(Mail::Send { to, bytes, release, notice: None });
         }
     }
 

@@ -42,6 +42,7 @@ impl Engine {
             backup: Default::default(),
             observed: Default::default(),
             renamed: None,
+            eviction: Default::default(),
             ..*server
         };
         let mut loader = Self::new(

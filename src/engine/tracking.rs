@@ -171,6 +171,6 @@ impl Engine {
 
     fn post(&mut self, to: ClientId, message: Reply, release: Release) {
         let bytes = Arc::from(message.buffer);
-        self.sessions.post(Mail::Send { to, bytes, release });
+        self.sessions.post(Mail::Send { to, bytes, release, notice: None });
     }
 }

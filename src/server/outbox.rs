@@ -14,13 +14,15 @@ use std::ops::Range;
 #[cfg(any(test, feature = "sim"))]
 use crate::disk::sim::canary;
 use crate::resp::LeftOut;
-use crate::session::Release;
+use crate::session::{EvictionNotice, Release};
 
 /// Pieces that one write takes at most.
 const PIECES_MAX: usize = 64;
 
 /// What an outbox without replies keeps for the next ones.
 const KEPT_BYTES: usize = 16 * 1024;
+/// What it keeps of the memory that notices of evictions took.
+const KEPT_OF_NOTICES: usize = 1024;
 
 /// How far the log is, as the outbox needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Outbox {
     pub left_out: LeftOut,
     /// What is sent of the first of them.
     sent_of_string: usize,
+    /// Of the messages among the bytes that tell of evictions.
+    notice: Option<EvictionNotice>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,11 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
         self.enter(Hold { start, end, release, message: true }, progress);
+    }
+
+    /// What was added last tells of an eviction.
+    pub fn note_eviction(&mut self, notice: Option<EvictionNotice>) {
+        EvictionNotice::merge(&mut self.notice, notice);
     }
 
     /// Holds the reply that begins at `start` and ends where the bytes end now, if it has to wait.
@@ -165,6 +174,10 @@ impl Outbox {
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
+            if self.notice.is_some() {
+                self.bytes.shrink_to(KEPT_OF_NOTICES);
+                self.notice = None;
+            }
         } else if self.sent > 64 * 1024 && self.sent > self.bytes.len() / 2 {
             let gone = std::mem::take(&mut self.sent);
             self.bytes.drain(..gone);

@@ -471,10 +471,11 @@ impl Reactor {
         self.want(executed.release(), progress);
         connection.outbox.hold(start, executed.release(), progress);
         for mail in engine.sessions.to_answered.drain(..) {
-            if let Mail::Send { bytes, mut release, .. } = mail {
+            if let Mail::Send { bytes, mut release, notice, .. } = mail {
                 release.needs_sync = executed.needs_sync;
                 self.want(release, progress);
                 connection.outbox.message(&bytes, release, progress);
+                connection.outbox.note_eviction(notice);
             }
         }
         connection.waits |= executed.waits;

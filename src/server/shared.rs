@@ -21,6 +21,8 @@ use crate::session::{ClientId, Mail};
 
 /// How long a thread waits for the lock before it looks whether a script is in the way.
 const BUSY_LOOK: Duration = Duration::from_millis(20);
+/// Room for so much mail stays.
+const OUTGOING_KEPT: usize = 128;
 
 /// Shared by all threads of one server.
 pub struct Shared {
@@ -384,7 +386,7 @@ impl Shared {
             }
         }
         engine.sessions.outgoing = posted;
-        engine.sessions.outgoing.shrink_to(1024);
+        engine.sessions.outgoing.shrink_to(OUTGOING_KEPT);
         drop(engine);
         for (handle, _) in self.reactors.iter().zip(woken).filter(|(_, woken)| *woken) {
             handle.call();

@@ -5,6 +5,7 @@
 //! know each other by [`ClientId`].
 
 pub mod client;
+pub mod eviction_notice;
 pub mod pubsub;
 pub mod replica;
 mod roster;
@@ -13,6 +14,7 @@ pub mod user;
 pub mod wait;
 
 pub use client::{Buffers, Client, ClientFlags, Durability, ReplyMode, Transaction};
+pub use eviction_notice::{EvictionNotice, NoticesUnderway};
 pub use pubsub::{Message, Subscriptions, Topic};
 pub use replica::Replicas;
 pub use user::{UserHandle, UserId};
@@ -40,10 +42,11 @@ pub struct Release {
 }
 
 /// Something the engine asks the connection of a client to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Mail {
-    /// Send these bytes, which answer nothing (a message, an invalidation). Many clients may get the same.
-    Send { to: ClientId, bytes: Arc<[u8]>, release: Release },
+    /// Send these bytes, which answer nothing (a message, an invalidation). Many clients may get the same. The
+    /// notice says that an eviction is what they tell.
+    Send { to: ClientId, bytes: Arc<[u8]>, release: Release, notice: Option<EvictionNotice> },
     /// The client waits no longer: send its reply and go on with its input.
     Resume { to: ClientId, bytes: Vec<u8>, release: Release },
     /// Close the connection, after sending what is there if `flush`.

@@ -346,7 +346,7 @@ impl Sim {
                 };
                 match mail {
                     Mail::Resume { to, bytes, release } => self.resume(who, to, &bytes, release)?,
-                    Mail::Send { to, bytes, mut release } => {
+                    Mail::Send { to, bytes, mut release, .. } => {
                         release.needs_sync = self.live.lock().reply_needs_sync(to);
                         let progress = self.progress();
                         self.clients[who].outbox.message(&bytes, release, progress);

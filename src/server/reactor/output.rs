@@ -213,10 +213,11 @@ impl Reactor {
             return;
         }
         match mail {
-            Mail::Send { bytes, release, .. } => {
+            Mail::Send { bytes, release, notice, .. } => {
                 let progress = self.progress();
                 self.want(release, progress);
                 connection.outbox.message(&bytes, release, progress);
+                connection.outbox.note_eviction(notice);
             }
             Mail::Resume { bytes, release, .. } => {
                 let progress = self.progress();
