@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pattern::Pattern;
 use super::transcript::{Action, Expected, Step, Transcript, arguments};
@@ -12,6 +12,7 @@ use crate::support::reply::Reply;
 use crate::support::server::Server;
 
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -136,6 +137,7 @@ impl Player<'_> {
         let mut count = step.expected.len();
         match &step.action {
             Action::Sleep(millis) => std::thread::sleep(Duration::from_millis(*millis)),
+            Action::Settled => self.settle()?,
             Action::Reset => self.connections.clear(),
             Action::Close => {
                 self.connections.remove(&step.connection);
@@ -166,6 +168,21 @@ impl Player<'_> {
             Action::Listen => {}
         }
         (0..count).map(|at| self.outcome(step, at)).collect()
+    }
+
+    /// Waits until nothing is saved or rewritten.
+    fn settle(&self) -> Result<(), String> {
+        let idle = ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"];
+        let mut client = self.server.client();
+        let begin = Instant::now();
+        while begin.elapsed() < SETTLED_WITHIN {
+            let info = client.must("INFO persistence").text().ok_or("INFO is no text")?;
+            if idle.iter().all(|field| info.contains(&format!("{field}:0\r"))) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("a save or rewrite does not end".into())
     }
 
     fn outcome(&mut self, step: &Step, at: usize) -> Result<Outcome, String> {

@@ -46,6 +46,8 @@ pub(crate) enum Action {
     /// Reads replies to what an earlier `>>` sent, or messages.
     Listen,
     Sleep(u64),
+    /// Waits until no save and no rewrite runs.
+    Settled,
     /// `! let NAME REQUEST`.
     Let(String, String),
     /// Closes all connections.
@@ -138,7 +140,8 @@ impl Transcript {
         } else {
             let pattern = Pattern::parse(rest[1..].trim())?;
             let same = self.steps.last().is_some_and(|step| {
-                step.connection == connection && !matches!(step.action, Action::Sleep(_))
+                step.connection == connection
+                    && !matches!(step.action, Action::Sleep(_) | Action::Settled)
             });
             if !same {
                 self.step(number, connection, Action::Listen, needs);
@@ -161,6 +164,7 @@ impl Transcript {
                 let millis = rest.parse().map_err(|_| "sleep MILLISECONDS")?;
                 self.step(number, "", Action::Sleep(millis), needs);
             }
+            "settled" => self.step(number, "", Action::Settled, needs),
             "let" => {
                 let (name, request) = rest.split_once(' ').ok_or("let NAME REQUEST")?;
                 let (name, connection) = name.split_once('@').unwrap_or((name, ""));
