@@ -324,6 +324,11 @@ impl Encoder {
                 put_length(out, PACKED_NODE);
                 self.strings.put(out, packed);
             }
+            NodeRef::Tight(elements) => {
+                put_length(out, PACKED_NODE);
+                elements.write_listpack(&mut self.packed);
+                self.strings.put(out, &self.packed);
+            }
         }
     }
 

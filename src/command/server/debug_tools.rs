@@ -7,7 +7,7 @@ use crate::keyspace::{Entry, StrRef, ValueRef};
 use crate::number;
 use crate::session::Client;
 use crate::types::limits::Limits;
-use crate::types::list::{List, NodeRef};
+use crate::types::list::List;
 
 /// DEBUG POPULATE count [prefix] [size]
 pub(super) fn populate(ctx: &mut Ctx, args: &Args) -> CommandResult {
@@ -120,12 +120,7 @@ pub(super) fn string_sizes(ctx: &mut Ctx, args: &Args) -> CommandResult {
 /// `list-compress-depth` asks of files.
 pub(super) fn list_nodes(list: &List, limits: &Limits) -> String {
     let nodes = list.node_count().max(1);
-    let bytes: usize = list
-        .nodes()
-        .map(|node| match node {
-            NodeRef::Packed(bytes) | NodeRef::Plain(bytes) => bytes.len(),
-        })
-        .sum();
+    let bytes: usize = list.nodes().map(|node| node.byte_len()).sum();
     // Two decimals, and far below 2^53.
     #[allow(clippy::cast_precision_loss, reason = "an average for people")]
     let average = list.len() as f64 / nodes as f64;

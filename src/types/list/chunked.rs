@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::limit::NodeLimit;
+use super::small::listpack_bytes;
 use super::table::NodeTable;
-use crate::types::listpack::{Element, Listpack, ListpackRef};
+use crate::types::listpack::{Element, Listpack, ListpackRef, TightRef};
 
 /// Header and end byte of a listpack: what two lose when they become one.
 const FRAME_BYTES: usize = 7;
@@ -22,10 +23,12 @@ pub enum Node {
 }
 
 /// A node, for writing it to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum NodeRef<'a> {
     /// The blob of a listpack.
     Packed(&'a [u8]),
+    /// The elements of a listpack.
+    Tight(TightRef<'a>),
     /// The text of one oversized element.
     Plain(&'a [u8]),
 }
@@ -45,6 +48,16 @@ pub(super) struct Chunked {
     /// The bound of its nodes, which stays what it was when the list became chunked: as in Redis,
     /// where a later CONFIG SET only decides about going over to one form or the other.
     limit: NodeLimit,
+}
+
+impl NodeRef<'_> {
+    /// Bytes of it in a file, before they are compressed.
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Packed(bytes) | Self::Plain(bytes) => bytes.len(),
+            Self::Tight(tight) => listpack_bytes(*tight),
+        }
+    }
 }
 
 impl Node {
@@ -500,7 +513,7 @@ impl<'a> NodeRef<'a> {
     pub fn listpack(self) -> Option<ListpackRef<'a>> {
         match self {
             Self::Packed(blob) => Some(ListpackRef::new(blob)),
-            Self::Plain(_) => None,
+            Self::Tight(_) | Self::Plain(_) => None,
         }
     }
 }

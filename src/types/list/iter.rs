@@ -2,7 +2,7 @@
 
 use super::Form;
 use super::chunked::{Chunked, NodeRef};
-use crate::types::listpack::{self, Element, ListpackRef};
+use crate::types::listpack::{self, Element, ListpackRef, TightIter};
 
 /// Elements of a list in one direction.
 #[derive(Clone, Debug)]
@@ -19,6 +19,9 @@ pub struct Iter<'a> {
 #[derive(Clone, Debug)]
 enum Part<'a> {
     Packed(listpack::Iter<'a>),
+    Tight(TightIter<'a>),
+    /// Elements of a tight list on the way back, the next one last.
+    Turned(Vec<Element<'a>>),
     Plain(Option<&'a [u8]>),
 }
 
@@ -44,6 +47,7 @@ impl<'a> Iter<'a> {
         }
         iter.remaining = if backward { position + 1 } else { len - position };
         match form {
+            Form::Tight(tight) => iter.enter(NodeRef::Tight(tight.view()), position),
             Form::Packed(listpack) => iter.enter(NodeRef::Packed(listpack.bytes()), position),
             Form::Chunked(chunked) => {
                 iter.chunked = Some(chunked);
@@ -67,6 +71,13 @@ impl<'a> Iter<'a> {
     fn enter(&mut self, node: NodeRef<'a>, offset: usize) {
         self.current = match node {
             NodeRef::Plain(text) => Part::Plain(Some(text)),
+            NodeRef::Tight(tight) if self.backward => {
+                Part::Turned(tight.iter().take(offset + 1).collect())
+            }
+            NodeRef::Tight(tight) => match tight.seek(offset) {
+                Some(cursor) => Part::Tight(tight.iter_from(cursor)),
+                None => Part::Plain(None),
+            },
             NodeRef::Packed(blob) => {
                 let view = ListpackRef::new(blob);
                 let cursor = i64::try_from(offset).ok().and_then(|offset| view.seek(offset));
@@ -86,6 +97,7 @@ impl<'a> Iter<'a> {
         self.current = match node {
             NodeRef::Plain(text) => Part::Plain(Some(text)),
             NodeRef::Packed(blob) => Part::Packed(ListpackRef::new(blob).iter()),
+            NodeRef::Tight(tight) => Part::Tight(tight.iter()),
         };
         self.follow(index);
         Some(())
@@ -100,6 +112,8 @@ impl<'a> Iterator for Iter<'a> {
             let element = match &mut self.current {
                 Part::Packed(elements) if self.backward => elements.next_back(),
                 Part::Packed(elements) => elements.next(),
+                Part::Tight(elements) => elements.next(),
+                Part::Turned(elements) => elements.pop(),
                 Part::Plain(text) => text.take().map(Element::Str),
             };
             if element.is_some() {

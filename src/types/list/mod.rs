@@ -1,7 +1,8 @@
 //! The list type: one listpack while it is small, a deque of bounded nodes when it is not.
 //!
 //! ```text
-//! Packed    [ listpack ]                                   OBJECT ENCODING "listpack"
+//! Tight     [ listpack without sizes to walk back by ]     OBJECT ENCODING "listpack"
+//! Packed    [ listpack ]                                   "listpack"
 //! Chunked   [ node | node | node | ... ]                   "quicklist"
 //!           node = Arc of a listpack within the bound, or of one oversized element
 //! ```
@@ -11,6 +12,10 @@
 //! with). A list becomes chunked when an addition would pass
 //! the bound, and one listpack again when a removal leaves a single node of at most half of it:
 //! Redis' rules, because clients read the encoding.
+//!
+//! A list begins tight. It gets the sizes behind its elements when it is larger than a kilobyte, when an element is
+//! longer than they say in one byte, or when it is changed elsewhere than by pushes and from its front: a queue has
+//! them after its first RPOP. It loses them again when it is loaded.
 //!
 //! Cloning a chunked list copies pointers only, and one for 64 nodes at that: the nodes are shared
 //! and copied one at a time when either side changes them. That is how a snapshot keeps a long list
@@ -22,6 +27,7 @@
 mod chunked;
 mod iter;
 mod limit;
+mod small;
 mod table;
 
 #[cfg(test)]
@@ -29,11 +35,12 @@ mod tests;
 
 use std::mem;
 
-use super::listpack::{Element, Listpack, ListpackRef};
+use super::listpack::{Element, Listpack, ListpackRef, Tight};
 use chunked::Chunked;
 pub use chunked::{Node, NodeRef};
 pub use iter::Iter;
 use limit::NodeLimit;
+use small::Unfolded;
 
 /// A list of byte strings.
 #[derive(Clone, Debug)]
@@ -43,6 +50,7 @@ pub struct List {
 
 #[derive(Clone, Debug)]
 enum Form {
+    Tight(Tight),
     Packed(Listpack),
     Chunked(Box<Chunked>),
 }
@@ -56,7 +64,7 @@ impl Default for List {
 impl List {
     /// An empty list.
     pub fn new() -> Self {
-        Self { form: Form::Packed(Listpack::new()) }
+        Self { form: Form::Tight(Tight::new()) }
     }
 
     /// A list whose elements come one by one, of which nobody knows yet how many they are (SORT STORE): nodes are
@@ -77,7 +85,7 @@ impl List {
         if limit.is_exceeded(listpack.byte_len(), listpack.len()) {
             return Self::from_nodes([Node::Packed(listpack)], list_max_listpack_size);
         }
-        Self { form: Form::Packed(listpack) }
+        Self { form: small::fold(listpack) }
     }
 
     /// A list of nodes that were loaded, as they are; empty ones are left out.
@@ -94,6 +102,7 @@ impl List {
     /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.form {
+            Form::Tight(tight) => tight.len(),
             Form::Packed(listpack) => listpack.len(),
             Form::Chunked(chunked) => chunked.len(),
         }
@@ -102,6 +111,7 @@ impl List {
     /// Whether there is no element (and the key ought to go).
     pub fn is_empty(&self) -> bool {
         match &self.form {
+            Form::Tight(tight) => tight.is_empty(),
             Form::Packed(listpack) => listpack.is_empty(),
             Form::Chunked(chunked) => chunked.len() == 0,
         }
@@ -110,7 +120,7 @@ impl List {
     /// What OBJECT ENCODING says.
     pub fn encoding_name(&self) -> &'static str {
         match &self.form {
-            Form::Packed(_) => "listpack",
+            Form::Tight(_) | Form::Packed(_) => "listpack",
             Form::Chunked(_) => "quicklist",
         }
     }
@@ -118,6 +128,7 @@ impl List {
     /// Heap bytes held, shared nodes counted in full. Walks the nodes.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
+            Form::Tight(tight) => tight.memory_bytes(),
             Form::Packed(listpack) => listpack.memory_bytes(),
             Form::Chunked(chunked) => size_of::<Chunked>() + chunked.memory_bytes(),
         }
@@ -126,6 +137,7 @@ impl List {
     /// The nodes in order, for a writer of files; a packed list is one node.
     pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
         let (packed, chunked) = match &self.form {
+            Form::Tight(tight) => (Some(NodeRef::Tight(tight.view())), None),
             Form::Packed(listpack) => (Some(NodeRef::Packed(listpack.bytes())), None),
             Form::Chunked(chunked) => (None, Some(chunked.nodes())),
         };
@@ -135,7 +147,7 @@ impl List {
     /// Number of [`List::nodes`].
     pub fn node_count(&self) -> usize {
         match &self.form {
-            Form::Packed(_) => 1,
+            Form::Tight(_) | Form::Packed(_) => 1,
             Form::Chunked(chunked) => chunked.node_count(),
         }
     }
@@ -153,6 +165,7 @@ impl List {
     /// The element with this index; negative ones count from the end.
     pub fn get(&self, index: i64) -> Option<Element<'_>> {
         match &self.form {
+            Form::Tight(tight) => tight.view().element(self.position(index)?),
             Form::Packed(listpack) => listpack.view().element(index),
             Form::Chunked(chunked) => chunked.get(self.position(index)?),
         }
@@ -231,7 +244,7 @@ impl List {
     pub fn rotate(&mut self, from_back: bool, to_back: bool, max: i64) -> Option<Vec<u8>> {
         let limit = NodeLimit::new(max);
         let text = match &mut self.form {
-            Form::Packed(_) => self.pop(from_back, max)?,
+            Form::Tight(_) | Form::Packed(_) => self.pop(from_back, max)?,
             Form::Chunked(chunked) => chunked.pop(from_back)?,
         };
         self.chunk_for(text.len(), 1, limit);
@@ -257,9 +270,9 @@ impl List {
         }
         let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
         self.chunk_for(element.len(), 1, limit);
-        match &mut self.form {
-            Form::Packed(listpack) => listpack.insert_at(position, element),
-            Form::Chunked(chunked) => chunked.insert(position, element),
+        match self.unfolded() {
+            Unfolded::Packed(listpack) => listpack.insert_at(position, element),
+            Unfolded::Chunked(chunked) => chunked.insert(position, element),
         }
     }
 
@@ -275,9 +288,11 @@ impl List {
         let (element, limit) = (element.into(), NodeLimit::new(max_listpack_size));
         self.chunk_for(element.len(), 1, limit);
         let Some(position) = self.find(pivot) else { return false };
-        match &mut self.form {
-            Form::Packed(listpack) => listpack.insert_at(position + usize::from(after), element),
-            Form::Chunked(chunked) => chunked.insert_beside(position, after, element),
+        match self.unfolded() {
+            Unfolded::Packed(listpack) => {
+                listpack.insert_at(position + usize::from(after), element)
+            }
+            Unfolded::Chunked(chunked) => chunked.insert_beside(position, after, element),
         }
     }
 
@@ -292,13 +307,13 @@ impl List {
         // As in Redis, even where there is no such element.
         self.chunk_for(element.len(), 1, limit);
         let Some(position) = self.position(index) else { return false };
-        match &mut self.form {
-            Form::Packed(listpack) => {
+        match self.unfolded() {
+            Unfolded::Packed(listpack) => {
                 if let Some(cursor) = listpack.view().seek(index) {
                     listpack.replace(cursor, element);
                 }
             }
-            Form::Chunked(chunked) => chunked.set(position, element),
+            Unfolded::Chunked(chunked) => chunked.set(position, element),
         }
         self.shrink(limit);
         true
@@ -306,12 +321,12 @@ impl List {
 
     /// Removes up to `count` elements from this position on; returns how many.
     pub fn remove_range(&mut self, position: usize, count: usize, max_listpack_size: i64) -> usize {
-        let removed = match &mut self.form {
-            Form::Packed(listpack) => match i64::try_from(position) {
+        let removed = match self.unfolded() {
+            Unfolded::Packed(listpack) => match i64::try_from(position) {
                 Ok(index) => listpack.remove_range(index, count),
                 Err(_) => 0,
             },
-            Form::Chunked(chunked) => chunked.remove_range(position, count),
+            Unfolded::Chunked(chunked) => chunked.remove_range(position, count),
         };
         self.shrink(NodeLimit::new(max_listpack_size));
         removed
@@ -334,11 +349,11 @@ impl List {
             Ok(wanted) => wanted,
         };
         let backward = count < 0;
-        let removed = match &mut self.form {
-            Form::Packed(listpack) => {
+        let removed = match self.unfolded() {
+            Unfolded::Packed(listpack) => {
                 chunked::remove_from_listpack(listpack, text, wanted, backward)
             }
-            Form::Chunked(chunked) => chunked.remove_matching(text, wanted, backward),
+            Unfolded::Chunked(chunked) => chunked.remove_matching(text, wanted, backward),
         };
         if removed > 0 {
             self.shrink(NodeLimit::new(max_listpack_size));
@@ -358,6 +373,7 @@ impl List {
                     Ok(index) => return Some(before + index),
                     Err(compared) => compared,
                 },
+                NodeRef::Tight(tight) => return tight.index_of(text),
             };
             before += compared;
         }
@@ -405,7 +421,8 @@ impl List {
     }
 
     fn pop(&mut self, back: bool, max_listpack_size: i64) -> Option<Vec<u8>> {
-        match &mut self.form {
+        match self.unfolded_to_pop(back) {
+            Form::Tight(tight) => small::pop(tight, back),
             Form::Packed(listpack) => {
                 let view = listpack.view();
                 let cursor = if back { view.last()? } else { view.first()? };
@@ -422,14 +439,16 @@ impl List {
     }
 
     fn append(&mut self, element: Element<'_>) {
-        match &mut self.form {
+        match self.unfolded_for(element) {
+            Form::Tight(tight) => tight.push_back(element),
             Form::Packed(listpack) => listpack.push_back(element),
             Form::Chunked(chunked) => chunked.push_back(element),
         }
     }
 
     fn prepend(&mut self, element: Element<'_>) {
-        match &mut self.form {
+        match self.unfolded_for(element) {
+            Form::Tight(tight) => tight.push_front(element),
             Form::Packed(listpack) => listpack.push_front(element),
             Form::Chunked(chunked) => chunked.push_front(element),
         }
@@ -437,11 +456,14 @@ impl List {
 
     /// Becomes chunked if `count` more elements with this much text together pass the bound.
     fn chunk_for(&mut self, text_bytes: usize, count: usize, limit: NodeLimit) {
-        if let Form::Packed(listpack) = &mut self.form
-            && limit.is_exceeded(
-                listpack.byte_len().saturating_add(text_bytes),
-                listpack.len().saturating_add(count),
-            )
+        let bytes = match &self.form {
+            Form::Tight(tight) => small::listpack_bytes(tight.view()),
+            Form::Packed(listpack) => listpack.byte_len(),
+            Form::Chunked(_) => return,
+        };
+        let (bytes, count) = (bytes.saturating_add(text_bytes), self.len().saturating_add(count));
+        if limit.is_exceeded(bytes, count)
+            && let Unfolded::Packed(listpack) = self.unfolded()
         {
             let node = Node::Packed(mem::take(listpack));
             self.form = Form::Chunked(Box::new(Chunked::from_nodes([node], limit)));
@@ -452,10 +474,13 @@ impl List {
         self.pack_if(|bytes, count| limit.allows_shrinking(bytes, count));
     }
 
-    /// Becomes one listpack if the bound allows it.
+    /// Becomes one listpack if the bound allows it, and tight if it is small.
     fn pack(&mut self, max_listpack_size: i64) {
         let limit = NodeLimit::new(max_listpack_size);
         self.pack_if(|bytes, count| limit.allows_packing(bytes, count));
+        if let Form::Packed(listpack) = &mut self.form {
+            self.form = small::fold(mem::take(listpack));
+        }
     }
 
     /// Becomes one listpack if there is one node of a size that `fits`, or none.

@@ -18,6 +18,12 @@ fn texts(list: &List) -> Vec<Vec<u8>> {
         .nodes()
         .map(|node| match node {
             NodeRef::Packed(blob) => crate::types::listpack::validate(blob, true).unwrap(),
+            NodeRef::Tight(tight) => {
+                let mut blob = Vec::new();
+                tight.write_listpack(&mut blob);
+                assert_eq!(blob.len(), node.byte_len());
+                crate::types::listpack::validate(&blob, true).unwrap()
+            }
             NodeRef::Plain(_) => 1,
         })
         .sum();
@@ -124,6 +130,7 @@ fn nodes_go_out_and_come_back() {
         .nodes()
         .map(|node| match node {
             NodeRef::Packed(blob) => Node::Packed(Listpack::from_validated(blob)),
+            NodeRef::Tight(_) => unreachable!("long lists have no such nodes"),
             NodeRef::Plain(text) => Node::Plain(text.into()),
         })
         .collect();
@@ -134,8 +141,10 @@ fn nodes_go_out_and_come_back() {
     assert!(one.is_empty());
     assert_eq!(one.encoding_name(), "listpack");
     let packed = numbers(3, DEFAULT);
-    let Some(NodeRef::Packed(blob)) = packed.nodes().next() else { panic!("one node") };
-    let loaded = List::from_listpack(Listpack::from_validated(blob), 2);
+    let Some(NodeRef::Tight(tight)) = packed.nodes().next() else { panic!("one node") };
+    let mut blob = Vec::new();
+    tight.write_listpack(&mut blob);
+    let loaded = List::from_listpack(Listpack::from_validated(&blob), 2);
     assert_eq!(loaded.encoding_name(), "quicklist");
     assert_eq!(texts(&loaded), texts(&packed));
 }
@@ -275,5 +284,48 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// The form of a small list, by what a file gets of it.
+fn is_tight(list: &List) -> bool {
+    matches!(list.nodes().next(), Some(NodeRef::Tight(_)))
+}
+
+#[test]
+fn small_lists_are_tight_until_their_back_is_needed() {
+    let mut list = numbers(50, DEFAULT);
+    assert!(is_tight(&list));
+    let tight = list.memory_bytes();
+    list.push_front("first", DEFAULT);
+    assert_eq!(list.pop_front(DEFAULT).as_deref(), Some(&b"first"[..]));
+    assert_eq!(list.get(-1), Some(Element::Int(49)));
+    assert!(is_tight(&list));
+    assert_eq!(list.pop_back(DEFAULT).as_deref(), Some(&b"49"[..]));
+    assert!(!is_tight(&list), "a queue");
+    list.push_back(49, DEFAULT);
+    assert!(list.memory_bytes() > tight);
+    let blob = match list.nodes().next() {
+        Some(NodeRef::Packed(blob)) => blob.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    let loaded = List::from_listpack(Listpack::from_validated(&blob), DEFAULT);
+    assert!(is_tight(&loaded));
+    assert_eq!((texts(&loaded), loaded.memory_bytes()), (texts(&list), tight));
+
+    // The last ones are taken as they are.
+    let mut few = numbers(8, DEFAULT);
+    while few.pop_back(DEFAULT).is_some() {
+        assert!(is_tight(&few));
+    }
+    // Longer than one byte says, and more than a kilobyte.
+    for (len, count) in [(124, 1), (125, 1), (126, 1), (100, 9), (100, 10)] {
+        let mut list = List::new();
+        (0..count).for_each(|_| list.push_back(&vec![b'x'; len], DEFAULT));
+        let short = len < 126 && 6 + count * (len + 2) <= 1024;
+        assert_eq!(is_tight(&list), short, "{count} of {len}");
+        let blobs: Vec<usize> = list.nodes().map(|node| node.byte_len()).collect();
+        let listpack = count * (len + 3 + usize::from(len > 125)) + 7;
+        assert_eq!(blobs, [listpack]);
     }
 }

@@ -1,4 +1,4 @@
-//! A listpack without what only a walk from the back needs: what small hashes and sets are in memory.
+//! A listpack without what only a walk from the back needs: what small hashes, sets and most small lists are in memory.
 //!
 //! ```text
 //! total: u32 LE | count: u16 LE | entry*             count 65535 = "65535 or more: walk it"
@@ -7,8 +7,7 @@
 //!
 //! Without the size behind each entry a hash of short fields is a tenth smaller, and a search from the front passes
 //! fewer bytes. Clients and files see listpacks: [`Tight::write_listpack`] makes one, [`Tight::from_listpack`] reads
-//! one. Lists keep listpacks, because they are popped at both ends, and sorted sets, whose greatest members are looked
-//! at first.
+//! one. Lists that are popped at the back have listpacks, and sorted sets, whose greatest members are looked at first.
 
 use std::fmt;
 
@@ -93,6 +92,12 @@ impl Tight {
         self.view().iter()
     }
 
+    /// Bytes of header and elements.
+    #[inline]
+    pub fn byte_len(&self) -> usize {
+        self.total()
+    }
+
     /// Heap bytes held.
     pub fn memory_bytes(&self) -> usize {
         self.blob.memory_bytes()
@@ -109,6 +114,12 @@ impl Tight {
     #[inline]
     pub fn push_back<'e>(&mut self, element: impl Into<Element<'e>>) {
         self.put(self.total(), 0, element.into(), 1);
+    }
+
+    /// Inserts an element before all others.
+    #[inline]
+    pub fn push_front<'e>(&mut self, element: impl Into<Element<'e>>) {
+        self.put(HEADER_BYTES, 0, element.into(), 1);
     }
 
     /// Inserts an element before the one at `cursor`; the cursor then names the new one.
@@ -250,6 +261,23 @@ impl<'a> TightRef<'a> {
         find(self.bytes, HEADER_BYTES, text, skip, |body| body).map(Cursor)
     }
 
+    /// Which element is the first one with this text.
+    pub fn index_of(&self, text: &[u8]) -> Option<usize> {
+        let found = self.find(text, 0)?;
+        let (mut at, mut index) = (HEADER_BYTES, 0);
+        while at < found.0 {
+            at += body_size(self.bytes, at)?;
+            index += 1;
+        }
+        Some(index)
+    }
+
+    /// Bytes of header and elements.
+    #[inline]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All elements.
     #[inline]
     pub fn iter(&self) -> TightIter<'a> {
@@ -373,6 +401,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Push(Vec<u8>),
+        PushFront(Vec<u8>),
         Before(usize, Vec<u8>),
         After(usize, Vec<u8>),
         Replace(usize, Vec<u8>),
@@ -391,6 +420,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => text().prop_map(Step::Push),
+            1 => text().prop_map(Step::PushFront),
             1 => (any::<usize>(), text()).prop_map(|(at, text)| Step::Before(at, text)),
             1 => (any::<usize>(), text()).prop_map(|(at, text)| Step::After(at, text)),
             2 => (any::<usize>(), text()).prop_map(|(at, text)| Step::Replace(at, text)),
@@ -408,6 +438,10 @@ mod tests {
             Step::Push(text) => {
                 tight.push_back(text);
                 model.push(text.clone());
+            }
+            Step::PushFront(text) => {
+                tight.push_front(text);
+                model.insert(0, text.clone());
             }
             Step::Before(at, text) => {
                 if let Some((index, cursor)) = place(*at, tight, model.len()) {
@@ -452,6 +486,7 @@ mod tests {
             let first = model.iter().position(|other| other == text);
             let found = view.find(text, 0);
             assert_eq!(found, first.and_then(|first| view.seek(first)));
+            assert_eq!(view.index_of(text), first);
         }
         assert_eq!(view.element(model.len()), None);
         // The listpack is the one that pushes make, and the way back is exact.
