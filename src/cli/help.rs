@@ -11,7 +11,8 @@ Exit code: 0 all is well, 1 what was looked at is not sound or the work failed, 
 
 pub(super) const SERVE_HELP: &str = "\
 Every directive of redis.conf is an option: --port 6380, --appendonly yes, --save '3600 1'. docs/configuration.md
-lists them. A file named - is standard input.
+lists them. A file named - is standard input. Alone, as with redis-server: --version, --check-system (settings of the
+kernel that are in the way), --test-memory MEGABYTES. A link to this program named redis-server or valkey-server is `fastness serve`.
 
 Examples:
   fastness serve --port 6379 --dir /var/lib/fastness

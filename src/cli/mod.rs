@@ -15,6 +15,7 @@ mod manual;
 mod repair;
 pub mod restore;
 pub mod serve;
+mod server_options;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -105,9 +106,9 @@ enum Command {
 
 /// Runs the subcommand that the command line asks for.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    match Cli::parse_from(words(std::env::args_os().collect())).command {
         Command::Serve { args } if asks_for_help(&args) => serve_help(),
-        Command::Serve { args } => serve::run(&args),
+        Command::Serve { args } => server_options::run(&args).unwrap_or_else(|| serve::run(&args)),
         Command::Check { path, json } => check::run(&path, json),
         Command::Convert(args) => convert::run(&args),
         Command::Export(args) => convert::export(&args),
@@ -122,6 +123,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line; a link to the binary with the name of another server is that server.
+fn words(mut words: Vec<OsString>) -> Vec<OsString> {
+    let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    if name.is_some_and(|name| name == "redis-server" || name == "valkey-server") {
+        words.insert(1, "serve".into());
+    }
+    words
+}
+
 /// Options of `serve` are directives, so that this one is not clap's.
 fn asks_for_help(args: &[OsString]) -> bool {
     matches!(args, [only] if only == "--help" || only == "-h")
@@ -134,4 +144,18 @@ fn serve_help() -> ExitCode {
     // A closed pipe has nobody to tell.
     let _ = serve.print_long_help();
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_named_like_a_server_serves() {
+        let of = |line: &[&str]| words(line.iter().map(OsString::from).collect());
+        assert_eq!(of(&["/usr/bin/redis-server", "--port", "1"])[1..], ["serve", "--port", "1"]);
+        assert_eq!(of(&["valkey-server"]), ["valkey-server", "serve"]);
+        assert_eq!(of(&["fastness", "check"]), ["fastness", "check"]);
+        assert!(of(&[]).is_empty());
+    }
 }

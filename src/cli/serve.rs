@@ -1,7 +1,8 @@
 //! `fastness serve`: from the command line to a running server and back.
 //!
-//! Order: configuration, data directory and its lock, listening sockets, then the reactors start and
-//! answer -LOADING while the data set is recovered; when it is there the log is opened, the banner says
+//! Order: configuration, data directory and its lock, listening sockets, then the data set is recovered. If that
+//! takes longer than [`LOADING_SHOWS_AFTER`] the reactors start meanwhile and answer -LOADING; clients of a small data
+//! set wait for their first reply instead, as with Redis. When it is there the log is opened, the banner says
 //! what is promised, and `Ready to accept connections tcp` is printed. Any failure before that ends the
 //! process with the reason and the next step; nothing on disk has been changed then.
 
@@ -26,7 +27,12 @@ use crate::logger::Logger;
 use crate::number::human_bytes;
 use crate::recovery;
 use crate::rng::SeededRng;
+use crate::server::run::Running;
 use crate::server::{self, Shared};
+
+/// How long clients wait for their first reply before they are told that the data set is being loaded. Their
+/// connections are in the listening sockets' queues so long.
+const LOADING_SHOWS_AFTER: Duration = Duration::from_millis(300);
 
 /// A failure to start: what, and what to do.
 struct StartError {
@@ -177,14 +183,10 @@ fn serve(
     engine.persist.threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     engine.server.loading = Some(Loading { started_at: clock.wall(), ..Loading::default() });
     let shared = Shared::new(engine, reactors);
-    let running = server::run::start(&shared, listeners, metrics, &clock)
-        .map_err(|error| StartError::new(format!("cannot start threads: {error}"), ""))?;
     log_beginning(&logger, port);
-    let recovered = watched(&shared, &clock, || recover(&shared, &logger));
-    if let Err(error) = recovered {
-        shared.stop();
-        return Err(error);
-    }
+    let open = || server::run::start(&shared, listeners, metrics, &clock);
+    let running =
+        while_loading(&shared, open, || watched(&shared, &clock, || recover(&shared, &logger)))?;
     for kind in kinds {
         logger.notice(format!("Ready to accept connections {kind}"));
     }
@@ -193,6 +195,33 @@ fn serve(
     let code = running.wait();
     background::tell_stopping(supervisor, &logger);
     Ok(code)
+}
+
+/// Loads, and has the reactors start when that is done or takes long.
+fn while_loading(
+    shared: &Shared,
+    open: impl FnOnce() -> std::io::Result<Running> + Send,
+    load: impl FnOnce() -> Result<(), StartError>,
+) -> Result<Running, StartError> {
+    let cannot = |why: String| StartError::new(format!("cannot start threads: {why}"), "");
+    let (loading, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let opening = std::thread::Builder::new().name("start".to_owned());
+        let opening = opening.spawn_scoped(scope, move || {
+            // Nothing is ever sent: this is the end of the loading, or of the patience.
+            let _ = ended.recv_timeout(LOADING_SHOWS_AFTER);
+            open()
+        });
+        let opening = opening.map_err(|error| cannot(error.to_string()))?;
+        let loaded = load();
+        if loaded.is_err() {
+            shared.stop();
+        }
+        drop(loading);
+        let running = opening.join().unwrap_or_else(|_| Err(std::io::Error::other("panicked")));
+        loaded?;
+        running.map_err(|error| cannot(error.to_string()))
+    })
 }
 
 /// The lines by which tools that start a Redis server know that theirs is up: the process id, the port,
