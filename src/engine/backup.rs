@@ -96,7 +96,7 @@ impl Engine {
         };
         // Never inside EXEC, which does not wait.
         self.ask_worker(asked, Some(id));
-        let wait = Wait { kind: WaitKind::Time, deadline: None, on_timeout: TimeoutReply::Null };
+        let wait = Wait::until(WaitKind::Time, None, TimeoutReply::Null);
         self.wait(id, wait, args);
         Ok(false)
     }

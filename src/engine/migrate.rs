@@ -64,7 +64,7 @@ impl Engine {
     ) -> bool {
         if migration.in_background {
             let on_timeout = TimeoutReply::Null;
-            self.wait(id, Wait { kind: WaitKind::Time, deadline: None, on_timeout }, args);
+            self.wait(id, Wait::until(WaitKind::Time, None, on_timeout), args);
             self.migrations.push(MigrationJob { client: id, migration });
             return true;
         }

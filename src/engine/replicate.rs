@@ -186,7 +186,7 @@ impl Engine {
             (timeout_ms > 0).then(|| self.monotonic() + Duration::from_millis(timeout_ms));
         let on_timeout = TimeoutReply::Counts(0, None);
         let wait = ReplicaWait { replicas, offset, in_log: false, local: None };
-        self.wait(id, Wait { kind: WaitKind::Replicas(wait), deadline, on_timeout }, args);
+        self.wait(id, Wait::until(WaitKind::Replicas(wait), deadline, on_timeout), args);
         true
     }
 

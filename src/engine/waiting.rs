@@ -83,13 +83,15 @@ impl Engine {
         let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
         self.ks.effects.clear();
         self.ks.need = 0;
-        let waits = self.run_again(id, row, &request, &mut reply);
+        let wait = self.run_again(id, row, &request, &mut reply);
         ready.extend(self.ready_keys());
         // The messages that it causes follow its reply.
         let place = self.sessions.outgoing.len();
         let wrote = self.finish_unit(id);
         self.ks.effects.clear();
-        if !waits {
+        if let Some(wait) = wait {
+            self.sessions.waiters.look_again(id, wait.look_again);
+        } else {
             self.end_wait(id);
             let release = Release { need: self.ks.need, needs_sync: false, wrote };
             let mail = Mail::Resume { to: id, bytes: reply.buffer, release };
@@ -97,21 +99,23 @@ impl Engine {
         }
     }
 
-    /// Whether the client still waits.
+    /// What the client still waits for.
     fn run_again(
         &mut self,
         id: ClientId,
         row: &'static Row,
         request: &OwnedArgs,
         reply: &mut Reply,
-    ) -> bool {
+    ) -> Option<Wait> {
         let args = request.as_args();
         if let Err(error) = self.check(id, row, &args) {
             self.reject(id, Some(row), &error, reply);
-            return false;
+            return None;
         }
-        let outcome = self.call(id, row, &args, reply, Origin::Client);
-        matches!(outcome, Ok(Outcome::Wait(_)))
+        match self.call(id, row, &args, reply, Origin::Client) {
+            Ok(Outcome::Wait(wait)) => Some(wait),
+            _ => None,
+        }
     }
 
     /// Forgets a wait without a reply.
@@ -123,9 +127,14 @@ impl Engine {
         self.sessions.waiters.forget(id)
     }
 
-    /// Answers the waiters whose time is over.
+    /// Answers the waiters whose time is over, and looks at those that asked for it.
     pub fn expire_waiters(&mut self) {
         let now = self.monotonic();
+        for id in self.sessions.waiters.to_look_at(now) {
+            let mut ready = ReadyKeys::new();
+            self.serve(id, &mut ready);
+            self.serve_waiters(ready);
+        }
         for id in self.sessions.waiters.overdue(now) {
             self.time_out(id);
         }

@@ -19,6 +19,8 @@ pub struct Wait {
     pub kind: WaitKind,
     /// When to give up, on the monotonic clock; `None`: never.
     pub deadline: Option<Duration>,
+    /// When to run the request again although no key changed, on the monotonic clock (XREADGROUP with CLAIM).
+    pub look_again: Option<Duration>,
     /// The answer when the time is over.
     pub on_timeout: TimeoutReply,
 }
@@ -43,7 +45,12 @@ impl Wait {
         on_timeout: TimeoutReply,
     ) -> Self {
         let keys = keys.iter().map(<[u8]>::to_vec).collect();
-        Self { kind: WaitKind::Keys(keys, awaited), deadline, on_timeout }
+        Self::until(WaitKind::Keys(keys, awaited), deadline, on_timeout)
+    }
+
+    /// A wait that nothing but what is awaited or the deadline ends.
+    pub fn until(kind: WaitKind, deadline: Option<Duration>, on_timeout: TimeoutReply) -> Self {
+        Self { kind, deadline, look_again: None, on_timeout }
     }
 
     /// Writes the answer of a wait whose time is over.
@@ -160,6 +167,7 @@ pub struct Waiters {
     /// The lines by database and key. No line is empty.
     lines: Vec<HashMap<Vec<u8>, Line>>,
     deadlines: BTreeSet<(Duration, ClientId)>,
+    looks: BTreeSet<(Duration, ClientId)>,
     /// Whether the next deadline is another, sooner one than somebody who sleeps until then knows.
     sooner: bool,
     for_log: BTreeSet<(u64, ClientId)>,
@@ -191,6 +199,7 @@ impl Waiters {
             self.sooner |= self.next_deadline().is_none_or(|next| deadline < next);
             self.deadlines.insert((deadline, id));
         }
+        self.plan_look(id, waiter.wait.look_again);
         if let Some(position) = waiter.wait.log_position() {
             self.for_log.insert((position, id));
         }
@@ -217,11 +226,34 @@ impl Waiters {
         if let Some(deadline) = waiter.wait.deadline {
             self.deadlines.remove(&(deadline, id));
         }
+        if let Some(look) = waiter.wait.look_again {
+            self.looks.remove(&(look, id));
+        }
         if let Some(position) = waiter.wait.log_position() {
             self.for_log.remove(&(position, id));
         }
         self.for_replicas.remove(&id);
         Some(waiter)
+    }
+
+    fn plan_look(&mut self, id: ClientId, at: Option<Duration>) {
+        let Some(at) = at else { return };
+        self.sooner |= self.next_deadline().is_none_or(|next| at < next);
+        self.looks.insert((at, id));
+    }
+
+    /// A waiting client was looked at and waits on: when to look again.
+    pub fn look_again(&mut self, id: ClientId, at: Option<Duration>) {
+        let Some((_, waiter)) = self.waiting.get_mut(&id) else { return };
+        if let Some(old) = std::mem::replace(&mut waiter.wait.look_again, at) {
+            self.looks.remove(&(old, id));
+        }
+        self.plan_look(id, at);
+    }
+
+    /// Clients whose request is to be run again now.
+    pub fn to_look_at(&self, now: Duration) -> Vec<ClientId> {
+        self.looks.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect()
     }
 
     /// Whether anybody waits for a key.
@@ -280,9 +312,10 @@ impl Waiters {
         over.map(|(_, id)| *id).collect()
     }
 
-    /// The next deadline of all.
+    /// The next time of all at which a wait ends or is looked at.
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let first = |times: &BTreeSet<(Duration, ClientId)>| times.first().map(|(at, _)| *at);
+        first(&self.deadlines).into_iter().chain(first(&self.looks)).min()
     }
 
     /// Whether the next deadline came sooner since this was asked last.
@@ -341,7 +374,7 @@ mod tests {
         let keys = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
         let deadline = (deadline_s > 0).then(|| Duration::from_secs(deadline_s));
         let kind = WaitKind::Keys(keys, awaited);
-        let wait = Wait { kind, deadline, on_timeout: TimeoutReply::Null };
+        let wait = Wait::until(kind, deadline, TimeoutReply::Null);
         Waiter { wait, db: 2, request: OwnedArgs::from_slices([b"BLPOP".as_slice()]) }
     }
 
@@ -390,11 +423,32 @@ mod tests {
     }
 
     #[test]
+    fn a_look_is_planned_anew_and_ends_with_the_wait() {
+        let mut waiters = Waiters::default();
+        let mut waiting = waiter(&["a"], Awaited::Group, 9);
+        waiting.wait.look_again = Some(Duration::from_secs(3));
+        waiters.add(ClientId(1), waiting);
+        assert!(waiters.take_sooner());
+        assert_eq!(waiters.next_deadline(), Some(Duration::from_secs(3)));
+        assert_eq!(waiters.to_look_at(Duration::from_secs(3)), [ClientId(1)]);
+        assert!(waiters.overdue(Duration::from_secs(8)).is_empty());
+        waiters.look_again(ClientId(1), Some(Duration::from_secs(5)));
+        assert!(waiters.to_look_at(Duration::from_secs(4)).is_empty());
+        waiters.look_again(ClientId(1), None);
+        assert_eq!(waiters.next_deadline(), Some(Duration::from_secs(9)));
+        waiters.look_again(ClientId(1), Some(Duration::from_secs(2)));
+        waiters.forget(ClientId(1));
+        assert_eq!(waiters.next_deadline(), None);
+        waiters.look_again(ClientId(1), Some(Duration::from_secs(2)));
+        assert_eq!(waiters.next_deadline(), None);
+    }
+
+    #[test]
     fn the_log_serves_who_waits_for_no_more_than_it_has() {
         let mut waiters = Waiters::default();
         for (id, position) in [(1, 30), (2, 10), (3, 20)] {
             let kind = WaitKind::Synced(position);
-            let wait = Wait { kind, deadline: None, on_timeout: TimeoutReply::Null };
+            let wait = Wait::until(kind, None, TimeoutReply::Null);
             let request = OwnedArgs::from_slices([b"WAITAOF".as_slice()]);
             waiters.add(ClientId(id), Waiter { wait, db: 0, request });
         }

@@ -20,6 +20,10 @@ impl Budget {
         Self { entries_left: entries, end: reply.len().saturating_add(bytes), has_entry: false }
     }
 
+    pub(super) fn entries_left(&self) -> usize {
+        self.entries_left
+    }
+
     pub(super) fn is_spent(&self, reply: &Reply) -> bool {
         self.entries_left == 0 || self.has_entry && reply.len() >= self.end
     }

@@ -17,12 +17,14 @@ mod info;
 mod pending;
 mod range;
 mod read;
+mod read_claim;
 mod trim;
 
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Outcome, Propagate, doc,
 };
+use crate::command::error::told;
 use crate::resp::Reply;
 use crate::types::stream::{Entry, StreamId};
 
@@ -54,6 +56,11 @@ fn reply_id(reply: &mut Reply, id: StreamId) {
 /// Writes an entry: its id, and its fields with their values in one list.
 fn reply_entry(reply: &mut Reply, entry: Entry<'_>) {
     reply.array(2);
+    reply_id_and_fields(reply, entry);
+}
+
+/// The same as parts of a list that was begun.
+fn reply_id_and_fields(reply: &mut Reply, entry: Entry<'_>) {
     reply_id(reply, entry.id);
     reply.array(entry.fields.len() * 2);
     for (field, value) in entry.fields {
@@ -78,8 +85,8 @@ fn reply_entries<'a>(reply: &mut Reply, entries: impl Iterator<Item = Entry<'a>>
 fn no_group(key: &[u8], group: &[u8], rest: &str) -> CommandError {
     CommandError::owned(format!(
         "NOGROUP No such key '{}' or consumer group '{}'{rest}",
-        String::from_utf8_lossy(key),
-        String::from_utf8_lossy(group),
+        told(key),
+        told(group),
     ))
 }
 
@@ -87,7 +94,7 @@ fn no_group(key: &[u8], group: &[u8], rest: &str) -> CommandError {
 fn no_such_group(key: &[u8], group: &[u8]) -> CommandError {
     CommandError::owned(format!(
         "NOGROUP No such consumer group '{}' for key name '{}'",
-        String::from_utf8_lossy(group),
-        String::from_utf8_lossy(key),
+        told(group),
+        told(key),
     ))
 }

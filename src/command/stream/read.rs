@@ -12,6 +12,7 @@ use super::budget::{Budget, reply_within};
 use super::claim::{record_deliveries, record_progress};
 use super::group::changed;
 use super::id;
+use super::read_claim::{self, Source};
 use super::{
     Access, Args, Command, CommandError, Ctx, Doc, Flags, Group, Handler, KeySpec, Outcome,
     Propagate, doc,
@@ -38,6 +39,11 @@ const fn streams_from(start: i32) -> KeySpec {
 const MAXIMA_HISTORY: &[(&str, &str)] =
     &[("8.10.0", "Added the `MAXCOUNT` and `MAXSIZE` options.")];
 
+const GROUP_HISTORY: &[(&str, &str)] = &[
+    ("8.4.0", "Added the `CLAIM` option."),
+    ("8.10.0", "Added the `MAXCOUNT` and `MAXSIZE` options."),
+];
+
 pub(super) const XREAD: Command = Command {
     name: "XREAD",
     arity: -4,
@@ -63,10 +69,10 @@ pub(super) const XREADGROUP: Command = Command {
     flags: Flags::BLOCKING.or(Flags::WRITE).or(Flags::MOVABLE_KEYS),
     group: Group::Stream,
     keys: &[streams_from(4)],
-    args: "(GROUP group consumer) [COUNT count:integer] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds:integer] [NOACK] (STREAMS key ... id ...)",
+    args: "(GROUP group consumer) [COUNT count:integer] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds:integer] [CLAIM min-idle-time:integer] [NOACK] (STREAMS key ... id ...)",
     propagate: Propagate::Effect,
     doc: Doc {
-        history: MAXIMA_HISTORY,
+        history: GROUP_HISTORY,
         ..doc(
             "5.0.0",
             "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always asking for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP blocks, XADD will pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",
@@ -97,6 +103,8 @@ struct Request<'a> {
     block_ms: Option<i64>,
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
+    /// Entries that others have had for so long are claimed.
+    claim_idle_ms: Option<i64>,
     /// Index of the first key, and how many there are.
     first: usize,
     streams: usize,
@@ -111,6 +119,7 @@ impl<'a> Request<'a> {
             block_ms: None,
             group: None,
             no_ack: false,
+            claim_idle_ms: None,
             first: 0,
             streams: 0,
         };
@@ -139,6 +148,10 @@ impl<'a> Request<'a> {
                 only_of_group(of_group, "GROUP")?;
                 request.group = Some((args.at(at + 1), args.at(at + 2)));
                 at += 2;
+            } else if more > 0 && args.is(at, "CLAIM") {
+                only_of_group(of_group, "CLAIM")?;
+                at += 1;
+                request.claim_idle_ms = Some(parse_min_idle(args.at(at))?);
             } else if args.is(at, "NOACK") {
                 only_of_group(of_group, "NOACK")?;
                 request.no_ack = true;
@@ -182,9 +195,28 @@ impl<'a> Request<'a> {
         Ok(starts)
     }
 
+    /// A stream of which entries are claimed; `None` if that is not asked for.
+    fn claims<'k>(&self, key: &'k [u8], after: After) -> Option<Source<'k>>
+    where
+        'a: 'k,
+    {
+        let (group, consumer) = self.group?;
+        let idle_min_ms = self.claim_idle_ms.filter(|_| after == After::Delivered)?;
+        let (count, no_ack) = (self.count, self.no_ack);
+        Some(Source { key, group, consumer, count, idle_min_ms, no_ack })
+    }
+
     fn id_at(&self, index: usize) -> usize {
         self.first + self.streams + index
     }
+}
+
+fn parse_min_idle(text: &[u8]) -> Result<i64, CommandError> {
+    let time = parse_i64(text).ok_or(CommandError::text("ERR min-idle-time is not an integer"))?;
+    if time < 0 {
+        return Err(CommandError::text("ERR min-idle-time must be a positive integer"));
+    }
+    Ok(time)
 }
 
 fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
@@ -259,12 +291,17 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
     let head = ctx.reply.defer();
     let mut budget = Budget::new(ctx.reply, request.count_max, request.size_max);
     let mut served = 0;
+    // When a waiting client may have something to claim.
+    let mut look_again: Option<Duration> = None;
     for (index, after) in starts.iter().enumerate() {
         if budget.is_spent(ctx.reply) {
             break;
         }
         let key = request.key(args, index);
-        let ready = is_ready(ctx, &request, key, *after);
+        let claim = request.claims(key, *after);
+        let claimable_at = claim.and_then(|source| read_claim::claimable_at(ctx, source));
+        let ready =
+            claimable_at.is_some_and(|at| at <= ctx.now) || is_ready(ctx, &request, key, *after);
         if ready && !begin_stream(ctx.reply, &budget, key) {
             break;
         }
@@ -272,10 +309,17 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
             meet_consumer(ctx, &request, key);
         }
         if !ready {
+            let look_again_in =
+                |idle_min_ms| read_claim::look_again_in(ctx.now, claimable_at, idle_min_ms);
+            let looks = claim.map(|source| look_again_in(source.idle_min_ms));
+            look_again = look_again.into_iter().chain(looks).min();
             continue;
         }
         served += 1;
-        serve(ctx, &request, &mut budget, key, *after);
+        match claim {
+            Some(source) => read_claim::serve(ctx, source, &mut budget),
+            None => serve(ctx, &request, &mut budget, key, *after),
+        }
     }
     if served > 0 {
         if ctx.reply.resp3 {
@@ -289,7 +333,9 @@ fn read(ctx: &mut Ctx, args: &Args, of_group: bool) -> Result<Outcome, CommandEr
         ctx.reply.null_array();
         return Ok(Outcome::Replied);
     }
-    Ok(wait(ctx, &request, args, &starts))
+    let mut wait = wait(ctx, &request, args, &starts);
+    wait.look_again = look_again.and_then(|time| ctx.monotonic.checked_add(time));
+    Ok(Outcome::Wait(wait))
 }
 
 /// Writes the name of a stream, unless there is no room behind it: then nothing.
@@ -467,7 +513,7 @@ fn reply_deleted(reply: &mut Reply, id: StreamId) {
     reply.null_array();
 }
 
-fn wait(ctx: &Ctx, request: &Request, args: &Args, starts: &[After]) -> Outcome {
+fn wait(ctx: &Ctx, request: &Request, args: &Args, starts: &[After]) -> Wait {
     let keys = args.slice(request.first..request.id_at(0));
     let awaited = if request.group.is_some() { Awaited::Group } else { Awaited::Stream };
     let meant = |index: usize| match starts.get(index.checked_sub(request.id_at(0))?)? {
@@ -488,5 +534,5 @@ fn wait(ctx: &Ctx, request: &Request, args: &Args, starts: &[After]) -> Outcome 
         let words: Vec<&[u8]> = words.collect();
         wait.kind = WaitKind::KeysWith(keys, awaited, OwnedArgs::from_slices(words));
     }
-    Outcome::Wait(wait)
+    wait
 }

@@ -4,7 +4,7 @@
 //! Both are changed together, here and nowhere else. Consumers have a number that stays, so that a
 //! pending entry names its owner in four bytes; by name they are found and listed in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::StreamId;
 use super::ordered::{Keyed, Ordered};
@@ -43,6 +43,36 @@ pub struct Consumer {
     pending: Ordered<StreamId>,
 }
 
+/// Pending entries by the time of their last delivery, once somebody has asked for the one that is idle longest
+/// (XREADGROUP with CLAIM). A copy has none until it is asked itself.
+#[derive(Debug, Default)]
+struct ByTime(Option<BTreeSet<(i64, StreamId)>>);
+
+impl Clone for ByTime {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl ByTime {
+    fn insert(&mut self, pending: &Pending) {
+        if let Some(times) = &mut self.0 {
+            times.insert((pending.delivery_time, pending.id));
+        }
+    }
+
+    fn remove(&mut self, pending: &Pending) {
+        if let Some(times) = &mut self.0 {
+            times.remove(&(pending.delivery_time, pending.id));
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        // A node of a tree is two thirds full, about.
+        self.0.as_ref().map_or(0, |times| times.len() * size_of::<(i64, StreamId)>() * 3 / 2)
+    }
+}
+
 /// A consumer group.
 #[derive(Debug, Clone)]
 pub struct Group {
@@ -51,6 +81,7 @@ pub struct Group {
     /// Entries read so far; -1 when that is not known.
     pub entries_read: i64,
     pending: Ordered<Pending>,
+    by_time: ByTime,
     names: BTreeMap<Box<[u8]>, ConsumerNumber>,
     /// By number. A consumer that was deleted leaves its place to the next one.
     consumers: Vec<Option<Consumer>>,
@@ -80,6 +111,7 @@ impl Group {
             last_id,
             entries_read,
             pending: Ordered::default(),
+            by_time: ByTime::default(),
             names: BTreeMap::new(),
             consumers: Vec::new(),
         }
@@ -141,7 +173,9 @@ impl Group {
         let number = self.names.remove(name)?;
         let consumer = self.consumers.get_mut(number.0 as usize)?.take()?;
         for id in consumer.pending.iter() {
-            self.pending.remove(*id);
+            if let Some(gone) = self.pending.remove(*id) {
+                self.by_time.remove(&gone);
+            }
         }
         Some(consumer.pending.len())
     }
@@ -161,6 +195,14 @@ impl Group {
         self.pending.ascend_from(id)
     }
 
+    /// The pending entries, those first that were delivered the longest time ago.
+    pub fn pending_by_time(&mut self) -> impl Iterator<Item = Pending> + '_ {
+        let pending = &self.pending;
+        let all = || pending.iter().map(|pending| (pending.delivery_time, pending.id)).collect();
+        let times = self.by_time.0.get_or_insert_with(all);
+        times.iter().filter_map(|(_, id)| pending.get(*id).copied())
+    }
+
     /// The last pending entry.
     pub fn last_pending(&self) -> Option<&Pending> {
         self.pending.last()
@@ -170,7 +212,10 @@ impl Group {
     pub fn assign(&mut self, pending: Pending) {
         match self.pending.get_mut(pending.id) {
             Some(place) => {
-                let old = std::mem::replace(place, pending).consumer;
+                let old = std::mem::replace(place, pending);
+                self.by_time.remove(&old);
+                self.by_time.insert(&pending);
+                let old = old.consumer;
                 if old == pending.consumer {
                     return;
                 }
@@ -180,6 +225,7 @@ impl Group {
             }
             None => {
                 self.pending.insert(pending);
+                self.by_time.insert(&pending);
             }
         }
         if let Some(consumer) = self.consumer_mut(pending.consumer) {
@@ -190,6 +236,7 @@ impl Group {
     /// Forgets a pending entry. False when it is not pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(id) else { return false };
+        self.by_time.remove(&pending);
         if let Some(owner) = self.consumer_mut(pending.consumer) {
             owner.pending.remove(id);
         }
@@ -206,6 +253,7 @@ impl Group {
         let of_consumer =
             |consumer: &Consumer| 2 * consumer.name.len() + consumer.pending.memory_bytes();
         self.pending.memory_bytes()
+            + self.by_time.memory_bytes()
             + self.consumers.capacity() * size_of::<Option<Consumer>>()
             // A tree entry: name, number, and its share of the tree's nodes.
             + self.names.len() * 32
