@@ -1,6 +1,6 @@
 //! Running scripts: the engine lends itself to the interpreter, and what a script does is one unit.
 //!
-//! A script runs under the engine's lock, at one instant of time, with its caller's rights. Each of its
+//! A script runs under the engine's lock, at one instant of time (until it is reported as busy), with its caller's rights. Each of its
 //! commands is checked in Redis' order and run as any other; the effects of all are committed together
 //! when the script ends, also when it fails half-way, because what it did stays.
 
@@ -245,6 +245,9 @@ impl Commands for Running<'_> {
             return None;
         }
         self.tell_busy(now, elapsed);
+        // Redis' time goes on as well once it serves others: a script that waits for an instant ends.
+        self.engine.frozen_wall_us = None;
+        self.engine.frozen_wall_us = Some(self.engine.wall_us());
         if let Some(serve) = self.engine.while_busy {
             serve(self.engine);
         }

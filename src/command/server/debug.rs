@@ -129,9 +129,15 @@ fn crash_after(ctx: &mut Ctx, args: &Args) -> Result<(), CommandError> {
     ok(ctx)
 }
 
+/// The part of DEBUG SLEEP's argument in which a number is looked for.
+const SECONDS_TEXT_MAX: usize = 64;
+
 fn sleep(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
-    let seconds = number::parse_double(args.at(2)).filter(|seconds| seconds.is_finite());
-    let seconds = seconds.ok_or(CommandError::NotFloat)?.clamp(0.0, 1e6);
+    // As strtod reads it: what follows the number does not matter, and no number is 0.
+    let text = args.at(2).trim_ascii_start();
+    let numbers = (1..=text.len().min(SECONDS_TEXT_MAX)).rev();
+    let seconds = numbers.filter_map(|end| number::parse_double(text.get(..end)?)).next();
+    let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(0.0).clamp(0.0, 1e6);
     Ok(Outcome::Task(Task::DebugSleep(Duration::from_secs_f64(seconds))))
 }
 

@@ -179,7 +179,9 @@ fn delete_one(stream: &mut Stream, id: StreamId, references: References, done: &
             stream.forget_references(id, |group| done.forgotten.push((group.to_vec(), id)));
         }
         References::Acknowledged => {
-            if stream.entry(id).is_some() && stream.is_needed(id) {
+            // Of an entry that is gone a group may still hold a reference.
+            let gone = stream.entry(id).is_none();
+            if if gone { stream.is_pending(id) } else { stream.is_needed(id) } {
                 return Fate::Needed;
             }
         }

@@ -265,6 +265,11 @@ impl Stream {
         self.groups.values().any(|group| group.needs(id))
     }
 
+    /// Whether a group has the entry pending; it may be gone itself.
+    pub fn is_pending(&self, id: StreamId) -> bool {
+        self.groups.values().any(|group| group.pending(id).is_some())
+    }
+
     /// Forgets the entry in every group; the names of those that had it pending go to `forgotten`.
     pub fn forget_references(&mut self, id: StreamId, mut forgotten: impl FnMut(&[u8])) {
         for (name, group) in &mut self.groups {
