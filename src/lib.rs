@@ -8,6 +8,7 @@ pub mod rng;
 pub mod glob;
 pub mod logger;
 pub mod number;
+pub mod raw_text;
 
 pub mod resp;
 pub mod types;

@@ -126,7 +126,7 @@ pub enum Task {
     /// INFO [section ...]
     Info { sections: Vec<String> },
     /// CONFIG SET name value ...
-    ConfigSet { pairs: Vec<(String, Vec<u8>)> },
+    ConfigSet { pairs: Vec<(Vec<u8>, Vec<u8>)> },
     /// CONFIG REWRITE; `all`: also what is as it is by default.
     ConfigRewrite { all: bool },
     /// ACL LOAD

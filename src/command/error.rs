@@ -3,8 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What an error tells of a word that was sent: as in Redis, nothing behind a NUL.
+use crate::raw_text;
+
+/// What an error tells of a word that was sent: as in Redis, nothing behind a NUL. For [`CommandError::owned`], which
+/// has the very bytes again.
 pub fn told(word: &[u8]) -> Cow<'_, str> {
+    raw_text::mark(told_bytes(word))
+}
+
+/// The same for people and fields of text.
+pub fn told_lossy(word: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(told_bytes(word))
 }
 
@@ -55,9 +63,12 @@ impl CommandError {
         Self::Text(Cow::Borrowed(text))
     }
 
-    /// A built text, with its code.
+    /// A built text, with its code. What [`told`] made of a client's words is its bytes again.
     pub fn owned(text: String) -> Self {
-        Self::Text(Cow::Owned(text))
+        match raw_text::unmark(&text) {
+            Cow::Borrowed(_) => Self::Text(Cow::Owned(text)),
+            Cow::Owned(bytes) => Self::Bytes(bytes),
+        }
     }
 
     /// A text with bytes of a client's in it, UTF-8 or not, with its code.

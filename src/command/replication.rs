@@ -8,7 +8,7 @@ use super::ctx::Task;
 use super::{
     Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, Outcome, doc,
 };
-use crate::command::error::told;
+use crate::command::error::{told, told_lossy};
 use crate::number;
 
 pub const COMMANDS: &[Command] = &[FAILOVER, PSYNC, REPLCONF, REPLICAOF, SLAVEOF, SYNC];
@@ -182,7 +182,7 @@ fn announce(ctx: &mut Ctx, option: &[u8], value: &[u8]) -> CommandResult {
                 value.len()
             )));
         }
-        b"ip-address" => announced.ip = told(value).into_owned(),
+        b"ip-address" => announced.ip = told_lossy(value).into_owned(),
         b"rdb-only" => announced.rdb_only = integer()? != 0,
         b"rdb-filter-only" => {
             announced.kind.keys = false;

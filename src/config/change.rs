@@ -10,6 +10,7 @@ use super::Config;
 use super::directive::{self, Change};
 use super::words;
 use crate::glob;
+use crate::raw_text::mark;
 
 /// A configuration in which several directives were changed together.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl Config {
     /// machine, which `enable-protected-configs local` asks for.
     pub fn changed(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Changed, ChangeError> {
         let refused = |name: &[u8], reason: &str| {
-            ChangeError::Refused(String::from_utf8_lossy(name).into_owned(), reason.to_owned())
+            ChangeError::Refused(mark(name).into_owned(), reason.to_owned())
         };
         let mut directives = Vec::new();
         let mut spellings = Vec::new();
@@ -108,7 +109,7 @@ impl Config {
             let Some((directive, spelling)) =
                 found.filter(|(directive, _)| !matches!(directive.kind, super::kind::Kind::Line))
             else {
-                return Err(ChangeError::Unknown(String::from_utf8_lossy(name).into_owned()));
+                return Err(ChangeError::Unknown(mark(name).into_owned()));
             };
             let same =
                 || directive.or_same && directive.kind.print(&self.value(directive)) == *value;

@@ -13,15 +13,15 @@ impl Engine {
     pub(super) fn config_set(
         &mut self,
         id: ClientId,
-        pairs: &[(String, Vec<u8>)],
+        pairs: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<bool, String> {
         let local = self.is_local(id);
-        let moves = |(name, _): &(String, Vec<u8>)| name.eq_ignore_ascii_case("dir");
+        let moves = |(name, _): &(Vec<u8>, Vec<u8>)| name.eq_ignore_ascii_case(b"dir");
         if self.server.loading.is_some() && pairs.iter().any(moves) {
             return Err("LOADING Redis is loading the dataset in memory".to_owned());
         }
         let pairs: Vec<(&[u8], &[u8])> =
-            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
+            pairs.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let changed = self.server.config.changed(&pairs, local);
         let Changed { config, names } = changed.map_err(|error| format!("ERR {error}"))?;
         self.apply_config(config, &names)?;

@@ -79,8 +79,9 @@ impl Engine {
             Ok(true) => reply.ok(),
             Ok(false) => {}
             Err(text) => {
-                reply.error(&text);
-                self.count_error(&CommandError::owned(text));
+                let error = CommandError::owned(text);
+                error.write(reply);
+                self.count_error(&error);
             }
         }
         false
@@ -178,7 +179,7 @@ impl Engine {
         } else {
             WaitKind::Synced(position)
         };
-        self.wait(id, Wait { kind, deadline, on_timeout }, args);
+        self.wait(id, Wait::until(kind, deadline, on_timeout), args);
         true
     }
 

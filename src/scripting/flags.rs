@@ -1,5 +1,6 @@
 //! The first line of a script (`#!lua flags=no-writes,allow-oom`) or a library (`#!lua name=mylib`).
 
+use crate::raw_text::mark;
 use crate::resp::inline::split_words;
 
 /// What names of libraries and functions are made of.
@@ -62,9 +63,8 @@ pub(super) fn shebang(body: &[u8]) -> Result<Option<Shebang>, String> {
         return Ok(None);
     }
     let len = body.iter().position(|byte| *byte == b'\n').ok_or("Invalid script shebang")?;
-    let line = String::from_utf8_lossy(body.get(..len).unwrap_or_default()).into_owned();
-    let words = split_words(line.as_bytes()).unwrap_or_default();
-    let mut words = words.iter().map(|word| String::from_utf8_lossy(word));
+    let words = split_words(body.get(..len).unwrap_or_default()).unwrap_or_default();
+    let mut words = words.iter().map(|word| mark(word));
     let engine = words.next().ok_or("Invalid engine in script shebang")?;
     if engine != "#!lua" {
         return Err(format!("Unexpected engine in script shebang: {engine}"));
@@ -94,7 +94,7 @@ pub(super) fn library_name(source: &[u8]) -> Result<String, String> {
     let end = line.iter().position(|byte| *byte == b'\n').ok_or("Invalid library metadata")?;
     let words = split_words(source.get(..end + 2).unwrap_or_default());
     let words = words.ok_or("Invalid library metadata")?;
-    let mut words = words.iter().map(|word| String::from_utf8_lossy(word));
+    let mut words = words.iter().map(|word| mark(word));
     let engine = words.next().unwrap_or_default();
     let engine = engine.get(2..).unwrap_or_default();
     let mut name = None;

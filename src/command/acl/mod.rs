@@ -216,7 +216,7 @@ fn cat(ctx: &mut Ctx, args: &Args) -> CommandResult {
             if !CATEGORIES.contains(&wanted.as_str()) {
                 return Err(CommandError::owned(format!(
                     "ERR Unknown category '{}'",
-                    String::from_utf8_lossy(category)
+                    told(category)
                 )));
             }
             let rows = table().rows().iter().filter(|row| belongs(row, &wanted));

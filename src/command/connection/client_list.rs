@@ -1,14 +1,14 @@
 //! The line of CLIENT LIST and CLIENT INFO.
 
 use crate::clock::UnixMillis;
-use crate::command::error::told;
+use crate::command::error::told_lossy;
 use crate::session::{Client, Durability};
 
 /// One client as CLIENT LIST shows it; `arguments`: the bytes of the request that it is served
 /// with, if it is.
 pub fn describe(client: &Client, now: UnixMillis, arguments: usize) -> Vec<u8> {
     let (age, idle) = client.age_and_idle(now);
-    let text = |bytes: &[u8]| told(bytes).into_owned();
+    let text = |bytes: &[u8]| told_lossy(bytes).into_owned();
     let command = match (client.last_command, client.last_subcommand) {
         ("NULL", _) => "NULL".to_owned(),
         (command, "") => command.to_lowercase(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::super::{Args, CommandError, CommandResult, Ctx};
+use crate::command::error::told;
 use crate::number;
 use crate::session::tracking::{Tracking, TrackingMode};
 use crate::session::{ClientId, Sessions};
@@ -100,8 +101,8 @@ impl Options {
             Err(CommandError::owned(format!(
                 "ERR Prefix '{}' overlaps with {what} prefix '{}'. Prefixes for a single client \
                  must not overlap.",
-                String::from_utf8_lossy(new),
-                String::from_utf8_lossy(old)
+                told(new),
+                told(old)
             )))
         };
         // From the last to the first, so that each meets those that come after it. Of several that overlap the

@@ -105,7 +105,7 @@ fn changed(ctx: &mut Ctx) {
 fn error(text: impl Into<Vec<u8>>) -> CommandError {
     let mut bytes = b"ERR ".to_vec();
     bytes.extend(text.into());
-    CommandError::Bytes(bytes)
+    CommandError::bytes(bytes)
 }
 
 const DELETE: Command = Command {

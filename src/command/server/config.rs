@@ -84,9 +84,8 @@ fn set(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    let pairs = (2..args.len())
-        .step_by(2)
-        .map(|at| (String::from_utf8_lossy(args.at(at)).into_owned(), args.at(at + 1).to_vec()));
+    let pairs =
+        (2..args.len()).step_by(2).map(|at| (args.at(at).to_vec(), args.at(at + 1).to_vec()));
     Ok(Outcome::Task(Task::ConfigSet { pairs: pairs.collect() }))
 }
 
