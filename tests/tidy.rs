@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// A module uses modules of its own layer and of the layers before it, never of a later one.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "disk", "glob", "memory", "number", "resp", "rng", "types"],
+    &["clock", "disk", "glob", "memory", "number", "raw_text", "resp", "rng", "types"],
     &["keyspace", "session"],
     &["config", "logger", "aof", "snapshot", "scripting"],
     &["acl", "command"],

@@ -123,3 +123,54 @@ fn a_renamed_command_answers_to_its_new_name_only() {
     let _server = spawn();
     assert_eq!(ask(&mut connect(port), "GET n"), "$1\r\n7\r\n");
 }
+
+/// The first thing that a client hears that connects as soon as there is somebody.
+fn first_word(port: u16) -> String {
+    for _ in 0..20_000 {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            return ask(&mut stream, "PING");
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    panic!("no server at port {port}");
+}
+
+#[test]
+fn clients_of_a_small_data_set_do_not_hear_that_it_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    for start in 0..15 {
+        let port = free_port();
+        let mut command = serve(&dir, port, &[]);
+        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let _server = Running(server);
+        assert_eq!(first_word(port), "+PONG\r\n", "start {start}");
+        assert_eq!(ask(&mut connect(port), &format!("SET key {start}")), "+OK\r\n");
+    }
+}
+
+#[test]
+fn a_link_with_the_name_of_redis_server_is_asked_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("redis-server");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_fastness"), &link).unwrap();
+    let said = |args: &[&str]| {
+        let output = Command::new(&link).args(args).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    for option in ["-v", "--version"] {
+        let (code, text) = said(&[option]);
+        assert!(code == 0 && text.starts_with("Redis server v="), "{text}");
+    }
+    let (code, text) = said(&["--check-system"]);
+    assert_eq!(code == 1, text.contains("WARNING"), "{text}");
+    assert!(text.contains("[slow-clocksource]..."), "{text}");
+    assert_eq!(said(&["--test-memory", "2"]), (0, "Your memory passed this test.\n".to_owned()));
+    assert_eq!(said(&["--test-memory", "none"]).0, 1);
+    let port = free_port();
+    let mut command = Command::new(&link);
+    command.args(["--port", &port.to_string(), "--save", ""]).arg("--dir").arg(folder.path());
+    let _server = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    assert_eq!(first_word(port), "+PONG\r\n");
+}
