@@ -46,9 +46,12 @@ def main():
     started = StartedJobRegistry("jobs", connection=connect())
 
     def all_ran():
-        # A job whose worker could not say how it ended is still listed as started.
+        # A job whose worker could not say how it ended is still listed as started, and one whose worker had taken it
+        # and said no more is between the queues: RQ looks there every ten minutes.
         if queue.is_empty():
-            for job_id in started.get_job_ids():
+            between = queue.intermediate_queue
+            for job_id in started.get_job_ids() + between.get_job_ids():
+                queue.connection.lrem(between.key, 1, job_id)
                 queue.enqueue_job(queue.fetch_job(job_id))
         return jobs.recorded() >= set(range(JOBS + 10))
 
