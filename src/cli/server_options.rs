@@ -43,6 +43,7 @@ fn version() -> String {
 /// A setting of the kernel that may be in the way: why it is, and what helps.
 type Finding = Result<(), String>;
 
+#[allow(clippy::disallowed_methods, reason = "the kernel's files are no data")]
 fn check_system() -> ExitCode {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let clock = read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
@@ -89,6 +90,9 @@ fn check_huge_pages(enabled: &str) -> Finding {
         .to_owned())
 }
 
+/// What the word at this place is to hold.
+type Pattern = fn(u64) -> u64;
+
 /// Writes patterns over so much memory and reads them back.
 fn test_memory(megabytes: &str) -> ExitCode {
     let count = megabytes.parse::<usize>().ok().filter(|count| (1..1 << 24).contains(count));
@@ -104,7 +108,7 @@ fn test_memory(megabytes: &str) -> ExitCode {
     }
     memory.resize(count * WORDS_PER_MEGABYTE, 0);
     let shows = std::io::stderr().is_terminal();
-    let patterns: [(&str, fn(u64) -> u64); 4] = [
+    let patterns: [(&str, Pattern); 4] = [
         ("addresses", |at| at),
         ("alternating bits", |at| {
             if at % 2 == 0 { 0x5555_5555_5555_5555 } else { !0x5555_5555_5555_5555 }

@@ -7,7 +7,7 @@
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
 use super::container::read::Container;
-use super::container::write::Section;
+use super::container::write::{Section, give_way};
 use super::container::{Kind, is_container};
 use super::error::{Corruption, CorruptionKind, LoadError, Parsed};
 use super::primitives::{Reader, StringWriter, put_length};
@@ -21,11 +21,19 @@ pub fn compress_strings(records: &[u8]) -> Result<Vec<u8>, LoadError> {
     rewrite(records, version, StringWriter::new(true))
 }
 
+/// Between two looks at who wants the core.
+const LOOK_BYTES: u64 = 32 << 10;
+
 /// The same records with each string written by `strings`.
 fn rewrite(records: &[u8], version: Version, strings: StringWriter) -> Result<Vec<u8>, LoadError> {
     let mut walk = Records::of_section(Reader::new(records), version, u32::MAX);
     let mut copy = Copy { records, done: 0, out: Vec::new(), strings };
+    let mut next_look = LOOK_BYTES;
     while walk.reader.remaining() > 0 {
+        if walk.reader.position() >= next_look {
+            next_look = walk.reader.position() + LOOK_BYTES;
+            give_way();
+        }
         if let Record::Key { key, type_byte, .. } = walk.next()? {
             let copied = copy.text(walk.key_offset, &key, walk.reader.position());
             copied.map_err(|error| walk.damaged(error))?;

@@ -7,12 +7,15 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
-use zstd::bulk::Compressor;
+use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
 
 use super::{FRAME_BYTES_MAX, Frame, Kind, MARKER, lines, put_table};
 use crate::snapshot::crc64;
 use crate::snapshot::record::EOF;
 use crate::snapshot::transcode::compress_strings;
+
+/// What is compressed between two looks at who wants the core: a block of zstd, about half a millisecond.
+const STEP_BYTES: usize = 128 << 10;
 
 /// The form of a snapshot file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub struct Packer {
     form: FileForm,
     /// Whether the checksum of the RDB is asked for.
     checksum: bool,
-    compressor: Option<Compressor<'static>>,
+    encoder: Option<Encoder<'static>>,
 }
 
 impl std::fmt::Debug for Packer {
@@ -64,7 +67,7 @@ impl std::fmt::Debug for Packer {
 impl Packer {
     /// A packer for files of a form.
     pub fn new(form: FileForm, checksum: bool) -> Self {
-        Self { form, checksum, compressor: None }
+        Self { form, checksum, encoder: None }
     }
 
     /// The bytes of a section in the file. An error is one of the compressor's.
@@ -88,13 +91,52 @@ impl Packer {
     }
 
     fn compress(&mut self, bytes: &[u8], level: i32) -> Result<Vec<u8>, String> {
-        let failed = |error: std::io::Error| format!("zstd: {error}");
-        let compressor = match &mut self.compressor {
-            Some(compressor) => compressor,
-            none => none.insert(Compressor::new(level).map_err(failed)?),
-        };
-        compressor.compress(bytes).map_err(failed)
+        self.compress_in_steps(bytes, level).map_err(|error| format!("zstd: {error}"))
     }
+
+    /// One frame, made in steps: between two of them a thread that may run only when nobody else wants to says so.
+    fn compress_in_steps(&mut self, bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+        let encoder = match &mut self.encoder {
+            Some(encoder) => {
+                encoder.reinit()?;
+                encoder
+            }
+            none => none.insert(Encoder::new(level)?),
+        };
+        // With it the frame says how long its content is.
+        encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
+        let mut out = vec![0; zstd_bound(bytes.len())];
+        let mut output = OutBuffer::around(out.as_mut_slice());
+        for step in bytes.chunks(STEP_BYTES) {
+            let mut input = InBuffer::around(step);
+            while input.pos < step.len() {
+                let before = (input.pos, output.pos());
+                encoder.run(&mut input, &mut output)?;
+                if (input.pos, output.pos()) == before {
+                    return Err(std::io::Error::other("no room for a frame"));
+                }
+            }
+            give_way();
+        }
+        if encoder.finish(&mut output, true)? > 0 {
+            return Err(std::io::Error::other("no room for the end of a frame"));
+        }
+        let len = output.pos();
+        out.truncate(len);
+        Ok(out)
+    }
+}
+
+/// What incompressible bytes take in a frame (zstd.h, ZSTD_COMPRESSBOUND), and the little that steps add.
+fn zstd_bound(len: usize) -> usize {
+    len + (len >> 8) + 512
+}
+
+/// Lets a thread that waits for this core have it. The scheduler looks who that is only when a clock ticks or somebody
+/// wakes up: who is pushed aside at the end of a request by the client that it woke would wait behind a thread of the
+/// idle policy until then, for some milliseconds (benches/RESULTS.md, "Snapshots and who waits for them, again").
+pub fn give_way() {
+    std::thread::yield_now();
 }
 
 /// The frames of a section that is stored as it is.
