@@ -6,6 +6,7 @@
 //! What the log gets of a wait is what the command did when it was served.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use super::Engine;
 use crate::command::ctx::Origin;
@@ -15,6 +16,9 @@ use crate::keyspace::Entry;
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::wait::{TimeoutReply, WaitKind, Waiter};
 use crate::session::{ClientId, Mail, Release, Wait};
+
+/// While clients are paused nothing is claimed for one that waits; it is looked at again after so long.
+const LOOK_IN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Keys that changed and that somebody waits for, the first one first.
 pub(super) type ReadyKeys = VecDeque<(usize, Vec<u8>)>;
@@ -131,6 +135,10 @@ impl Engine {
     pub fn expire_waiters(&mut self) {
         let now = self.monotonic();
         for id in self.sessions.waiters.to_look_at(now) {
+            if self.is_paused() {
+                self.sessions.waiters.look_again(id, now.checked_add(LOOK_IN_PAUSE));
+                continue;
+            }
             let mut ready = ReadyKeys::new();
             self.serve(id, &mut ready);
             self.serve_waiters(ready);
