@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::bounds::{Bounds, By};
-use super::zeros::{is_signed, restate_stored, restated};
+use super::zeros::{is_signed, pairs, restate_stored, restated};
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Doc, Flags, Group, Handler, KeySpec,
     Propagate, Shape, doc,
@@ -284,16 +284,23 @@ fn zrangestore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let request = Request::parse(args, 3, Known { stores: true, ..Known::default() })?;
     let limits = &ctx.server.limits;
     let (mut result, mut signed) = (ZSet::new(), false);
+    let grows = !matches!(request.bounds, Bounds::Rank(..));
     if let Some(set) = ctx.ks.read::<ZSet>(ctx.db, args.at(2))? {
         let ranks = request.ranks(set);
-        result.expect(ranks.len(), limits);
+        // By score or name Redis does not know how many there will be: it begins small, where -0 loses its sign.
+        if !grows {
+            result.expect(ranks.len(), limits);
+        }
         for (member, score) in set.range(ranks, request.direction()) {
             signed |= is_signed(score);
             member.with_bytes(|member| result.insert(member, score, limits));
         }
     }
     let len = result.len();
-    let restatement = restated(signed, &result);
+    let restatement = match grows && signed {
+        true => Some(pairs(&result)),
+        false => restated(signed, &result),
+    };
     store(ctx, args.at(1), result, event::ZSET, "zrangestore");
     if let Some(pairs) = restatement {
         restate_stored(ctx, args.at(1), pairs);
