@@ -73,7 +73,10 @@ impl CommandError {
 
     /// A text with bytes of a client's in it, UTF-8 or not, with its code.
     pub fn bytes(text: Vec<u8>) -> Self {
-        String::from_utf8(text).map_or_else(|text| Self::Bytes(text.into_bytes()), Self::owned)
+        match String::from_utf8(text) {
+            Ok(text) => Self::Text(Cow::Owned(text)),
+            Err(bytes) => Self::Bytes(bytes.into_bytes()),
+        }
     }
 
     /// `invalid expire time in 'set' command`

@@ -1,4 +1,5 @@
-//! The first line of a script (`#!lua flags=no-writes,allow-oom`) or a library (`#!lua name=mylib`).
+//! The first line of a script (`#!lua flags=no-writes,allow-oom`) or a library (`#!lua name=mylib`). Errors tell of its
+//! words as `raw_text` marks them.
 
 use crate::raw_text::mark;
 use crate::resp::inline::split_words;

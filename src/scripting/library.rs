@@ -15,6 +15,7 @@ use super::interpreter::{Calling, Interpreter, Kind};
 use super::random::ScriptRandom;
 use super::register::{Registered, Registry};
 use super::scripts::{Prepared, ScriptError};
+use crate::raw_text::unmark;
 use crate::resp::{Args, Reply};
 
 /// Looks at the clock (every 100,000 instructions) before the loading of a library is given up.
@@ -79,7 +80,7 @@ impl Libraries {
 
     /// FUNCTION LOAD: returns the library's name.
     pub fn load(&mut self, source: &[u8], replace: bool) -> Result<String, Vec<u8>> {
-        let name = library_name(source)?;
+        let name = library_name(source).map_err(|why| unmark(&why).into_owned())?;
         if !replace && self.libraries.contains_key(&name) {
             return Err(format!("Library '{name}' already exists").into());
         }
@@ -92,7 +93,7 @@ impl Libraries {
     pub fn restore(&mut self, sources: &[Vec<u8>], policy: RestorePolicy) -> Result<(), Vec<u8>> {
         let mut built: Vec<Library> = Vec::with_capacity(sources.len());
         for source in sources {
-            let name = library_name(source)?;
+            let name = library_name(source).map_err(|why| unmark(&why).into_owned())?;
             let library = self.build(name, source)?;
             for other in &built {
                 if other.name == library.name {

@@ -13,6 +13,7 @@ use super::flags::{ScriptFlags, shebang};
 use super::interpreter::{Calling, Interpreter, Kind};
 use super::random::ScriptRandom;
 use super::{api, raise, reply};
+use crate::raw_text::unmark;
 use crate::resp::Reply;
 
 /// Scripts of EVAL that are kept.
@@ -159,7 +160,11 @@ impl Scripts {
     }
 
     fn compile(&mut self, digest: Digest, source: &[u8], stays: bool) -> Result<(), ScriptError> {
-        let line = shebang(source).map_err(|text| ScriptError::new(format!("ERR {text}")))?;
+        let refused = |why: String| ScriptError {
+            text: [b"ERR ", unmark(&why).as_ref()].concat(),
+            counted: false,
+        };
+        let line = shebang(source).map_err(refused)?;
         let code = source.get(line.map_or(0, |line| line.len)..).unwrap_or_default();
         let interpreter = self.interpreter()?;
         let compiled = interpreter.compile(code, "@user_script");

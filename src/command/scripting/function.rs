@@ -277,7 +277,7 @@ fn list(ctx: &mut Ctx, args: &Args) -> CommandResult {
             pattern = Some(args.get(at).ok_or(CommandError::text(text))?);
         } else {
             let word = told(args.at(at));
-            return Err(error(format!("Unknown argument {word}")));
+            return Err(CommandError::owned(format!("ERR Unknown argument {word}")));
         }
         at += 1;
     }
@@ -335,7 +335,7 @@ fn load(ctx: &mut Ctx, args: &Args) -> CommandResult {
     for at in 2..last {
         if !args.is(at, "REPLACE") {
             let word = told(args.at(at));
-            return Err(error(format!("Unknown option given: {word}")));
+            return Err(CommandError::owned(format!("ERR Unknown option given: {word}")));
         }
     }
     ctx.server.libraries.share_random(&ctx.server.scripts.random);
@@ -372,8 +372,8 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
         _ => {
             let word = told(args.at(1)).into_owned();
-            return Err(error(format!(
-                "unknown subcommand or wrong number of arguments for '{word}'. Try FUNCTION HELP."
+            return Err(CommandError::owned(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try FUNCTION HELP."
             )));
         }
     };

@@ -26,9 +26,6 @@ pub const COMMANDS: &[Command] = &[
 
 impl From<ScriptError> for CommandError {
     fn from(error: ScriptError) -> Self {
-        match String::from_utf8(error.text) {
-            Ok(text) => Self::owned(text),
-            Err(error) => Self::Bytes(error.into_bytes()),
-        }
+        Self::bytes(error.text)
     }
 }
