@@ -1,0 +1,166 @@
+//! Requests on their way through the engine: some under one hold of its lock, their replies into the outbox.
+//!
+//! A script that another thread runs is not waited for: what may run beside it goes to its desk.
+
+use super::Reactor;
+use super::output::{give_up_output, give_up_replica};
+use crate::engine::Engine;
+use crate::resp::{Args, Batch, Reply};
+use crate::server::connection::Connection;
+use crate::server::outbox::LogProgress;
+use crate::session::{Client, Mail};
+
+/// Requests executed under one hold of the lock.
+const REQUESTS_PER_LOCK: usize = 64;
+/// From so many on their keys are looked at before the first is executed.
+const REQUESTS_TO_WARM: usize = 4;
+
+/// Replies of so many bytes leave before the requests behind them are executed: a long pipeline's need not all be in
+/// memory, and what is sent while it is in the processor's cache costs less.
+const SENT_EARLY_MIN: usize = 128 * 1024;
+
+/// A reply of this size is told to the engine at once, not at the end of the turn.
+const LARGE_REPLY: usize = 16 * 1024;
+
+impl Reactor {
+    /// Executes the requests of a batch; returns how many (fewer when one made the client wait).
+    pub(super) fn execute(
+        &self,
+        connection: &mut Connection,
+        input: &[u8],
+        batch: &Batch,
+    ) -> usize {
+        let mut index = 0;
+        let mut input_bytes = input.len() as u64;
+        while index < batch.len() && connection.takes_requests() {
+            let progress = self.progress();
+            let Some(mut engine) = self.shared.lock_unless_busy() else {
+                index += self.execute_beside(connection, input, (batch, index), progress);
+                continue;
+            };
+            engine.begin_batch();
+            self.take_own_mail(&engine, connection);
+            let before = connection.outbox.total();
+            let end = batch.len().min(index + REQUESTS_PER_LOCK);
+            if end - index >= REQUESTS_TO_WARM {
+                let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
+                engine.warm(connection.id, keys.flatten());
+            }
+            while index < end && connection.takes_requests() {
+                let Some(args) = batch.request(index, input) else { break };
+                self.execute_one(&mut engine, connection, &args, progress);
+                index += 1;
+                if connection.outbox.pending() >= SENT_EARLY_MIN {
+                    break;
+                }
+            }
+            let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
+            account(&mut engine, connection, input_bytes, output_bytes);
+            if connection.waits {
+                self.shared.deadlines.notify_one();
+            }
+            self.shared.unlock(engine);
+            input_bytes = 0;
+            if connection.outbox.pending() >= SENT_EARLY_MIN {
+                self.send_early(connection);
+            }
+        }
+        connection.note_buffers();
+        if connection.closing { batch.len() } else { index }
+    }
+
+    /// Has requests executed beside a script that another thread runs; how many were.
+    pub(super) fn execute_beside(
+        &self,
+        connection: &mut Connection,
+        input: &[u8],
+        (batch, first): (&Batch, usize),
+        progress: LogProgress,
+    ) -> usize {
+        for index in first..batch.len() {
+            let Some(args) = batch.request(index, input) else { break };
+            let ask = self.shared.desk.ask(connection.id, &args, || self.shared.is_busy());
+            let Some((bytes, executed)) = ask else { return index - first };
+            self.want(executed.release(), progress);
+            connection.outbox.reply(&bytes, executed.release(), progress);
+            connection.waits |= executed.waits;
+            connection.closing |= executed.closes;
+            if !connection.takes_requests() {
+                return index + 1 - first;
+            }
+        }
+        batch.len() - first
+    }
+
+    pub(super) fn execute_one(
+        &self,
+        engine: &mut Engine,
+        connection: &mut Connection,
+        args: &Args,
+        progress: LogProgress,
+    ) {
+        let mut reply = Reply::new(false);
+        reply.buffer = std::mem::take(&mut connection.outbox.bytes);
+        reply.left_out = Some(std::mem::take(&mut connection.outbox.left_out));
+        let (start, before) = (reply.buffer.len(), reply.len());
+        let executed = engine.execute(connection.id, args, &mut reply);
+        let cut = reply.cut;
+        connection.outbox.bytes = reply.buffer;
+        connection.outbox.left_out = reply.left_out.unwrap_or_default();
+        self.want(executed.release(), progress);
+        connection.outbox.hold(start, executed.release(), progress);
+        for mail in engine.sessions.to_answered.drain(..) {
+            if let Mail::Send { bytes, mut release, notice, .. } = mail {
+                release.needs_sync = executed.needs_sync;
+                self.want(release, progress);
+                connection.outbox.message(&bytes, release, progress);
+                connection.outbox.note_eviction(notice);
+            }
+        }
+        connection.waits |= executed.waits;
+        connection.closing |= executed.closes;
+        if executed.feeds {
+            connection.feed = engine.sessions.replicas.link(connection.id);
+        } else if connection.feed.is_some() && connection.outbox.bytes.len() > start {
+            // Nothing may come between the bytes of its stream.
+            give_up_replica(engine, connection);
+            return;
+        }
+        if connection.outbox.total() - before >= LARGE_REPLY {
+            // Before the next request the engine may have to know what its client holds.
+            connection.note_buffers();
+        }
+        if cut || self.is_over_limit(connection) {
+            give_up_output(engine, connection);
+        }
+    }
+
+    /// Puts what was sent to a listening client so far before the reply to its next request: none of it
+    /// may follow the answer to UNSUBSCRIBE.
+    pub(super) fn take_own_mail(&self, engine: &Engine, connection: &mut Connection) {
+        let listens = engine.sessions.client(connection.id).is_some_and(Client::hears_messages);
+        if !listens {
+            return;
+        }
+        for mail in self.shared.take_mail_to(self.index, connection.id) {
+            self.take_in(connection, mail);
+        }
+    }
+}
+
+/// Counts what a client sent and what it gets, and notes what its connection must know of it.
+fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
+    let needs_auth = engine.server.acl.needs_auth();
+    if let Some(client) = engine.sessions.client_mut(connection.id) {
+        connection.authenticated = client.user.is_some() || !needs_auth;
+        connection.is_subscribed = client.is_subscribed();
+        connection.queued_bytes = client.queued_bytes();
+        client.input_bytes += input;
+        client.output_bytes += output;
+    }
+    let stats = &mut engine.server.stats;
+    stats.reads_processed += 1;
+    stats.writes_processed += 1;
+    stats.net_input_bytes += input;
+    stats.net_output_bytes += output;
+}
