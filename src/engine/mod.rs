@@ -86,6 +86,9 @@ pub enum ShutdownState {
 /// Changes the listening sockets from what one configuration says to what another does.
 pub type Relisten = Box<dyn Fn(&Config, &Config) -> Result<(), String> + Send>;
 
+/// After so long a hold of the lock other threads have their turn.
+const HOLD_NANOS_MAX: u64 = 200_000;
+
 /// Everything behind the lock.
 pub struct Engine {
     pub ks: Keyspace,
@@ -188,6 +191,15 @@ impl Engine {
         self.monotonic = self.batch_start.at;
         self.set_time();
         self.ks.settled = self.log.as_ref().map_or(0, |log| log.synced().0);
+    }
+
+    /// Whether others wait for the lock to be let go of: for mail, for settings that changed, for the end of the server; or
+    /// simply for a turn.
+    pub fn is_awaited(&self) -> bool {
+        !self.sessions.outgoing.is_empty()
+            || self.settings_changed
+            || self.shutdown != ShutdownState::Running
+            || self.batch_nanos > HOLD_NANOS_MAX
     }
 
     /// A client's next requests name these keys: their entries are brought near.

@@ -14,6 +14,8 @@ use crate::session::{Buffers, ClientId};
 #[derive(Debug)]
 pub struct Connection {
     pub id: ClientId,
+    /// Where the engine finds the client without a search.
+    pub seat: usize,
     pub stream: Rc<Stream>,
     /// Input that is not a whole request yet, or waits because the client is blocked.
     pub carry: Vec<u8>,
@@ -40,6 +42,8 @@ pub struct Connection {
     /// It is a replica; once what was answered before is sent, its thread has the socket for writing.
     pub feed: Option<Arc<Link>>,
     pub feed_started: bool,
+    /// Requests of it wait for the end of the turn.
+    pub gathered: bool,
     /// Already in the list of connections to flush at the end of this turn.
     pub in_turn: bool,
     /// Already in the list of connections that hold replies for the log.
@@ -49,13 +53,14 @@ pub struct Connection {
 impl Connection {
     /// A connection without any history.
     pub fn new(
-        id: ClientId,
+        (id, seat): (ClientId, usize),
         stream: Rc<Stream>,
         authenticated: bool,
         buffers: Arc<Buffers>,
     ) -> Self {
         Self {
             id,
+            seat,
             stream,
             carry: Vec::new(),
             decoder: Decoder::default(),
@@ -71,6 +76,7 @@ impl Connection {
             awaits_room: false,
             feed: None,
             feed_started: false,
+            gathered: false,
             in_turn: false,
             in_holders: false,
         }

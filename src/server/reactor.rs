@@ -5,6 +5,7 @@
 //! ready, so one log write and one send per connection serve the whole turn.
 
 pub(super) mod busy;
+mod gathered;
 mod output;
 mod requests;
 
@@ -28,9 +29,10 @@ use crate::aof::log::{Log, Written};
 use crate::config::AppendFsync;
 use crate::engine::Engine;
 use crate::engine::loops::LoopStats;
-use crate::resp::decode::{DecodeLimits, ProtocolError};
 use crate::resp::Batch;
+use crate::resp::decode::{DecodeLimits, ProtocolError};
 use crate::session::{Client, ClientId, Mail};
+use gathered::Gathered;
 
 /// Bytes read at once; most reads take far less.
 const READ_BYTES: usize = 64 * 1024;
@@ -78,8 +80,12 @@ pub struct Reactor {
     /// An empty list with room, in the place of the one that is worked off.
     spare: Cell<Vec<Handle>>,
     log: LogView,
+    gathered: Gathered,
     scratch: RefCell<Scratch>,
 }
+
+/// Bytes that whole requests take, and what is wrong with what follows them.
+type Decoded = (usize, Result<(), ProtocolError>);
 
 /// What came of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +122,7 @@ impl Reactor {
             holders: RefCell::default(),
             spare: Cell::default(),
             log: LogView::default(),
+            gathered: Gathered::default(),
             scratch: RefCell::new(Scratch { buffer: vec![0; READ_BYTES], batch: Batch::default() }),
         })
     }
@@ -186,7 +193,8 @@ impl Reactor {
         let stream = Rc::new(stream);
         match admitted {
             Ok((id, authenticated)) => {
-                let connection = Connection::new(id, Rc::clone(&stream), authenticated, buffers);
+                let place = (id, engine.sessions.seat_of(id).unwrap_or_default());
+                let connection = Connection::new(place, Rc::clone(&stream), authenticated, buffers);
                 let handle = Rc::new(RefCell::new(connection));
                 self.connections.borrow_mut().insert(id, Rc::clone(&handle));
                 let reactor = Rc::clone(self);
@@ -202,7 +210,9 @@ impl Reactor {
 
     async fn read_loop(self: Rc<Self>, handle: Handle, stream: Rc<Stream>) {
         while stream.readable().await.is_ok() {
-            match self.read(&handle) {
+            let taken = self.read(&handle);
+            self.execute_full_gathering();
+            match taken {
                 Ok(Input::Taken) => {}
                 // Whoever sends faster than it is served leaves the others their turn, and gets
                 // its replies in between.
@@ -224,6 +234,9 @@ impl Reactor {
     fn read(self: &Rc<Self>, handle: &Handle) -> io::Result<Input> {
         if let Some(stats) = self.loop_stats() {
             stats.note_read();
+        }
+        if handle.borrow().gathered {
+            self.execute_gathered();
         }
         if !self.turn_armed.get() {
             self.turn_began.set(self.shared.clock.monotonic());
@@ -248,7 +261,13 @@ impl Reactor {
             }
             more = count == scratch.buffer.len();
             let input = scratch.buffer.get(..count).unwrap_or_default();
-            let used = self.consume(handle, &mut connection, input, &mut scratch.batch);
+            let batch = &mut scratch.batch;
+            let decoded = self.decode(&mut connection, input, batch);
+            let is_whole = decoded.1.is_ok() && decoded.0 == count;
+            if is_whole && self.gather(handle, &mut connection, input, batch) {
+                return Ok(Input::Taken);
+            }
+            let used = self.consume(handle, &mut connection, input, batch, decoded);
             let rest = input.get(used..).unwrap_or_default();
             if !rest.is_empty() && !connection.closing {
                 connection.carry.extend_from_slice(rest);
@@ -313,14 +332,16 @@ impl Reactor {
         if carry.len() >= KEPT_BYTES_MIN && connection.decoder.missing(carry.len()) == 0 {
             let owner = Bytes::from(carry);
             batch.owner = Some(owner.clone());
-            let used = self.consume(handle, connection, &owner, batch);
+            let decoded = self.decode(connection, &owner, batch);
+            let used = self.consume(handle, connection, &owner, batch, decoded);
             batch.owner = None;
             if !connection.closing {
                 connection.carry = owner.get(used..).unwrap_or_default().to_vec();
             }
             return;
         }
-        let used = self.consume(handle, connection, &carry, batch);
+        let decoded = self.decode(connection, &carry, batch);
+        let used = self.consume(handle, connection, &carry, batch, decoded);
         if used == carry.len() || connection.closing {
             carry.clear();
             carry.shrink_to(0);
@@ -330,25 +351,30 @@ impl Reactor {
         connection.carry = carry;
     }
 
-    /// Decodes and executes requests of `input`; returns the bytes that are done with.
+    /// Finds the requests in `input`: how many of its bytes they take, and what is wrong with what follows.
+    fn decode(&self, connection: &mut Connection, input: &[u8], batch: &mut Batch) -> Decoded {
+        let limits = DecodeLimits {
+            bulk_bytes_max: self.shared.bulk_bytes_max.load(Ordering::Relaxed).cast_signed(),
+            authenticated: connection.authenticated,
+        };
+        batch.clear();
+        connection.decoder.decode(input, limits, batch)
+    }
+
+    /// Executes the requests found in `input`; returns the bytes that are done with.
     fn consume(
         self: &Rc<Self>,
         handle: &Handle,
         connection: &mut Connection,
         input: &[u8],
         batch: &mut Batch,
+        (used, outcome): Decoded,
     ) -> usize {
-        let limits = DecodeLimits {
-            bulk_bytes_max: self.shared.bulk_bytes_max.load(Ordering::Relaxed).cast_signed(),
-            authenticated: connection.authenticated,
-        };
         // What runs now counts: CLIENT LIST shows its own request, and a large one is its client's memory.
         connection.buffers.note_query(input.len(), input.len());
         if let Some(link) = &connection.feed {
             link.note_sign();
         }
-        batch.clear();
-        let (used, outcome) = connection.decoder.decode(input, limits, batch);
         let stranger = outcome.as_ref().is_err_and(ProtocolError::is_of_strangers);
         // What is looked at again counts then.
         let counted = if stranger { input.get(..used).unwrap_or_default() } else { input };
@@ -359,7 +385,8 @@ impl Reactor {
             connection.decoder = crate::resp::Decoder::default();
             batch.owner = batch.owner.take().map(|owner| owner.slice(used..));
             let rest = input.get(used..).unwrap_or_default();
-            return used + self.consume(handle, connection, rest, batch);
+            let decoded = self.decode(connection, rest, batch);
+            return used + self.consume(handle, connection, rest, batch, decoded);
         }
         if let Err(error) = &outcome
             && goes_on
@@ -390,6 +417,7 @@ impl Reactor {
 
     /// The log gets this turn's records, the replies leave.
     fn end_turn(self: &Rc<Self>) {
+        self.execute_gathered();
         self.turn_armed.set(false);
         self.log.with(&self.shared, |log| {
             if let Some(log) = log {

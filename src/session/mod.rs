@@ -188,6 +188,17 @@ impl Sessions {
         self.clients.get_mut(id)
     }
 
+    /// Where a client sits, for [`Self::turn_to`].
+    pub fn seat_of(&self, id: ClientId) -> Option<usize> {
+        self.clients.seat_of(id)
+    }
+
+    /// The client in this seat is served next: it is found without a search. A seat that is another's by now costs a search.
+    #[inline]
+    pub fn turn_to(&self, seat: usize) {
+        self.clients.turn_to(seat);
+    }
+
     /// All clients in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.clients.values()

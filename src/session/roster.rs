@@ -44,6 +44,17 @@ impl Roster {
         Some(seat)
     }
 
+    /// Where a client sits; it stays there.
+    pub(super) fn seat_of(&self, id: ClientId) -> Option<usize> {
+        self.seat(id)
+    }
+
+    /// Looks at this seat first from now on.
+    #[inline]
+    pub(super) fn turn_to(&self, seat: usize) {
+        self.last.set(seat);
+    }
+
     #[inline]
     pub(super) fn get(&self, id: ClientId) -> Option<&Client> {
         self.seats.get(self.seat(id)?).map(AsRef::as_ref)
@@ -94,6 +105,11 @@ mod tests {
         enter(&mut roster, 3);
         assert!(roster.get(ClientId(1)).is_none());
         assert_eq!(roster.get_mut(ClientId(3)).map(|client| client.id), Some(ClientId(3)));
+        // Somebody else's seat, and none: a hint and no more.
+        for wrong in [1, 9] {
+            roster.turn_to(wrong);
+            assert_eq!(roster.get(ClientId(3)).map(|client| client.id), Some(ClientId(3)));
+        }
         let ids: Vec<u64> = roster.values().map(|client| client.id.0).collect();
         assert_eq!((ids, roster.len()), (vec![2, 3], 2));
     }

@@ -31,6 +31,7 @@ mod sessions;
 mod shorten;
 mod table;
 mod transcript;
+mod turns;
 
 use runner::{Protocol, differences, play};
 use support::dataset::{self, VALUES};

@@ -140,7 +140,8 @@ impl Player<'_> {
             Action::Settled => self.settle()?,
             Action::Reset => self.connections.clear(),
             Action::Close => {
-                self.connections.remove(&step.connection);
+                let client = self.connections.remove(&step.connection);
+                client.map_or(Ok(()), Client::close).map_err(|error| error.to_string())?;
             }
             Action::Let(name, request) => {
                 let args = self.arguments(request)?;

@@ -81,6 +81,23 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// Ends the connection and returns once the server has seen that: what others do next comes after it.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        match self.stream.shutdown(std::net::Shutdown::Write) {
+            // The server was first.
+            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
+            outcome => outcome?,
+        }
+        loop {
+            match self.fill() {
+                Ok(_) => self.start = self.buffer.len(),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     pub(crate) fn receive(&mut self) -> io::Result<Reply> {
         let line = self.read_line()?;
         let Some((&marker, rest)) = line.split_first() else {

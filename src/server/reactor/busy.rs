@@ -52,6 +52,7 @@ impl Reactor {
         for accepted in self.shared.take_arrivals(self.index) {
             self.accept_with(engine, accepted);
         }
+        self.execute_behind_script(engine, |handle, own| self.send_now(handle, own));
         let handles: Vec<Handle> = self.connections.borrow().values().cloned().collect();
         for handle in handles {
             // The connection that runs the script is taken.

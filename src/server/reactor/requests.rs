@@ -11,13 +11,13 @@ use crate::server::outbox::LogProgress;
 use crate::session::{Client, Mail};
 
 /// Requests executed under one hold of the lock.
-const REQUESTS_PER_LOCK: usize = 64;
+pub(super) const REQUESTS_PER_LOCK: usize = 64;
 /// From so many on their keys are looked at before the first is executed.
 const REQUESTS_TO_WARM: usize = 4;
 
 /// Replies of so many bytes leave before the requests behind them are executed: a long pipeline's need not all be in
 /// memory, and what is sent while it is in the processor's cache costs less.
-const SENT_EARLY_MIN: usize = 128 * 1024;
+pub(super) const SENT_EARLY_MIN: usize = 128 * 1024;
 
 /// A reply of this size is told to the engine at once, not at the end of the turn.
 const LARGE_REPLY: usize = 16 * 1024;
@@ -39,6 +39,7 @@ impl Reactor {
                 continue;
             };
             engine.begin_batch();
+            engine.sessions.turn_to(connection.seat);
             self.take_own_mail(&engine, connection);
             let before = connection.outbox.total();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
@@ -149,7 +150,7 @@ impl Reactor {
 }
 
 /// Counts what a client sent and what it gets, and notes what its connection must know of it.
-fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
+pub(super) fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
     let needs_auth = engine.server.acl.needs_auth();
     if let Some(client) = engine.sessions.client_mut(connection.id) {
         connection.authenticated = client.user.is_some() || !needs_auth;
