@@ -133,6 +133,35 @@ impl Batch {
         Some(Args::new(source, spans, raw.filter(|_| found.canonical)).owned_by(owner))
     }
 
+    /// Finds a request that is all there and whose headers are short and canonical, as nearly all are, in a tenth of the steps.
+    /// `None`: it has to be looked at closely.
+    fn find_short(&mut self, rest: &[u8], offset: usize, limits: DecodeLimits) -> Option<usize> {
+        let (count, mut at) = short_header(rest, b'*')?;
+        let is_allowed = limits.authenticated && limits.bulk_bytes_max >= SHORT_MAX;
+        if count == 0 || !is_allowed {
+            return None;
+        }
+        let first = self.spans.len();
+        let shift = as_u32(offset);
+        for _ in 0..count {
+            let argument = rest.get(at..).and_then(|rest| {
+                let (len, used) = short_header(rest, b'$')?;
+                (rest.get(used + len..)?.first_chunk() == Some(b"\r\n")).then_some((len, used))
+            });
+            let Some((len, used)) = argument else {
+                self.spans.truncate(first);
+                return None;
+            };
+            let start = as_u32(at + used) + shift;
+            self.spans.push((start, start + as_u32(len)));
+            at += used + len + 2;
+        }
+        let spans = (first, self.spans.len());
+        let raw = (shift, as_u32(offset + at));
+        self.found.push(Found { spans, raw, end: offset + at, canonical: true, inline: false });
+        Some(at)
+    }
+
     /// Where the input goes on behind the first `count` requests.
     pub fn ends_at(&self, count: usize) -> usize {
         count.checked_sub(1).and_then(|last| self.found.get(last)).map_or(0, |found| found.end)
@@ -171,7 +200,12 @@ impl Decoder {
     ) -> (usize, Result<(), ProtocolError>) {
         let mut start = 0;
         while let Some(rest) = buffer.get(start..).filter(|rest| !rest.is_empty()) {
-            let step = if self.remaining.is_none() && rest.first() != Some(&b'*') {
+            let begins = self.remaining.is_none();
+            if begins && let Some(used) = batch.find_short(rest, start, limits) {
+                start += used;
+                continue;
+            }
+            let step = if begins && rest.first() != Some(&b'*') {
                 self.inline(rest, start, batch)
             } else {
                 self.multibulk(rest, start, limits, batch)
@@ -330,6 +364,27 @@ impl Decoder {
         self.position += header.used;
         self.canonical &= canonical && header.ends_well;
         Ok(Some(usize::try_from(len).unwrap_or(0)))
+    }
+}
+
+/// The largest number that [`short_header`] reads.
+const SHORT_MAX: i64 = 999;
+
+/// Reads `<marker><number>\r\n` of one to three digits, canonically written: the number, and the bytes of the line.
+#[inline]
+fn short_header(bytes: &[u8], marker: u8) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match *bytes {
+        [first, a @ b'0'..=b'9', b'\r', b'\n', ..] if first == marker => Some((digit(a), 4)),
+        [first, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] if first == marker => {
+            Some((digit(a) * 10 + digit(b), 5))
+        }
+        [first, a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..]
+            if first == marker =>
+        {
+            Some((digit(a) * 100 + digit(b) * 10 + digit(c), 6))
+        }
+        _ => None,
     }
 }
 

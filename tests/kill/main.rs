@@ -22,6 +22,7 @@ mod support;
 
 mod exact;
 mod memory;
+mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
