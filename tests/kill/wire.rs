@@ -107,12 +107,22 @@ fn inline(rng: &mut Rng, words: &[Vec<u8>]) -> Vec<u8> {
 
 /// Changes a place that says how the bytes are to be read: an end of a line, a digit, or any.
 fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
-    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let (kind, replacements): (fn(&u8) -> bool, &[&[u8]]) = match rng.below(4) {
-        0 | 1 => (ends, &[b"\r", b"\n", b"\0", b" ", b"A", b"\xff"]),
-        2 => (u8::is_ascii_digit, &[b"0", b"00", b"1", b"9", b"-1", b"+3", b" 3", b""]),
-        _ => (|_| true, &[b"\r\n", b"*0\r\n", b"*-1\r\n", b"\n", b"\r", b"$", b"x"]),
-    };
+    let replacements: &[&[u8]];
+    let kind: fn(&u8) -> bool;
+    match rng.below(4) {
+        0 | 1 => {
+            kind = |byte| matches!(byte, b'\r' | b'\n');
+            replacements = &[b"\r", b"\n", b"\0", b" ", b"A", b"\xff"];
+        }
+        2 => {
+            kind = u8::is_ascii_digit;
+            replacements = &[b"0", b"00", b"1", b"9", b"-1", b"+3", b" 3", b""];
+        }
+        _ => {
+            kind = |_| true;
+            replacements = &[b"\r\n", b"*0\r\n", b"*-1\r\n", b"\n", b"\r", b"$", b"x"];
+        }
+    }
     let places: Vec<usize> = (0..bytes.len()).filter(|at| kind(&bytes[*at])).collect();
     if places.is_empty() {
         return;
