@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 
+use super::container::write::give_way;
 use super::encode::{Encoder, HASH, HASH_TIMED, LIST_NODES, SET, STRING, ZSET};
 use super::primitives::put_length;
 use super::record::Attributes;
@@ -26,6 +27,8 @@ const ELEMENTS_MIN: usize = 256;
 const NODES_MIN: usize = 2;
 /// Pieces are handed on from this length.
 const PIECE_BYTES: usize = 1 << 18;
+/// After so many bytes others may have the core: walking through elements that lie about takes a while.
+const REST_BYTES: usize = 1 << 14;
 
 /// A key with its value at one instant.
 pub struct Frozen {
@@ -85,8 +88,16 @@ impl Frozen {
             Value::Stream(_) => encoder.stream_type_byte(),
         };
         encoder.begin_key(out, &self.key, type_byte, self.attributes);
-        let mut flush =
-            |out: &mut Vec<u8>| if out.len() < PIECE_BYTES { Ok(()) } else { flush(out) };
+        let mut rest_at = out.len() + REST_BYTES;
+        let mut flush = |out: &mut Vec<u8>| {
+            if out.len() < rest_at {
+                return Ok(());
+            }
+            give_way();
+            let flushed = if out.len() < PIECE_BYTES { Ok(()) } else { flush(out) };
+            rest_at = out.len() + REST_BYTES;
+            flushed
+        };
         match self.value {
             Value::Str(text) => put_text(encoder, out, &text, &mut flush),
             Value::List(list) => {
