@@ -52,6 +52,9 @@ use value::Value;
 use crate::types::limits::Limits;
 
 /// The whole configuration. Typed settings are read as fields: `config.port`.
+/// Places inside a request are numbers of 32 bits (`resp::Args`): longer ones are refused, whatever the directives allow.
+const REQUEST_BYTES_MAX: u64 = (4 << 30) - (16 << 20);
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     settings: Settings,
@@ -70,6 +73,16 @@ impl Config {
         self.settings.enable_protected_configs.permits(local)
     }
 
+    /// The longest string that a client may send or make.
+    pub fn string_bytes_max(&self) -> u64 {
+        self.proto_max_bulk_len.min(REQUEST_BYTES_MAX)
+    }
+
+    /// The most bytes that a client may send without an end of a request.
+    pub fn request_bytes_max(&self) -> u64 {
+        self.client_query_buffer_limit.min(REQUEST_BYTES_MAX)
+    }
+
     /// The sizes at which the collection types change their encoding.
     pub fn limits(&self) -> Limits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -86,7 +99,7 @@ impl Config {
             stream_node_max_bytes: size(self.stream_node_max_bytes),
             stream_node_max_entries: size(self.stream_node_max_entries),
             hll_sparse_max_bytes: size(self.hll_sparse_max_bytes),
-            string_max_bytes: size(self.proto_max_bulk_len),
+            string_max_bytes: size(self.string_bytes_max()),
             keeps_zero_sign: false,
         }
     }

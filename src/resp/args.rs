@@ -153,6 +153,11 @@ impl OwnedArgs {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
+    /// Whether places in it are beyond what a span can say: it must not be run.
+    pub fn is_too_long(&self) -> bool {
+        u32::try_from(self.buffer.len()).is_err()
+    }
+
     /// Borrows them for a handler.
     pub fn as_args(&self) -> Args<'_> {
         Args::new(&self.buffer, &self.spans, Some(&self.buffer))
@@ -164,7 +169,8 @@ impl OwnedArgs {
     }
 }
 
-/// Offsets inside one request buffer: the query buffer limit (1 GiB by default, 4 GiB at most) keeps them in range.
+/// Offsets inside one request buffer: what a client may send ends before 4 GiB (`Config::request_bytes_max`), and of
+/// requests that are made otherwise [`OwnedArgs::is_too_long`] tells.
 pub(super) fn as_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }

@@ -113,7 +113,10 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
         return refused("Please specify at least one argument for this redis lib call");
     }
     let mut buffers = BUFFERS.take();
-    let outcome = if fill(&mut buffers.request, args) {
+    let filled = fill(&mut buffers.request, args);
+    let outcome = if let Err(text) = filled {
+        refused(text)
+    } else {
         let mut reply = Reply::new(false);
         reply.buffer = std::mem::take(&mut buffers.reply);
         reply.buffer.clear();
@@ -143,8 +146,6 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
         };
         buffers.reply = reply.buffer;
         outcome
-    } else {
-        refused("Lua redis lib command arguments must be strings or integers")
     };
     if buffers.request.memory_bytes() + buffers.reply.capacity() <= KEPT_BYTES {
         BUFFERS.set(buffers);
@@ -152,18 +153,21 @@ fn call(lua: &Lua, args: &MultiValue, raises: bool) -> mlua::Result<Value> {
     outcome
 }
 
-/// Makes a request of a script's arguments. False when one is neither string nor number.
-fn fill(request: &mut OwnedArgs, args: &MultiValue) -> bool {
+/// Makes a request of a script's arguments, which must be strings or numbers; the error is what the script is told.
+fn fill(request: &mut OwnedArgs, args: &MultiValue) -> Result<(), &'static str> {
     request.restart(args.len());
     for arg in args {
         match arg {
             Value::String(text) => request.push(&text.as_bytes()),
             Value::Integer(number) => request.push(itoa::Buffer::new().format(*number).as_bytes()),
             Value::Number(number) => push_number(request, *number),
-            _ => return false,
+            _ => return Err("Lua redis lib command arguments must be strings or integers"),
         }
     }
-    true
+    if request.is_too_long() {
+        return Err("Lua redis lib command arguments are too long");
+    }
+    Ok(())
 }
 
 fn push_number(request: &mut OwnedArgs, number: f64) {
@@ -280,7 +284,7 @@ fn acl_check(args: &MultiValue) -> mlua::Result<bool> {
         return fail("Please specify at least one argument for this redis lib call");
     }
     let mut request = OwnedArgs::default();
-    if !fill(&mut request, args) {
+    if fill(&mut request, args).is_err() {
         return fail("redis.acl_check_cmd() requires strings or integers arguments");
     }
     match commands::with(|commands| commands.permits(&request.as_args())).flatten() {

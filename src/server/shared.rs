@@ -199,9 +199,9 @@ impl Shared {
         let loops: Arc<[LoopStats]> = (0..reactors.max(1)).map(|_| LoopStats::default()).collect();
         engine.loops = Arc::clone(&loops);
         let config = &engine.server.config;
-        let bulk = AtomicU64::new(config.proto_max_bulk_len);
+        let bulk = AtomicU64::new(config.string_bytes_max());
         let config_policy = policy_number(config.appendfsync);
-        let query = AtomicU64::new(config.client_query_buffer_limit);
+        let query = AtomicU64::new(config.request_bytes_max());
         let keepalive_s = AtomicU64::new(u64::from(config.tcp_keepalive));
         let latency_ms = AtomicU64::new(config.latency_monitor_threshold);
         let normal_output = AtomicLimit::new(config.client_output_buffer_limit.normal);
@@ -255,8 +255,8 @@ impl Shared {
         engine.settings_changed = false;
         let config = &engine.server.config;
         self.policy.store(policy_number(config.appendfsync), Ordering::Relaxed);
-        self.bulk_bytes_max.store(config.proto_max_bulk_len, Ordering::Relaxed);
-        self.query_bytes_max.store(config.client_query_buffer_limit, Ordering::Relaxed);
+        self.bulk_bytes_max.store(config.string_bytes_max(), Ordering::Relaxed);
+        self.query_bytes_max.store(config.request_bytes_max(), Ordering::Relaxed);
         self.keepalive_s.store(u64::from(config.tcp_keepalive), Ordering::Relaxed);
         self.replica_timeout_s.store(u64::from(config.repl_timeout), Ordering::Relaxed);
         self.latency_ms.store(config.latency_monitor_threshold, Ordering::Relaxed);

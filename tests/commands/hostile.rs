@@ -308,3 +308,14 @@ fn many_of_one_thing_cost_what_they_are_and_not_their_square() {
     assert!(began.elapsed() < PATIENCE);
     assert!(peak(&mut client) < 4 * VALUE_MAX);
 }
+
+/// Places in a request are of 32 bits: what would be beyond is refused and not stored as something else.
+#[test]
+fn no_string_is_longer_than_a_place_in_a_request_can_say() {
+    let (server, mut client) = start();
+    client.must("CONFIG SET proto-max-bulk-len 10gb client-query-buffer-limit 20gb");
+    assert!(ask(&mut client, &["CONFIG", "GET", "proto-max-bulk-len"]).contains("10737418240"));
+    let mut other = server.client();
+    other.send_raw(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4294967296\r\n").unwrap();
+    assert!(other.receive().unwrap().to_string().contains("invalid bulk length"));
+}

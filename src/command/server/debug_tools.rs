@@ -18,7 +18,7 @@ pub(super) fn populate(ctx: &mut Ctx, args: &Args) -> CommandResult {
     };
     let count = natural(2)?;
     let size = if args.len() == 5 { Some(natural(4)?) } else { None };
-    let size_max = usize::try_from(ctx.server.config.proto_max_bulk_len).unwrap_or(usize::MAX);
+    let size_max = usize::try_from(ctx.server.config.string_bytes_max()).unwrap_or(usize::MAX);
     if size.is_some_and(|size| size > size_max) {
         return Err(CommandError::text("ERR value is out of range"));
     }

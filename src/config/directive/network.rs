@@ -70,14 +70,14 @@ pub(super) const ROWS: &[Directive] = &[
         at!(proto_max_bulk_len),
         (1 << 20, i64::MAX as u64),
         "512mb",
-        "Longest string that a client may send or make.",
+        "Longest string that a client may send or make; never more than 4080 MB.",
     ),
     bytes(
         "client-query-buffer-limit",
         at!(client_query_buffer_limit),
         (1 << 20, i64::MAX as u64),
         "1gb",
-        "Most bytes of unfinished requests of a client.",
+        "Most bytes of unfinished requests of a client; never more than 4080 MB.",
     ),
     Directive::new(
         "client-output-buffer-limit",
