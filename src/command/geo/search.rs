@@ -14,7 +14,7 @@ use super::{
 use crate::command::keyspec::{Begin, Find};
 use crate::command::sort_part::sort_part;
 use crate::command::store::store;
-use crate::command::zset::{pairs, restate_stored};
+use crate::command::zset::{is_signed, pairs, restate_stored};
 use crate::keyspace::event;
 use crate::number::{parse_double, parse_i64};
 use crate::types::ZSet;
@@ -507,14 +507,18 @@ impl<'a> Search<'a> {
 
     fn keep(&self, ctx: &mut Ctx, destination: &[u8], hits: &[Hit]) {
         let limits = ctx.limits();
-        let mut result = ZSet::new();
+        // Only a small set stores -0 as 0, and whether it is small is settled by all of them.
+        let longest = hits.iter().map(|hit| hit.member.len()).max().unwrap_or_default();
+        let mut result = ZSet::with_expected(hits.len(), longest, limits);
+        let mut signed = false;
         for hit in hits {
             let score = if self.store_distance { hit.distance / self.unit } else { hit.score };
+            signed |= is_signed(score);
             result.insert(&hit.member, score, limits);
         }
         // Redis, which may read the log, has no polygons.
         let polygon = matches!(self.shape, Some(Shape::Polygon(_)));
-        let restated = polygon.then(|| pairs(&result));
+        let restated = (polygon || signed).then(|| pairs(&result));
         let name =
             if ctx.command == "GEOSEARCHSTORE" { "geosearchstore" } else { "georadiusstore" };
         store(ctx, destination, result, event::ZSET, name);

@@ -26,7 +26,7 @@ use crate::types::ZSet;
 use crate::types::listpack::Element;
 
 pub use add::{Conditions, Score, put};
-pub use zeros::{pairs, restate_stored};
+pub use zeros::{is_signed, pairs, restate_stored};
 
 pub const COMMANDS: &[Command] = &[
     pop::BZMPOP,

@@ -9,7 +9,7 @@ use crate::number::DoubleText;
 use crate::types::ZSet;
 
 /// Whether a score is a zero that a small set stores without its sign.
-pub(super) fn is_signed(score: f64) -> bool {
+pub fn is_signed(score: f64) -> bool {
     score == 0.0 && score.is_sign_negative()
 }
 
