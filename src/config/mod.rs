@@ -51,10 +51,10 @@ use value::Value;
 
 use crate::types::limits::Limits;
 
-/// The whole configuration. Typed settings are read as fields: `config.port`.
 /// Places inside a request are numbers of 32 bits (`resp::Args`): longer ones are refused, whatever the directives allow.
 const REQUEST_BYTES_MAX: u64 = (4 << 30) - (16 << 20);
 
+/// The whole configuration. Typed settings are read as fields: `config.port`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     settings: Settings,

@@ -378,7 +378,7 @@ impl Reactor {
         let stranger = outcome.as_ref().is_err_and(ProtocolError::is_of_strangers);
         // What is looked at again counts then.
         let counted = if stranger { input.get(..used).unwrap_or_default() } else { input };
-        let done = self.execute(connection, counted, batch);
+        let done = self.execute(connection, counted, (batch, 0));
         let goes_on = done == batch.len() && connection.takes_requests();
         if stranger && goes_on && connection.authenticated {
             // A request before this one said who the client is: it is judged by that.

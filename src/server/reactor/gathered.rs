@@ -13,12 +13,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::requests::{REQUESTS_PER_LOCK, SENT_EARLY_MIN, account};
+use super::requests::{REQUESTS_PER_LOCK, SENT_EARLY_MIN};
 use super::{Handle, Reactor};
 use crate::engine::Engine;
 use crate::resp::Batch;
 use crate::server::connection::Connection;
-use crate::server::outbox::LogProgress;
+use crate::session::ClientId;
 
 /// Inputs that are executed together at most; each is of at least one request.
 const INPUTS_MAX: usize = REQUESTS_PER_LOCK;
@@ -37,6 +37,7 @@ pub(super) struct Gathered {
 
 #[derive(Default)]
 struct Place {
+    client: Option<ClientId>,
     handle: Cell<Option<Handle>>,
     bytes: Vec<u8>,
     batch: Batch,
@@ -44,7 +45,7 @@ struct Place {
 
 impl Gathered {
     /// Keeps the requests that were found in `bytes`, and gives another list in exchange, if they are few and there is room.
-    fn keep(&self, handle: &Handle, bytes: &[u8], batch: &mut Batch) -> bool {
+    fn keep(&self, (handle, client): (&Handle, ClientId), bytes: &[u8], batch: &mut Batch) -> bool {
         if batch.is_empty() || batch.len() > REQUESTS_MAX || bytes.len() > INPUT_BYTES_MAX {
             return false;
         }
@@ -55,10 +56,13 @@ impl Gathered {
             inputs.push(Place::default());
         }
         let Some(place) = inputs.get_mut(count) else { return false };
+        place.client = Some(client);
         place.handle.set(Some(Rc::clone(handle)));
         place.bytes.clear();
         place.bytes.extend_from_slice(bytes);
         std::mem::swap(&mut place.batch, batch);
+        // It may have been that of a long pipeline.
+        place.batch.keep_little();
         self.count.set(count + 1);
         true
     }
@@ -88,7 +92,7 @@ impl Reactor {
         if !connection.takes_requests() || connection.feed.is_some() {
             return false;
         }
-        connection.gathered = self.gathered.keep(handle, bytes, batch);
+        connection.gathered = self.gathered.keep((handle, connection.id), bytes, batch);
         if connection.gathered {
             self.arm(handle, connection);
         }
@@ -122,9 +126,7 @@ impl Reactor {
         let progress = self.progress();
         let Some(mut engine) = self.shared.lock_unless_busy() else {
             if let Some((handle, input)) = self.gathered.take(inputs) {
-                let mut connection = handle.borrow_mut();
-                let done = self.execute(&mut connection, &input.bytes, &input.batch);
-                self.settle(&handle, &mut connection, input, done);
+                self.finish_apart(&handle, &mut handle.borrow_mut(), input, 0);
             }
             return;
         };
@@ -132,58 +134,50 @@ impl Reactor {
         self.warm_gathered(&engine, inputs);
         while let Some((handle, input)) = self.gathered.take(inputs) {
             let mut connection = handle.borrow_mut();
+            connection.buffers.note_query(input.bytes.len(), input.bytes.len());
             engine.sessions.turn_to(connection.seat);
-            self.take_own_mail(&engine, &mut connection);
-            let before = connection.outbox.total();
-            let done = self.execute_input(&mut engine, &mut connection, input, progress);
-            let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
-            account(&mut engine, &mut connection, input.bytes.len() as u64, output_bytes);
-            if connection.waits {
-                self.shared.deadlines.notify_one();
-            }
+            let requests = (input.bytes.as_slice(), &input.batch, 0..input.batch.len());
+            let done = self.execute_locked(&mut engine, &mut connection, requests, progress);
             connection.note_buffers();
-            self.settle(&handle, &mut connection, input, done);
-            let is_large = connection.outbox.pending() >= SENT_EARLY_MIN;
-            if is_large || engine.is_awaited() {
+            if connection.outbox.pending() >= SENT_EARLY_MIN {
                 self.shared.unlock(engine);
-                if is_large {
-                    self.send_early(&mut connection);
-                }
-                return;
+                self.send_early(&mut connection);
+                return self.finish_apart(&handle, &mut connection, input, done);
+            }
+            self.settle(&handle, &mut connection, input, done);
+            if engine.is_awaited() {
+                break;
             }
         }
         self.shared.unlock(engine);
     }
 
-    /// Has the memory that the inputs' keys need on its way before the first is executed.
+    /// Executes an input from request `first` on, not together with others.
+    fn finish_apart(
+        self: &Rc<Self>,
+        handle: &Handle,
+        connection: &mut Connection,
+        input: &Place,
+        first: usize,
+    ) {
+        let done = self.execute(connection, &input.bytes, (&input.batch, first));
+        self.settle(handle, connection, input, done);
+    }
+
+    /// Has the memory that the inputs' keys need on its way before the first is executed, as if all clients had
+    /// the database of the first.
     fn warm_gathered(&self, engine: &Engine, inputs: &[Place]) {
         let waiting = inputs.get(self.gathered.next.get()..self.gathered.count.get());
-        let waiting = waiting.unwrap_or_default();
-        if waiting.len() < 2 {
+        let Some((client, waiting)) = waiting
+            .filter(|waiting| waiting.len() > 1)
+            .and_then(|waiting| Some((waiting.first()?.client?, waiting)))
+        else {
             return;
-        }
+        };
         let keys = waiting.iter().flat_map(|input| {
             (0..input.batch.len()).filter_map(|at| input.batch.request(at, &input.bytes)?.get(1))
         });
-        engine.ks.warm(0, keys);
-    }
-
-    /// Executes the requests of an input; returns how many (fewer when one made the client wait).
-    fn execute_input(
-        &self,
-        engine: &mut Engine,
-        connection: &mut Connection,
-        input: &Place,
-        progress: LogProgress,
-    ) -> usize {
-        connection.buffers.note_query(input.bytes.len(), input.bytes.len());
-        let mut index = 0;
-        while index < input.batch.len() && connection.takes_requests() {
-            let Some(args) = input.batch.request(index, &input.bytes) else { break };
-            self.execute_one(engine, connection, &args, progress);
-            index += 1;
-        }
-        if connection.closing { input.batch.len() } else { index }
+        engine.warm(client, keys);
     }
 
     /// Once `done` of an input's requests are executed: the others wait with their client.
@@ -195,7 +189,7 @@ impl Reactor {
         done: usize,
     ) {
         connection.gathered = false;
-        if done < input.batch.len() {
+        if done < input.batch.len() && !connection.closing {
             let rest = input.bytes.get(input.batch.ends_at(done)..).unwrap_or_default();
             connection.carry.splice(..0, rest.iter().copied());
         }
@@ -211,8 +205,15 @@ impl Reactor {
     ) {
         let Ok(inputs) = self.gathered.inputs.try_borrow() else { return };
         while let Some((handle, input)) = self.gathered.take(&inputs) {
+            // That of the script is none of them: it was taken before its script ran.
             let Ok(mut connection) = handle.try_borrow_mut() else { continue };
-            let done = self.execute_input(engine, &mut connection, input, self.progress());
+            let mut done = 0;
+            while connection.takes_requests()
+                && let Some(args) = input.batch.request(done, &input.bytes)
+            {
+                self.execute_one(engine, &mut connection, &args, self.progress());
+                done += 1;
+            }
             self.settle(&handle, &mut connection, input, done);
             sent(&handle, &mut connection);
         }

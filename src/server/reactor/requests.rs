@@ -2,6 +2,8 @@
 //!
 //! A script that another thread runs is not waited for: what may run beside it goes to its desk.
 
+use std::ops::Range;
+
 use super::Reactor;
 use super::output::{give_up_output, give_up_replica};
 use crate::engine::Engine;
@@ -23,15 +25,15 @@ pub(super) const SENT_EARLY_MIN: usize = 128 * 1024;
 const LARGE_REPLY: usize = 16 * 1024;
 
 impl Reactor {
-    /// Executes the requests of a batch; returns how many (fewer when one made the client wait).
+    /// Executes the requests of a batch from `first` on; returns how far it came (not to the end when one made the client
+    /// wait).
     pub(super) fn execute(
         &self,
         connection: &mut Connection,
         input: &[u8],
-        batch: &Batch,
+        (batch, first): (&Batch, usize),
     ) -> usize {
-        let mut index = 0;
-        let mut input_bytes = input.len() as u64;
+        let mut index = first;
         while index < batch.len() && connection.takes_requests() {
             let progress = self.progress();
             let Some(mut engine) = self.shared.lock_unless_busy() else {
@@ -40,34 +42,49 @@ impl Reactor {
             };
             engine.begin_batch();
             engine.sessions.turn_to(connection.seat);
-            self.take_own_mail(&engine, connection);
-            let before = connection.outbox.total();
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
             if end - index >= REQUESTS_TO_WARM {
                 let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
                 engine.warm(connection.id, keys.flatten());
             }
-            while index < end && connection.takes_requests() {
-                let Some(args) = batch.request(index, input) else { break };
-                self.execute_one(&mut engine, connection, &args, progress);
-                index += 1;
-                if connection.outbox.pending() >= SENT_EARLY_MIN {
-                    break;
-                }
-            }
-            let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
-            account(&mut engine, connection, input_bytes, output_bytes);
-            if connection.waits {
-                self.shared.deadlines.notify_one();
-            }
+            let requests = (input, batch, index..end);
+            index = self.execute_locked(&mut engine, connection, requests, progress);
             self.shared.unlock(engine);
-            input_bytes = 0;
             if connection.outbox.pending() >= SENT_EARLY_MIN {
                 self.send_early(connection);
             }
         }
         connection.note_buffers();
         if connection.closing { batch.len() } else { index }
+    }
+
+    /// Executes requests of a batch under a hold of the lock whose time has begun; returns how far it came: not to the end
+    /// when one made the client wait, or when what is to be sent is much.
+    pub(super) fn execute_locked(
+        &self,
+        engine: &mut Engine,
+        connection: &mut Connection,
+        (input, batch, range): (&[u8], &Batch, Range<usize>),
+        progress: LogProgress,
+    ) -> usize {
+        self.take_own_mail(engine, connection);
+        let before = connection.outbox.total();
+        let mut index = range.start;
+        while index < range.end && connection.takes_requests() {
+            let Some(args) = batch.request(index, input) else { break };
+            self.execute_one(engine, connection, &args, progress);
+            index += 1;
+            if connection.outbox.pending() >= SENT_EARLY_MIN {
+                break;
+            }
+        }
+        let input_bytes = if range.start == 0 { input.len() as u64 } else { 0 };
+        let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
+        account(engine, connection, input_bytes, output_bytes);
+        if connection.waits {
+            self.shared.deadlines.notify_one();
+        }
+        index
     }
 
     /// Has requests executed beside a script that another thread runs; how many were.
@@ -150,7 +167,7 @@ impl Reactor {
 }
 
 /// Counts what a client sent and what it gets, and notes what its connection must know of it.
-pub(super) fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
+fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
     let needs_auth = engine.server.acl.needs_auth();
     if let Some(client) = engine.sessions.client_mut(connection.id) {
         connection.authenticated = client.user.is_some() || !needs_auth;
