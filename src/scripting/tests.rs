@@ -88,6 +88,26 @@ fn unpack_never_gets_a_range_that_overflows() {
 }
 
 #[test]
+fn any_number_of_values_is_returned() {
+    let mut scripts = Scripts::default();
+    for count in (1..70).chain([250, 1000, 7000]) {
+        for (source, expected) in [
+            ("return unpack(t)", ":1".to_owned()),
+            ("return {unpack(t)}", format!("*{count}")),
+            ("return {pcall(unpack, t)}", format!("*{}", count + 1)),
+            ("return {xpcall(function() return unpack(t) end, error)}", format!("*{}", count + 1)),
+            ("return {pcall(cmsgpack.unpack, string.rep('\\1', #t))}", format!("*{}", count + 1)),
+            ("return {string.byte(string.rep('a', #t), 1, -1)}", format!("*{count}")),
+        ] {
+            let source = format!("local t = {{}} for i = 1, {count} do t[i] = i end {source}");
+            let reply = eval(&mut scripts, &source, b"");
+            let line = reply.split(|&byte| byte == b'\r').next().unwrap();
+            assert_eq!(String::from_utf8_lossy(line), expected, "{source}");
+        }
+    }
+}
+
+#[test]
 fn more_scripts_and_functions_than_lua_has_stack() {
     let mut scripts = Scripts::default();
     let mut libraries = super::Libraries::default();
