@@ -221,8 +221,8 @@ pub struct Stats {
     /// Turns of the reactors, and the microseconds that one took.
     pub turns_per_second: u64,
     pub turn_us: u64,
-    /// Time that commands took in sum.
-    pub command_time: Duration,
+    /// Nanoseconds that commands took in sum.
+    pub command_nanos: u64,
     pub input_kbps: f64,
     pub output_kbps: f64,
     pub evicted_keys: u64,

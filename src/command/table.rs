@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::{Command, CommandError, Flags};
+use super::{Command, CommandError, Flags, Handler};
 use crate::command::error::told;
 use crate::resp::Args;
 
@@ -52,6 +52,28 @@ const WRITES_THAT_READ: &[&str] = &[
     "ZUNIONSTORE",
 ];
 
+/// Commands with one of these do more than they do to keys, or are asked more before they may.
+const NOT_ORDINARY: &[Flags] = &[
+    Flags::ADMIN,
+    Flags::ASKING,
+    Flags::BLOCKING,
+    Flags::NOSCRIPT,
+    Flags::NO_AUTH,
+    Flags::NO_MULTI,
+    Flags::PROTECTED,
+    Flags::PUBSUB,
+    Flags::WHOLE_KEYSPACE,
+];
+
+fn is_ordinary(command: &Command) -> bool {
+    let flags = command.flags;
+    matches!(command.handler, Handler::Plain(_))
+        && command.subcommands.is_empty()
+        && !command.keys.is_empty()
+        && (flags.has(Flags::WRITE) || flags.has(Flags::READONLY))
+        && !NOT_ORDINARY.iter().any(|flag| flags.has(*flag))
+}
+
 /// Longest name that is looked up; longer ones cannot be commands.
 const NAME_BYTES_MAX: usize = 32;
 
@@ -67,6 +89,9 @@ pub struct Row {
     pub index: usize,
     /// Whether its lookups count as hits and misses.
     pub counts_reads: bool,
+    /// Whether all that it does is to read or change the keys that it names: it leaves nothing to the engine, and what is
+    /// true of its client and of the server before it is so afterwards.
+    pub is_ordinary: bool,
     subcommands: HashMap<&'static [u8], usize, ahash::RandomState>,
 }
 
@@ -82,21 +107,64 @@ impl Row {
 pub struct CommandTable {
     rows: Vec<Row>,
     by_name: HashMap<&'static [u8], usize, ahash::RandomState>,
-    /// At [`place`] of a name: the row that may be of this name. One look here finds nearly every command.
-    near: Box<[Option<usize>; PLACES]>,
+    /// At [`Words::place`] of a name: the row that may be of this name. One look here finds nearly every command.
+    near: Box<[Near; PLACES]>,
 }
 
 const PLACES: usize = 4096;
+/// Bytes of a name that [`Words`] hold.
+const WORDS_BYTES: usize = 16;
 
-/// Where a name is looked for first, in any case of letters: by its length, its first four letters and its last. The factor
-/// and the bits taken were searched for, so that no two commands meet.
+/// A name of up to 16 bytes in upper case: its first eight bytes and its last eight, which overlap where it has fewer than
+/// 16; of one with up to eight, all of them and nothing. Of two names of the same length they are equal only if the names are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Words(u64, u64);
+
+impl Words {
+    #[inline]
+    fn of(name: &[u8]) -> Option<Self> {
+        if name.len() > WORDS_BYTES {
+            return None;
+        }
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            let last = if name.len() == 8 { 0 } else { upper_word(u64::from_le_bytes(*last)) };
+            return Some(Self(upper_word(u64::from_le_bytes(*first)), last));
+        }
+        let len = name.len();
+        let word = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            let last = u64::from(u32::from_le_bytes(*last));
+            u64::from(u32::from_le_bytes(*first)) | last << (8 * (len - 4))
+        } else {
+            let byte = |at: usize| name.get(at).map_or(0, |byte| u64::from(*byte) << (8 * at));
+            byte(0) | byte(1) | byte(2)
+        };
+        Some(Self(upper_word(word), 0))
+    }
+
+    /// Where a row is looked for first. The factor was searched for, so that hardly two commands meet.
+    #[inline]
+    fn place(self) -> usize {
+        let mixed = (self.0 ^ self.1.rotate_left(29)).wrapping_mul(0x412c_b34e_f260_4f53);
+        (mixed >> (u64::BITS - PLACES.ilog2())) as usize
+    }
+}
+
+/// Eight bytes at once in upper case; those that are no letters stay.
 #[inline]
-fn place(name: &[u8]) -> usize {
-    let len = name.len();
-    let letter = |at: usize| name.get(at).map_or(0, |byte| u64::from(byte & 0x1f));
-    let letters = letter(0) | letter(1) << 5 | letter(2) << 10 | letter(3) << 15;
-    let code = letters | letter(len.wrapping_sub(1)) << 20 | (len as u64 & 0x1f) << 25;
-    (code.wrapping_mul(0x27d4_eb2f) >> 24) as usize % PLACES
+fn upper_word(word: u64) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let seven = word & (EACH * 0x7f);
+    let above_z = seven + EACH * u64::from(0x7f - b'z');
+    let from_a = seven + EACH * u64::from(0x80 - b'a');
+    let lower = (from_a ^ above_z) & !word & (EACH * 0x80);
+    word ^ (lower >> 2)
+}
+
+/// What is at a place.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    words: Words,
+    row: usize,
 }
 
 static TABLE: LazyLock<CommandTable> = LazyLock::new(CommandTable::build);
@@ -108,13 +176,20 @@ pub fn table() -> &'static CommandTable {
 
 impl CommandTable {
     fn build() -> Self {
-        let mut table =
-            Self { rows: Vec::new(), by_name: HashMap::default(), near: Box::new([None; PLACES]) };
+        let nothing = Near { words: Words::default(), row: usize::MAX };
+        let mut table = Self {
+            rows: Vec::new(),
+            by_name: HashMap::default(),
+            near: Box::new([nothing; PLACES]),
+        };
         for command in FAMILIES.iter().flat_map(|family| family.iter()) {
             let index = table.push(command, None);
             table.by_name.insert(command.name.as_bytes(), index);
-            if let Some(near) = table.near.get_mut(place(command.name.as_bytes())) {
-                near.get_or_insert(index);
+            if let Some(words) = Words::of(command.name.as_bytes())
+                && let Some(near) = table.near.get_mut(words.place())
+                && near.row == usize::MAX
+            {
+                *near = Near { words, row: index };
             }
             for sub in command.subcommands {
                 let at = table.push(sub, Some(command));
@@ -135,7 +210,16 @@ impl CommandTable {
         let subcommands = HashMap::default();
         let counts_reads =
             !command.flags.has(Flags::WRITE) || WRITES_THAT_READ.contains(&command.name);
-        self.rows.push(Row { command, container, full_name, index, counts_reads, subcommands });
+        let is_ordinary = container.is_none() && is_ordinary(command);
+        self.rows.push(Row {
+            command,
+            container,
+            full_name,
+            index,
+            counts_reads,
+            is_ordinary,
+            subcommands,
+        });
         index
     }
 
@@ -186,11 +270,17 @@ impl CommandTable {
         }
     }
 
+    /// The command of this name, in any case of letters, if one look finds it.
+    #[inline]
+    pub fn near(&self, name: &[u8]) -> Option<&Row> {
+        let words = Words::of(name)?;
+        let near = self.near.get(words.place())?;
+        let row = self.rows.get(near.row).filter(|_| near.words == words)?;
+        (row.command.name.len() == name.len()).then_some(row)
+    }
+
     fn top(&self, name: &[u8]) -> Option<&Row> {
-        let near = self.near.get(place(name)).copied().flatten();
-        if let Some(row) = near.and_then(|index| self.rows.get(index))
-            && row.command.name.as_bytes().eq_ignore_ascii_case(name)
-        {
+        if let Some(row) = self.near(name) {
             return Some(row);
         }
         upper(name, |name| self.by_name.get(name).copied()).and_then(|index| self.rows.get(index))
@@ -253,18 +343,61 @@ mod tests {
         }
     }
 
-    /// A few may share a place with another: they are found all the same, by a longer way.
+    /// A few may share a place with another or be too long: they are found all the same, by a longer way.
     #[test]
-    fn nearly_every_name_has_a_place_of_its_own() {
-        let places: HashSet<_> =
-            table().commands().map(|row| place(row.command.name.as_bytes())).collect();
-        assert!(table().commands().count() - places.len() < 4, "{}", places.len());
+    fn nearly_every_command_is_found_at_the_first_look() {
+        let missed = |row: &&Row| table().near(row.command.name.as_bytes()).is_none();
+        let missed: Vec<_> = table().commands().filter(missed).map(|row| &row.full_name).collect();
+        assert!(missed.len() < 6, "{missed:?}");
         for row in table().commands() {
             let name = row.command.name.to_lowercase();
-            assert_eq!(place(name.as_bytes()), place(row.command.name.as_bytes()));
             assert_eq!(table().top(name.as_bytes()).map(|row| row.index), Some(row.index));
+            for at in 0..name.len() {
+                let mut other = name.clone().into_bytes();
+                for byte in [0, b' ', b'@', b'[', b'`', b'{', 0x80, other[at] | 0x80, other[at] - 1]
+                {
+                    other[at] = byte;
+                    let there = table().top(&other).map(|row| row.command.name.to_lowercase());
+                    let same =
+                        there.is_none_or(|name| name.as_bytes() == other.to_ascii_lowercase());
+                    assert!(same, "{other:?}");
+                }
+            }
         }
-        assert!(table().top(b"").is_none() && table().top(b"get ").is_none());
+        for wrong in [&b""[..], b"\0", b"get ", b"get\0", b"get\0\0\0\0\0", b"expiretime\0"] {
+            assert!(table().top(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_commands_are_those_that_only_touch_their_keys() {
+        let is = |name: &str| table().by_full_name(name.as_bytes()).unwrap().is_ordinary;
+        for name in
+            ["GET", "SET", "DEL", "INCR", "LPUSH", "HSET", "ZADD", "XADD", "EXPIRE", "SCARD"]
+        {
+            assert!(is(name), "{name}");
+        }
+        for name in [
+            "AUTH",
+            "BLPOP",
+            "CLIENT|KILL",
+            "CONFIG|SET",
+            "DBSIZE",
+            "EVAL",
+            "EXEC",
+            "FLUSHALL",
+            "KEYS",
+            "MIGRATE",
+            "MULTI",
+            "PUBLISH",
+            "RANDOMKEY",
+            "SELECT",
+            "SUBSCRIBE",
+            "SWAPDB",
+            "WATCH",
+        ] {
+            assert!(!is(name), "{name}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Engine, Executed};
 use crate::acl::permit::{self, Refusal};
 use crate::acl::{Context, databases};
 use crate::aof::log::LogState;
-use crate::command::ctx::{Ctx, Origin, Task};
+use crate::command::ctx::{Origin, Task};
 use crate::command::renamed::Named;
 use crate::command::server::latency::event;
 use crate::command::table::{Row, table, unknown_command};
@@ -65,10 +65,17 @@ fn command_event(command: &Command) -> &'static str {
 impl Engine {
     /// Executes one request of a client and writes its reply.
     pub fn execute(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
-        if self.server.running_script.is_some() {
-            return self.execute_beside_script(id, args, reply);
-        }
-        let executed = self.execute_request(id, args, reply);
+        let executed = match self.short_way(id, args) {
+            Some(known) => self.execute_ordinary(id, known, args, reply),
+            None if self.server.running_script.is_some() => {
+                return self.execute_beside_script(id, args, reply);
+            }
+            None => {
+                let executed = self.execute_request(id, args, reply);
+                self.turn = None;
+                executed
+            }
+        };
         crate::disk::crash_point::command_done();
         executed
     }
@@ -118,13 +125,22 @@ impl Engine {
                 mode => mode,
             };
         }
-        for line in self.server.observed.warnings.drain(..) {
-            self.logger.warning(line);
-        }
+        self.tell_warnings();
         if self.server.pause.is_some() {
             self.end_pause_if_over();
         }
         executed
+    }
+
+    /// Says to the log what the command found worth it.
+    #[inline]
+    pub(super) fn tell_warnings(&mut self) {
+        if self.server.observed.warnings.is_empty() {
+            return;
+        }
+        for line in self.server.observed.warnings.drain(..) {
+            self.logger.warning(line);
+        }
     }
 
     fn dispatch(&mut self, id: ClientId, args: &Args, reply: &mut Reply) -> Executed {
@@ -276,21 +292,8 @@ impl Engine {
         self.ks.counts_reads = row.counts_reads;
         self.ks.no_touch = no_touch && command.name != "TOUCH";
         self.ks.overdue = self.overdue_keys(id, command);
-        let mut ctx = Ctx {
-            db,
-            now: self.ks.now,
-            wall_us: self.wall_us(),
-            monotonic: self.monotonic,
-            ks: &mut self.ks,
-            reply,
-            rng: &mut self.rng,
-            sessions: &mut self.sessions,
-            client: id,
-            origin,
-            server: &mut self.server,
-            command: command.name,
-        };
-        let started = ctx.monotonic;
+        let started = self.monotonic;
+        let mut ctx = self.ctx((id, db), command.name, origin, reply);
         let mut outcome = match command.handler {
             Handler::Plain(handler) => handler(&mut ctx, args).map(|()| Outcome::Replied),
             Handler::Extended(handler) => handler(&mut ctx, args),
@@ -362,20 +365,34 @@ impl Engine {
     ) {
         // Not the last lap alone: the commands of a script had theirs.
         let elapsed = self.monotonic.saturating_sub(started);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.count_call(id, (row, args), origin, nanos, failed);
+    }
+
+    /// Counts a command that has just ended and took `nanos` nanoseconds.
+    #[inline]
+    pub(super) fn count_call(
+        &mut self,
+        id: ClientId,
+        (row, args): (&Row, &Args),
+        origin: Origin,
+        nanos: u64,
+        failed: bool,
+    ) {
+        let elapsed_us = nanos / 1000;
         self.note_slow(id, row, args, elapsed_us, origin);
-        self.note_latency(command_event(row.command), elapsed);
+        self.note_latency(command_event(row.command), Duration::from_nanos(nanos));
         self.server.stats.commands_processed += 1;
         // Those of a script or a transaction are in the time of the whole.
         if origin == Origin::Client {
-            self.server.stats.command_time += elapsed;
+            self.server.stats.command_nanos += nanos;
         }
         if let Some(stats) = self.server.command_stats.get_mut(row.index) {
             stats.calls += 1;
             stats.microseconds += elapsed_us;
             stats.failed += u64::from(failed);
             if self.server.config.latency_tracking {
-                stats.histogram.add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+                stats.histogram.add(nanos);
             }
         }
     }

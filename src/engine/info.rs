@@ -457,7 +457,7 @@ fn loop_stats(engine: &Engine, out: &mut String) {
     let (turns, turns_us) = loops::totals(&engine.loops);
     line(out, "eventloop_cycles", turns);
     line(out, "eventloop_duration_sum", turns_us);
-    line(out, "eventloop_duration_cmd_sum", stats.command_time.as_micros());
+    line(out, "eventloop_duration_cmd_sum", stats.command_nanos / 1000);
     line(out, "instantaneous_eventloop_cycles_per_sec", stats.turns_per_second);
     line(out, "instantaneous_eventloop_duration_usec", stats.turn_us);
 }

@@ -21,6 +21,7 @@ pub mod loops;
 pub mod migrate;
 mod notify;
 mod oom;
+mod ordinary;
 pub mod pause;
 pub mod persist;
 pub mod replay;
@@ -132,6 +133,8 @@ pub struct Engine {
     pub(crate) oom_score: oom::OomScore,
     /// What the thread that holds the lock had allocated when memory was looked at last.
     memory_mark: i64,
+    /// What is known of the requests of the client that is being served.
+    turn: Option<ordinary::Turn>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -175,6 +178,7 @@ impl Engine {
             loops: Arc::default(),
             oom_score: Default::default(),
             memory_mark: crate::memory::thread_balance(),
+            turn: None,
         };
         engine.begin_batch();
         engine
@@ -182,6 +186,7 @@ impl Engine {
 
     /// Samples the clocks; the reactor calls it after it took the lock.
     pub fn begin_batch(&mut self) {
+        self.turn = None;
         self.ks.expiry_waits = false;
         self.batch_wall_us = self.clock.wall_us();
         self.batch_start = self.clock.mark();

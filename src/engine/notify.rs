@@ -16,10 +16,14 @@ use crate::session::{Client, ClientId, Mail, Release, Topic};
 
 impl Engine {
     /// Turns the events recorded since the last call into messages.
+    #[inline]
     pub(super) fn publish_events(&mut self) {
-        if !self.ks.effects.has_events() {
-            return;
+        if self.ks.effects.has_events() {
+            self.publish_all_events();
         }
+    }
+
+    fn publish_all_events(&mut self) {
         let events = self.ks.effects.take_events();
         if !self.sessions.has_listeners() {
             return;

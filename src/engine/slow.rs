@@ -69,6 +69,7 @@ impl Engine {
     }
 
     /// Notes a command that took `took_us`, if that is long.
+    #[inline]
     pub(super) fn note_slow(
         &mut self,
         id: ClientId,
@@ -82,9 +83,13 @@ impl Engine {
         // A negative threshold turns the log off.
         let slow = u64::try_from(threshold).is_ok_and(|threshold| took_us >= threshold);
         let slow = slow && len_max > 0;
-        if !slow || origin == Origin::Log || row.command.flags.has(Flags::SKIP_SLOWLOG) {
-            return;
+        if slow && origin != Origin::Log && !row.command.flags.has(Flags::SKIP_SLOWLOG) {
+            self.keep_slow(id, args, took_us, len_max);
         }
+    }
+
+    #[cold]
+    fn keep_slow(&mut self, id: ClientId, args: &Args, took_us: u64, len_max: u64) {
         let at = self.wall_us() / 1_000_000;
         let client = self.sessions.client(id);
         let who =

@@ -625,23 +625,27 @@ impl Keyspace {
     /// The same for keys of which only the hashes are at hand.
     pub fn warm_hashes(&self, db: usize, hashes: impl Iterator<Item = u64>) {
         let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return };
-        let (mut known, mut candidates) = ([0; WARM_MAX], [None; WARM_MAX]);
-        let (mut count, mut touched) = (0, 0u8);
+        let (mut places, mut candidates) = ([const { None }; WARM_MAX], [const { None }; WARM_MAX]);
+        let mut touched = 0u8;
         let unsettled = self.newest > self.settled;
         // Step by step: a branch on what is still on its way would make the processor wait for it.
-        for (place, hash) in known.iter_mut().zip(hashes) {
-            *place = hash;
-            touched = touched.wrapping_add(table.touch(hash));
+        for (place, hash) in places.iter_mut().zip(hashes) {
+            let (approach, byte) = table.approach(hash);
+            *place = Some(approach);
+            touched = touched.wrapping_add(byte);
             if unsettled {
                 let written = self.versions.get(version_slot(db, hash));
                 touched = touched.wrapping_add(written.copied().unwrap_or(0) as u8);
             }
-            count += 1;
         }
-        for (candidate, hash) in candidates.iter_mut().zip(known).take(count) {
-            *candidate = table.glimpse(hash);
+        let mut found = 0;
+        for place in places.iter().map_while(Option::as_ref) {
+            if let (Some(entry), Some(candidate)) = (place.glimpse(), candidates.get_mut(found)) {
+                *candidate = Some(entry);
+                found += 1;
+            }
         }
-        for entry in candidates.into_iter().flatten() {
+        for entry in candidates.iter().map_while(|entry| *entry) {
             touched = touched.wrapping_add(entry.key().last().copied().unwrap_or(0));
         }
         std::hint::black_box(touched);

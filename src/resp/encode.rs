@@ -13,8 +13,10 @@ use crate::number::DoubleText;
 pub struct Reply {
     /// The bytes so far; several replies of a pipeline follow one another.
     pub buffer: Vec<u8>,
-    /// Where long strings go that are not copied into `buffer`; without it they are.
-    pub left_out: Option<LeftOut>,
+    /// Long strings that are not copied into `buffer`.
+    pub left_out: LeftOut,
+    /// Whether there may be any.
+    pub leaves_out: bool,
     /// Whether the client said HELLO 3.
     pub resp3: bool,
     /// It ends early, as nobody will see it: it is over the limit of its client's output. The client is to be closed.
@@ -34,7 +36,7 @@ impl Reply {
 
     /// Bytes so far, those included that are left out of the buffer.
     pub fn len(&self) -> usize {
-        self.buffer.len() + self.left_out.as_ref().map_or(0, LeftOut::len)
+        self.buffer.len() + self.left_out.len()
     }
 
     /// Whether nothing was written.
@@ -45,9 +47,7 @@ impl Reply {
     /// Takes back what was written since the buffer had `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.buffer.truncate(len);
-        if let Some(left_out) = &mut self.left_out {
-            left_out.truncate(len);
-        }
+        self.left_out.truncate(len);
     }
 
     /// `+OK`
@@ -110,9 +110,11 @@ impl Reply {
 
     /// A long binary-safe string that others hold as well: it is copied only where nothing can be left out.
     pub fn bulk_shared(&mut self, bytes: &Bytes) {
-        let Some(left_out) = &mut self.left_out else { return self.bulk(bytes) };
+        if !self.leaves_out {
+            return self.bulk(bytes);
+        }
         header(&mut self.buffer, b'$', bytes.len());
-        left_out.push(self.buffer.len(), bytes.clone());
+        self.left_out.push(self.buffer.len(), bytes.clone());
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -222,9 +224,7 @@ impl Reply {
     fn end(&mut self, Deferred(at): Deferred, kind: u8, len: usize) {
         let mut head = Vec::with_capacity(24);
         header(&mut head, kind, len);
-        if let Some(left_out) = &mut self.left_out {
-            left_out.make_room(at, head.len());
-        }
+        self.left_out.make_room(at, head.len());
         self.buffer.splice(at..at, head);
     }
 
@@ -243,7 +243,17 @@ impl Reply {
 }
 
 /// Writes `kind`, a decimal count, and the line end.
+#[inline]
 pub fn header(buffer: &mut Vec<u8>, kind: u8, count: usize) {
+    let digit = |number: usize| b'0' + (number % 10) as u8;
+    match count {
+        0..10 => return buffer.extend_from_slice(&[kind, digit(count), b'\r', b'\n']),
+        10..100 => {
+            let text = [kind, digit(count / 10), digit(count), b'\r', b'\n'];
+            return buffer.extend_from_slice(&text);
+        }
+        _ => {}
+    }
     buffer.push(kind);
     buffer.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     buffer.extend_from_slice(b"\r\n");

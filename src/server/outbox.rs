@@ -13,7 +13,7 @@ use std::ops::Range;
 
 #[cfg(any(test, feature = "sim"))]
 use crate::disk::sim::canary;
-use crate::resp::LeftOut;
+use crate::resp::{LeftOut, Reply};
 use crate::session::{EvictionNotice, Release};
 
 /// Pieces that one write takes at most.
@@ -32,14 +32,12 @@ pub struct LogProgress {
 }
 
 /// Replies that have not been sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
-    /// Reply bytes; those before `sent` are gone.
-    pub bytes: Vec<u8>,
+    /// Where the engine writes replies to. Bytes before `sent` are gone; strings left out are not sent yet.
+    pub replies: Reply,
     sent: usize,
     holds: VecDeque<Hold>,
-    /// Strings between the bytes that are not sent yet.
-    pub left_out: LeftOut,
     /// What is sent of the first of them.
     sent_of_string: usize,
     /// Of the messages among the bytes that tell of evictions.
@@ -66,19 +64,31 @@ impl Hold {
     }
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            replies: Reply { leaves_out: true, ..Reply::default() },
+            sent: 0,
+            holds: VecDeque::new(),
+            sent_of_string: 0,
+            notice: None,
+        }
+    }
+}
+
 impl Outbox {
     /// Adds a reply.
     pub fn reply(&mut self, bytes: &[u8], release: Release, progress: LogProgress) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
+        let start = self.replies.buffer.len();
+        self.replies.buffer.extend_from_slice(bytes);
         self.hold(start, release, progress);
     }
 
     /// Adds bytes that answer nothing.
     pub fn message(&mut self, bytes: &[u8], release: Release, progress: LogProgress) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        let end = self.bytes.len();
+        let start = self.replies.buffer.len();
+        self.replies.buffer.extend_from_slice(bytes);
+        let end = self.replies.buffer.len();
         self.enter(Hold { start, end, release, message: true }, progress);
     }
 
@@ -89,7 +99,7 @@ impl Outbox {
 
     /// Holds the reply that begins at `start` and ends where the bytes end now, if it has to wait.
     pub fn hold(&mut self, start: usize, release: Release, progress: LogProgress) {
-        let end = self.bytes.len();
+        let end = self.replies.buffer.len();
         self.enter(Hold { start, end, release, message: false }, progress);
     }
 
@@ -114,7 +124,7 @@ impl Outbox {
         while self.holds.front().is_some_and(|hold| hold.is_released(progress)) {
             self.holds.pop_front();
         }
-        self.sent..self.holds.front().map_or(self.bytes.len(), |hold| hold.start)
+        self.sent..self.holds.front().map_or(self.replies.buffer.len(), |hold| hold.start)
     }
 
     /// Has `write` send what may be sent now, or the beginning of it; returns how much that took. None if there is
@@ -128,8 +138,8 @@ impl Outbox {
         if range.is_empty() {
             return None;
         }
-        let result = if self.left_out.is_empty() {
-            write(&[IoSlice::new(self.bytes.get(range).unwrap_or_default())])
+        let result = if self.replies.left_out.is_empty() {
+            write(&[IoSlice::new(self.replies.buffer.get(range).unwrap_or_default())])
         } else {
             write(&self.pieces(range))
         };
@@ -140,21 +150,21 @@ impl Outbox {
     fn pieces(&self, range: Range<usize>) -> Vec<IoSlice<'_>> {
         let (mut from, mut skip) = (range.start, self.sent_of_string);
         let mut pieces = Vec::with_capacity(PIECES_MAX + 2);
-        for (at, string) in self.left_out.iter().take_while(|(at, _)| *at < range.end) {
+        for (at, string) in self.replies.left_out.iter().take_while(|(at, _)| *at < range.end) {
             if pieces.len() >= PIECES_MAX {
                 return pieces;
             }
-            pieces.push(IoSlice::new(self.bytes.get(from..at).unwrap_or_default()));
+            pieces.push(IoSlice::new(self.replies.buffer.get(from..at).unwrap_or_default()));
             pieces.push(IoSlice::new(string.get(skip..).unwrap_or_default()));
             (from, skip) = (at, 0);
         }
-        pieces.push(IoSlice::new(self.bytes.get(from..range.end).unwrap_or_default()));
+        pieces.push(IoSlice::new(self.replies.buffer.get(from..range.end).unwrap_or_default()));
         pieces
     }
 
     /// Notes that `count` bytes were taken by the socket.
     fn advance(&mut self, mut count: usize) {
-        while let Some((at, string)) = self.left_out.first() {
+        while let Some((at, string)) = self.replies.left_out.first() {
             let before = count.min(at - self.sent);
             self.sent += before;
             count -= before;
@@ -167,21 +177,21 @@ impl Outbox {
             if self.sent_of_string < string.len() {
                 break;
             }
-            self.left_out.pop();
+            self.replies.left_out.pop();
             self.sent_of_string = 0;
         }
         self.sent += count;
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
+        if self.sent == self.replies.buffer.len() {
+            self.replies.buffer.clear();
             self.sent = 0;
             if self.notice.is_some() {
-                self.bytes.shrink_to(KEPT_OF_NOTICES);
+                self.replies.buffer.shrink_to(KEPT_OF_NOTICES);
                 self.notice = None;
             }
-        } else if self.sent > 64 * 1024 && self.sent > self.bytes.len() / 2 {
+        } else if self.sent > 64 * 1024 && self.sent > self.replies.buffer.len() / 2 {
             let gone = std::mem::take(&mut self.sent);
-            self.bytes.drain(..gone);
-            self.left_out.drop_front(gone);
+            self.replies.buffer.drain(..gone);
+            self.replies.left_out.drop_front(gone);
             for hold in &mut self.holds {
                 hold.start -= gone;
                 hold.end -= gone;
@@ -191,8 +201,8 @@ impl Outbox {
 
     /// A large reply that was sent does not keep its memory.
     pub fn give_back(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes.shrink_to(KEPT_BYTES);
+        if self.replies.buffer.is_empty() {
+            self.replies.buffer.shrink_to(KEPT_BYTES);
         }
     }
 
@@ -201,9 +211,10 @@ impl Outbox {
         if self.holds.iter().all(|hold| hold.is_released(progress)) {
             return;
         }
-        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut bytes = Vec::with_capacity(self.replies.buffer.len());
         let mut from = self.sent;
-        let (mut strings, mut kept) = (std::mem::take(&mut self.left_out), LeftOut::default());
+        let (mut strings, mut kept) =
+            (std::mem::take(&mut self.replies.left_out), LeftOut::default());
         let mut keep = |to: &mut Vec<u8>, range: Range<usize>, strings: &mut LeftOut| {
             while let Some((at, _)) = strings.first().filter(|(at, _)| *at < range.end) {
                 // What was held from here on is dropped, string and all.
@@ -211,12 +222,13 @@ impl Outbox {
                     kept.push(to.len() + at - range.start, string);
                 }
             }
-            to.extend_from_slice(self.bytes.get(range).unwrap_or_default());
+            to.extend_from_slice(self.replies.buffer.get(range).unwrap_or_default());
         };
         for hold in self.holds.drain(..).filter(|hold| !hold.is_released(progress)) {
             keep(&mut bytes, from..hold.start, &mut strings);
             let held = hold.start..hold.end;
-            let replies = if hold.message { 0 } else { count_replies(&self.bytes, held, &strings) };
+            let replies =
+                if hold.message { 0 } else { count_replies(&self.replies.buffer, held, &strings) };
             for _ in 0..replies {
                 let what = if hold.release.wrote {
                     "unknown outcome of this write"
@@ -230,9 +242,9 @@ impl Outbox {
             }
             from = hold.end;
         }
-        keep(&mut bytes, from..self.bytes.len(), &mut strings);
-        self.left_out = kept;
-        self.bytes = bytes;
+        keep(&mut bytes, from..self.replies.buffer.len(), &mut strings);
+        self.replies.left_out = kept;
+        self.replies.buffer = bytes;
         self.sent = 0;
     }
 
@@ -248,17 +260,19 @@ impl Outbox {
 
     /// Bytes not sent yet.
     pub fn pending(&self) -> usize {
-        self.bytes.len() - self.sent + self.left_out.len() - self.sent_of_string
+        self.replies.buffer.len() - self.sent + self.replies.left_out.len() - self.sent_of_string
     }
 
     /// Bytes of everything that is here, sent or not.
     pub fn total(&self) -> usize {
-        self.bytes.len() + self.left_out.len()
+        self.replies.buffer.len() + self.replies.left_out.len()
     }
 
     /// Memory held; strings count in full, as their values may be gone.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.left_out.len() + self.holds.capacity() * size_of::<Hold>()
+        self.replies.buffer.capacity()
+            + self.replies.left_out.len()
+            + self.holds.capacity() * size_of::<Hold>()
     }
 }
 
@@ -300,7 +314,6 @@ fn skip_reply(bytes: &[u8], at: usize, left_out: &LeftOut) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::Reply;
 
     fn reply(outbox: &mut Outbox, bytes: &[u8], need: u64, progress: LogProgress) {
         outbox.reply(bytes, Release { need, needs_sync: true, wrote: true }, progress);
@@ -323,13 +336,8 @@ mod tests {
 
     /// A reply with a string that is left out, as the engine writes it.
     fn shared_reply(outbox: &mut Outbox, text: &str, need: u64, progress: LogProgress) {
-        let mut reply = Reply::new(false);
-        reply.buffer = std::mem::take(&mut outbox.bytes);
-        reply.left_out = Some(std::mem::take(&mut outbox.left_out));
-        let start = reply.buffer.len();
-        reply.bulk_shared(&bytes::Bytes::copy_from_slice(text.as_bytes()));
-        outbox.bytes = reply.buffer;
-        outbox.left_out = reply.left_out.unwrap_or_default();
+        let start = outbox.replies.buffer.len();
+        outbox.replies.bulk_shared(&bytes::Bytes::copy_from_slice(text.as_bytes()));
         outbox.hold(start, Release { need, needs_sync: true, wrote: true }, progress);
     }
 

@@ -391,7 +391,11 @@ impl Reactor {
         if let Err(error) = &outcome
             && goes_on
         {
-            connection.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
+            connection
+                .outbox
+                .replies
+                .buffer
+                .extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
             connection.closing = true;
         }
         self.watch_soft_limit(handle, connection);

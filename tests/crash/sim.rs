@@ -254,7 +254,7 @@ impl Sim {
         let owned = OwnedArgs::from_slices(request.iter().map(Vec::as_slice));
         let client = &mut self.clients[who];
         let mut reply = Reply::new(false);
-        reply.buffer = std::mem::take(&mut client.outbox.bytes);
+        reply.buffer = std::mem::take(&mut client.outbox.replies.buffer);
         let start = reply.buffer.len();
         let (executed, db, last_write) = {
             let mut engine = self.live.lock();
@@ -264,7 +264,7 @@ impl Sim {
             (engine.execute(client.id, &owned.as_args(), &mut reply), db, last_write)
         };
         let answer = reply.buffer[start..].to_vec();
-        client.outbox.bytes = reply.buffer;
+        client.outbox.replies.buffer = reply.buffer;
         client.outbox.hold(start, executed.release(), progress);
         let needs = self.needs(who, &request, db, executed, &answer)?;
         let client = &mut self.clients[who];

@@ -86,7 +86,7 @@ impl Reactor {
             // It waits now: what is wrong is looked at when it goes on.
             own.decoder = Decoder::default();
         } else if let Err(error) = outcome {
-            own.outbox.bytes.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
+            own.outbox.replies.buffer.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
             own.closing = true;
         }
         own.carry = carry;

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::Reactor;
 use super::output::{give_up_output, give_up_replica};
-use crate::engine::Engine;
-use crate::resp::{Args, Batch, Reply};
+use crate::engine::{Engine, Executed};
+use crate::resp::{Args, Batch};
 use crate::server::connection::Connection;
 use crate::server::outbox::LogProgress;
 use crate::session::{Client, Mail};
@@ -117,29 +117,20 @@ impl Reactor {
         args: &Args,
         progress: LogProgress,
     ) {
-        let mut reply = Reply::new(false);
-        reply.buffer = std::mem::take(&mut connection.outbox.bytes);
-        reply.left_out = Some(std::mem::take(&mut connection.outbox.left_out));
-        let (start, before) = (reply.buffer.len(), reply.len());
-        let executed = engine.execute(connection.id, args, &mut reply);
-        let cut = reply.cut;
-        connection.outbox.bytes = reply.buffer;
-        connection.outbox.left_out = reply.left_out.unwrap_or_default();
+        let replies = &mut connection.outbox.replies;
+        let (start, before) = (replies.buffer.len(), replies.len());
+        let executed = engine.execute(connection.id, args, replies);
+        let cut = std::mem::take(&mut replies.cut);
         self.want(executed.release(), progress);
         connection.outbox.hold(start, executed.release(), progress);
-        for mail in engine.sessions.to_answered.drain(..) {
-            if let Mail::Send { bytes, mut release, notice, .. } = mail {
-                release.needs_sync = executed.needs_sync;
-                self.want(release, progress);
-                connection.outbox.message(&bytes, release, progress);
-                connection.outbox.note_eviction(notice);
-            }
+        if !engine.sessions.to_answered.is_empty() {
+            self.add_messages(engine, connection, executed, progress);
         }
         connection.waits |= executed.waits;
         connection.closing |= executed.closes;
         if executed.feeds {
             connection.feed = engine.sessions.replicas.link(connection.id);
-        } else if connection.feed.is_some() && connection.outbox.bytes.len() > start {
+        } else if connection.feed.is_some() && connection.outbox.replies.buffer.len() > start {
             // Nothing may come between the bytes of its stream.
             give_up_replica(engine, connection);
             return;
@@ -150,6 +141,24 @@ impl Reactor {
         }
         if cut || self.is_over_limit(connection) {
             give_up_output(engine, connection);
+        }
+    }
+
+    /// Puts behind a reply what its request sent to its own client.
+    fn add_messages(
+        &self,
+        engine: &mut Engine,
+        connection: &mut Connection,
+        executed: Executed,
+        progress: LogProgress,
+    ) {
+        for mail in engine.sessions.to_answered.drain(..) {
+            if let Mail::Send { bytes, mut release, notice, .. } = mail {
+                release.needs_sync = executed.needs_sync;
+                self.want(release, progress);
+                connection.outbox.message(&bytes, release, progress);
+                connection.outbox.note_eviction(notice);
+            }
         }
     }
 

@@ -62,6 +62,26 @@ impl SegmentMeta for () {
 #[derive(Clone, Copy, Debug)]
 pub struct Seat(Place);
 
+/// A place of the table that was brought near.
+pub struct Approach<'a, E, M> {
+    segment: &'a Segment<E, M>,
+    hash: u64,
+}
+
+impl<E, M> std::fmt::Debug for Approach<'_, E, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Approach").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+impl<'a, E: Slot, M: SegmentMeta> Approach<'a, E, M> {
+    /// An entry that may be the one with this hash: for having it near, not for what it is.
+    #[inline]
+    pub fn glimpse(&self) -> Option<&'a E> {
+        self.segment.glimpse(self.hash)
+    }
+}
+
 /// A hash table of entries that own their keys.
 #[derive(Clone)]
 pub struct Table<E, M = ()> {
@@ -107,20 +127,14 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
     /// The entry with this key.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&E> {
+        self.segment(hash).get(hash, key)
+    }
+
+    /// Where an entry with this hash would be found, and a byte of it: for having that near, not for what it is.
+    #[inline]
+    pub fn approach(&self, hash: u64) -> (Approach<'_, E, M>, u8) {
         let segment = self.segment(hash);
-        segment.at(segment.find(hash, key)?)
-    }
-
-    /// A byte of where an entry with this hash would be found: for having that near, not for what it is.
-    #[inline]
-    pub fn touch(&self, hash: u64) -> u8 {
-        self.segment(hash).touch_home(hash)
-    }
-
-    /// An entry that may be the one with this hash: for having it near, not for what it is.
-    #[inline]
-    pub fn glimpse(&self, hash: u64) -> Option<&E> {
-        self.segment(hash).glimpse(hash)
+        (Approach { segment, hash }, segment.touch_home(hash))
     }
 
     /// Where the entry with this key is, until the table changes.

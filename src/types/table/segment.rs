@@ -91,6 +91,12 @@ impl<E: Slot> Bucket<E> {
     }
 
     #[inline]
+    fn get(&self, tag: u8, key: &[u8]) -> Option<&E> {
+        let entry = |slot: usize| self.slots.get(slot)?.as_ref();
+        matches(self.control, tag).filter_map(entry).find(|entry| same_key(entry.key(), key))
+    }
+
+    #[inline]
     fn glimpse(&self, tag: u8) -> Option<&E> {
         matches(self.control, tag).next().and_then(|slot| self.slots[slot].as_ref())
     }
@@ -145,6 +151,20 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
             return None;
         }
         self.buckets.get(self.neighbour(home))?.glimpse(tag(hash))
+    }
+
+    /// The entry with this key.
+    #[inline]
+    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<&E> {
+        let home = self.home(hash);
+        let bucket = self.buckets.get(home)?;
+        if let Some(entry) = bucket.get(tag(hash), key) {
+            return Some(entry);
+        }
+        if bucket.control[COUNTS] == 0 {
+            return None;
+        }
+        self.at(self.find_displaced(home, tag(hash), key)?)
     }
 
     #[inline]

@@ -1,0 +1,186 @@
+//! The short way and the long one, side by side: the same requests in every state that sets them apart.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::{Clock, SimClock};
+use crate::config::Config;
+use crate::disk::os::OsDisk;
+use crate::keyspace::digest;
+use crate::logger::Logger;
+use crate::resp::OwnedArgs;
+use crate::rng::SeededRng;
+
+/// What the second client (`b`) or the first (`a`) does before.
+const STATES: &[&[&str]] = &[
+    &[],
+    &["a MULTI"],
+    &["a WATCH k", "b SET k other", "a MULTI"],
+    &["a CLIENT REPLY OFF"],
+    &["a CLIENT REPLY SKIP"],
+    &["a HELLO 3", "a CLIENT TRACKING ON"],
+    &["b HELLO 3", "b CLIENT TRACKING ON BCAST"],
+    &["b MONITOR"],
+    &["a MONITOR"],
+    &["a SUBSCRIBE channel"],
+    &["a HELLO 3", "a SUBSCRIBE __keyevent@0__:set", "b CONFIG SET notify-keyspace-events KEA"],
+    &["b PSUBSCRIBE *", "a CONFIG SET notify-keyspace-events KEAm"],
+    &["a CLIENT NO-TOUCH ON"],
+    &["b CLIENT PAUSE 10000 WRITE"],
+    &["b CLIENT PAUSE 10000 ALL"],
+    &["b CONFIG SET maxmemory 1"],
+    &["b CONFIG SET maxmemory 1", "a SET x y", "b CONFIG SET maxmemory 0"],
+    &["b CONFIG SET maxmemory 1 maxmemory-policy allkeys-lru"],
+    &["b CONFIG SET maxmemory 100gb"],
+    &["b CONFIG SET maxmemory-clients 1"],
+    &["b CONFIG SET import-mode yes"],
+    &["b CONFIG SET import-mode yes", "a CLIENT IMPORT-SOURCE ON"],
+    &["b ACL SETUSER u on nopass ~k +@read", "a AUTH u x"],
+    &["b ACL SETUSER default -@write"],
+    &["b CONFIG SET requirepass x"],
+    &["b CONFIG SET requirepass x", "a AUTH x"],
+    &["b ACL SETUSER u on nopass ~* &* +@all", "a AUTH u x", "b ACL DELUSER u"],
+    &["b CLIENT KILL ID 1 SKIPME no"],
+    &["b CONFIG SET min-replicas-to-write 1"],
+    &["a CLIENT DURABILITY ALWAYS"],
+    &["b CLIENT DURABILITY NO", "a CLIENT DURABILITY NO"],
+    &["b CONFIG SET appendfsync always"],
+    &["b CONFIG SET user-durability 'default always'"],
+    &["b BLPOP l 0"],
+    &["a BLPOP nothing 0"],
+    &["a SELECT 3"],
+    &["b CONFIG SET slowlog-log-slower-than 0"],
+    &["b CONFIG SET commandlog-request-larger-than 10 commandlog-reply-larger-than 3"],
+    &["b CONFIG SET latency-tracking no"],
+    &["a QUIT"],
+    &["a RESET"],
+];
+
+const REQUESTS: &[&str] = &[
+    "GET k",
+    "SET k v",
+    "get k",
+    "GET missing",
+    "GET",
+    "INCR k",
+    "SET t v PX 1",
+    "LPUSH l a b",
+    "RPOP l",
+    "GET l",
+    "HSET h f v g w",
+    "HGETALL h",
+    "ZADD z 1 a 2 b",
+    "ZRANGE z 0 -1 WITHSCORES",
+    "DEL h z missing",
+    "TOUCH k",
+    "OBJECT ENCODING k",
+    "PING",
+    "EXEC",
+    "GETSET k 7",
+    "INCRBY k 35",
+    "SADD s x y",
+    "SMEMBERS s",
+    "XADD x 1-1 f v",
+    "APPEND k tail",
+    "EXPIRE k 100",
+    "NOSUCH k",
+    "DBSIZE",
+];
+
+struct Side {
+    engine: Engine,
+    clients: [ClientId; 2],
+    short: bool,
+}
+
+impl Side {
+    fn new(short: bool) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SimClock::at(1_700_000_000_000));
+        let state = crate::cli::serve::server_state(Config::default(), String::new(), &clock);
+        let logger = Logger::silent(Arc::clone(&clock));
+        let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
+        let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
+        let now = engine.ks.now;
+        let clients = [1, 2].map(|port| {
+            let address = format!("127.0.0.1:{port}");
+            engine.sessions.add(Client::new(address, String::new(), now))
+        });
+        Self { engine, clients, short }
+    }
+
+    /// What a request of a client leaves behind, as text.
+    fn send(&mut self, client: usize, text: &str) -> String {
+        let words = crate::resp::inline::split_words(text.as_bytes()).unwrap();
+        let request = OwnedArgs::from_slices(words.iter().map(Vec::as_slice));
+        let (id, args) = (self.clients[client], request.as_args());
+        let mut reply = Reply::new(false);
+        let engine = &mut self.engine;
+        let executed = match self.short {
+            true => engine.execute(id, &args, &mut reply),
+            false => engine.execute_request(id, &args, &mut reply),
+        };
+        let mail: Vec<_> = engine.sessions.to_answered.drain(..).collect();
+        let others: Vec<_> = engine.sessions.outgoing.drain(..).collect();
+        let reply = String::from_utf8_lossy(&reply.buffer).into_owned();
+        format!("{executed:?} {reply:?} {mail:?} {others:?}")
+    }
+
+    /// What was counted and noted, and what is there.
+    fn state(&self) -> String {
+        let engine = &self.engine;
+        let clients: Vec<_> = self.clients.iter().map(|id| engine.sessions.client(*id)).collect();
+        let (ks, server) = (&engine.ks, &engine.server);
+        let digest = digest::hex(&digest::dataset(ks));
+        format!(
+            "{clients:#?} {:#?} {:#?} {:#?} {:#?} {:#?} {digest}",
+            ks.stats, server.stats, server.command_stats, server.error_stats, server.slow_log
+        )
+    }
+}
+
+#[test]
+fn both_ways_do_the_same_in_every_state() {
+    for state in STATES {
+        let mut sides = [true, false].map(Side::new);
+        let mut told = |who: usize, text: &str| {
+            let [short, long] = sides.each_mut().map(|side| side.send(who, text));
+            assert_eq!(short, long, "{text} after {state:?}");
+        };
+        // The turn of a client goes on through all of it, as under one hold of the lock.
+        told(0, "SET k value");
+        told(0, "PEXPIRE old 1");
+        for text in *state {
+            told(0, "GET k");
+            told(usize::from(text.starts_with('b')), &text[2..]);
+        }
+        for text in REQUESTS {
+            told(0, text);
+        }
+        let [short, long] = sides.each_ref().map(Side::state);
+        assert_eq!(short, long, "after {state:?}");
+    }
+}
+
+#[test]
+fn the_short_way_is_taken_where_nothing_speaks_against_it() {
+    let mut side = Side::new(true);
+    let takes = |side: &mut Side, text: &str| {
+        let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+        let request = OwnedArgs::from_slices(words.into_iter());
+        side.engine.short_way(side.clients[0], &request.as_args()).is_some()
+    };
+    for text in
+        ["GET k", "set k v", "INCR n", "LPUSH l a", "HSET h f v", "ZADD z 1 a", "XADD x * f v"]
+    {
+        assert!(takes(&mut side, text), "{text}");
+    }
+    assert!(!takes(&mut side, "GET") && !takes(&mut side, "PING"));
+    side.send(1, "CONFIG SET maxmemory 100gb appendfsync always");
+    assert!(takes(&mut side, "SET k v"), "below the limit");
+    side.send(1, "MONITOR");
+    assert!(!takes(&mut side, "GET k"), "who watches is shown it");
+    side.send(1, "RESET");
+    assert!(takes(&mut side, "GET k"));
+    side.send(0, "MULTI");
+    assert!(!takes(&mut side, "GET k"));
+}
