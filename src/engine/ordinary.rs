@@ -80,20 +80,14 @@ impl Engine {
         };
         may_do_all
             && client.transaction.is_none()
-            && client.tracking.is_none()
             && client.reply_mode == ReplyMode::On
-            && !client.blocked
             && !client.in_pubsub_mode()
-            && !(flags.ended || flags.close_after_reply || flags.monitor || flags.replica)
-            && !flags.no_touch
+            && !(flags.ended || flags.close_after_reply || flags.replica || flags.no_touch)
     }
 
     /// Whether memory is below its limit and was before.
     #[inline]
     fn has_room(&mut self) -> bool {
-        if self.server.eviction.out_of_memory || !self.sessions.to_answered.is_empty() {
-            return false;
-        }
         if self.server.config.maxmemory == 0 {
             return true;
         }

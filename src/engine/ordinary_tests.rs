@@ -1,9 +1,12 @@
 //! The short way and the long one, side by side: the same requests in every state that sets them apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, SimClock};
+use crate::command::renamed::Renamed;
+use crate::command::state::{Loading, RunningScript};
 use crate::config::Config;
 use crate::disk::os::OsDisk;
 use crate::keyspace::digest;
@@ -11,7 +14,7 @@ use crate::logger::Logger;
 use crate::resp::OwnedArgs;
 use crate::rng::SeededRng;
 
-/// What the second client (`b`) or the first (`a`) does before.
+/// What the second client (`b`) or the first (`a`) does before, or what happens (`!`).
 const STATES: &[&[&str]] = &[
     &[],
     &["a MULTI"],
@@ -25,16 +28,17 @@ const STATES: &[&[&str]] = &[
     &["a SUBSCRIBE channel"],
     &["a HELLO 3", "a SUBSCRIBE __keyevent@0__:set", "b CONFIG SET notify-keyspace-events KEA"],
     &["b PSUBSCRIBE *", "a CONFIG SET notify-keyspace-events KEAm"],
-    &["a CLIENT NO-TOUCH ON"],
+    &["a CLIENT NO-TOUCH ON", "! later"],
     &["b CLIENT PAUSE 10000 WRITE"],
     &["b CLIENT PAUSE 10000 ALL"],
     &["b CONFIG SET maxmemory 1"],
     &["b CONFIG SET maxmemory 1", "a SET x y", "b CONFIG SET maxmemory 0"],
     &["b CONFIG SET maxmemory 1 maxmemory-policy allkeys-lru"],
     &["b CONFIG SET maxmemory 100gb"],
+    &["b CONFIG SET maxmemory 1", "a SET x y", "b CONFIG SET maxmemory 100gb", "! later"],
     &["b CONFIG SET maxmemory-clients 1"],
-    &["b CONFIG SET import-mode yes"],
-    &["b CONFIG SET import-mode yes", "a CLIENT IMPORT-SOURCE ON"],
+    &["b CONFIG SET import-mode yes", "! later"],
+    &["b CONFIG SET import-mode yes", "a CLIENT IMPORT-SOURCE ON", "! later"],
     &["b ACL SETUSER u on nopass ~k +@read", "a AUTH u x"],
     &["b ACL SETUSER default -@write"],
     &["b CONFIG SET requirepass x"],
@@ -54,10 +58,17 @@ const STATES: &[&[&str]] = &[
     &["b CONFIG SET latency-tracking no"],
     &["a QUIT"],
     &["a RESET"],
+    &["! later"],
+    &["! loading"],
+    &["! save failed"],
+    &["! renamed"],
+    &["! replica"],
 ];
 
 const REQUESTS: &[&str] = &[
     "GET k",
+    "OBJECT IDLETIME k",
+    "GET old",
     "SET k v",
     "get k",
     "GET missing",
@@ -89,23 +100,49 @@ const REQUESTS: &[&str] = &[
 
 struct Side {
     engine: Engine,
+    clock: Arc<SimClock>,
     clients: [ClientId; 2],
     short: bool,
 }
 
 impl Side {
     fn new(short: bool) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SimClock::at(1_700_000_000_000));
-        let state = crate::cli::serve::server_state(Config::default(), String::new(), &clock);
+        let sim = Arc::new(SimClock::at(1_700_000_000_000));
+        let clock: Arc<dyn Clock> = Arc::<SimClock>::clone(&sim);
+        let state = crate::engine::start::server_state(Config::default(), String::new(), &clock);
         let logger = Logger::silent(Arc::clone(&clock));
         let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
         let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
+        engine.sample_memory();
         let now = engine.ks.now;
         let clients = [1, 2].map(|port| {
             let address = format!("127.0.0.1:{port}");
             engine.sessions.add(Client::new(address, String::new(), now))
         });
-        Self { engine, clients, short }
+        Self { engine, clock: sim, clients, short }
+    }
+
+    fn happen(&mut self, what: &str) {
+        let server = &mut self.engine.server;
+        match what {
+            "later" => self.clock.advance(Duration::from_secs(100)),
+            "loading" => {
+                server.loading = Some(Loading { started_at: 0, total_bytes: 0, loaded_bytes: 0 });
+            }
+            "save failed" => server.persistence.last_save_ok = false,
+            "renamed" => {
+                let pair =
+                    |from: &str, to: &str| (from.as_bytes().to_vec(), to.as_bytes().to_vec());
+                let pairs = [pair("GET", ""), pair("SET", "PUT")];
+                server.renamed = Renamed::new(&pairs).unwrap();
+            }
+            "replica" => {
+                let client = self.engine.sessions.client_mut(self.clients[0]).unwrap();
+                client.flags.replica = true;
+            }
+            _ => panic!("{what}"),
+        }
+        self.engine.begin_batch();
     }
 
     /// What a request of a client leaves behind, as text.
@@ -122,7 +159,8 @@ impl Side {
         let mail: Vec<_> = engine.sessions.to_answered.drain(..).collect();
         let others: Vec<_> = engine.sessions.outgoing.drain(..).collect();
         let reply = String::from_utf8_lossy(&reply.buffer).into_owned();
-        format!("{executed:?} {reply:?} {mail:?} {others:?}")
+        let over_limit_since = engine.server.eviction.over_limit_since;
+        format!("{executed:?} {reply:?} {mail:?} {others:?} {over_limit_since:?}")
     }
 
     /// What was counted and noted, and what is there.
@@ -138,23 +176,29 @@ impl Side {
     }
 }
 
+/// Both sides do what a client asks for, and do it the same way.
+fn told(sides: &mut [Side; 2], who: usize, text: &str) {
+    let [short, long] = sides.each_mut().map(|side| side.send(who, text));
+    assert_eq!(short, long, "{text}");
+}
+
 #[test]
 fn both_ways_do_the_same_in_every_state() {
     for state in STATES {
+        println!("{state:?}");
         let mut sides = [true, false].map(Side::new);
-        let mut told = |who: usize, text: &str| {
-            let [short, long] = sides.each_mut().map(|side| side.send(who, text));
-            assert_eq!(short, long, "{text} after {state:?}");
-        };
         // The turn of a client goes on through all of it, as under one hold of the lock.
-        told(0, "SET k value");
-        told(0, "PEXPIRE old 1");
+        told(&mut sides, 0, "SET k value");
+        told(&mut sides, 0, "SET old value PX 1");
         for text in *state {
-            told(0, "GET k");
-            told(usize::from(text.starts_with('b')), &text[2..]);
+            told(&mut sides, 0, "GET k");
+            match text.split_once(' ').unwrap() {
+                ("!", what) => sides.iter_mut().for_each(|side| side.happen(what)),
+                (who, text) => told(&mut sides, usize::from(who == "b"), text),
+            }
         }
         for text in REQUESTS {
-            told(0, text);
+            told(&mut sides, 0, text);
         }
         let [short, long] = sides.each_ref().map(Side::state);
         assert_eq!(short, long, "after {state:?}");
@@ -181,6 +225,15 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
     assert!(!takes(&mut side, "GET k"), "who watches is shown it");
     side.send(1, "RESET");
     assert!(takes(&mut side, "GET k"));
-    side.send(0, "MULTI");
-    assert!(!takes(&mut side, "GET k"));
+    side.engine.server.running_script = Some(RunningScript {
+        name: String::new(),
+        is_function: false,
+        command: OwnedArgs::from_slices(std::iter::empty()),
+        started: Duration::ZERO,
+        now: Duration::ZERO,
+        wrote: false,
+        killed: None,
+    });
+    side.engine.begin_batch();
+    assert!(!takes(&mut side, "GET k"), "it waits for the script or is told of it");
 }

@@ -36,6 +36,7 @@ pub use value::{Kind, StrRef, Value, ValueMut, ValueRef};
 
 use crate::clock::UnixMillis;
 use crate::number::parse_i64;
+use crate::types::near;
 use crate::types::table::Slot;
 use crate::types::{Hash, List, Set, Stream, ZSet};
 use bytes::Bytes;
@@ -667,6 +668,13 @@ impl Clone for Entry {
 }
 
 impl Slot for Entry {
+    #[inline]
+    fn bring_near(&self) {
+        // A short string of some words is in the second line.
+        near::bring(self.0.as_ptr());
+        near::bring(self.0.as_ptr().wrapping_add(near::LINE));
+    }
+
     #[inline]
     fn key(&self) -> &[u8] {
         Self::key(self)

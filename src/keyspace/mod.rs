@@ -25,6 +25,7 @@ use bytes::Bytes;
 
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
+use crate::types::near;
 use crate::types::table::{self, Table};
 use crate::types::{Hash, List, Set, Stream, ZSet};
 
@@ -625,30 +626,17 @@ impl Keyspace {
     /// The same for keys of which only the hashes are at hand.
     pub fn warm_hashes(&self, db: usize, hashes: impl Iterator<Item = u64>) {
         let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return };
-        let (mut places, mut candidates) = ([const { None }; WARM_MAX], [const { None }; WARM_MAX]);
-        let mut touched = 0u8;
+        let mut places = [const { None }; WARM_MAX];
         let unsettled = self.newest > self.settled;
-        // Step by step: a branch on what is still on its way would make the processor wait for it.
         for (place, hash) in places.iter_mut().zip(hashes) {
-            let (approach, byte) = table.approach(hash);
-            *place = Some(approach);
-            touched = touched.wrapping_add(byte);
-            if unsettled {
-                let written = self.versions.get(version_slot(db, hash));
-                touched = touched.wrapping_add(written.copied().unwrap_or(0) as u8);
+            *place = Some(table.approach(hash));
+            if unsettled && let Some(written) = self.versions.get(version_slot(db, hash)) {
+                near::bring(written);
             }
         }
-        let mut found = 0;
         for place in places.iter().map_while(Option::as_ref) {
-            if let (Some(entry), Some(candidate)) = (place.glimpse(), candidates.get_mut(found)) {
-                *candidate = Some(entry);
-                found += 1;
-            }
+            place.bring_entry();
         }
-        for entry in candidates.iter().map_while(|entry| *entry) {
-            touched = touched.wrapping_add(entry.key().last().copied().unwrap_or(0));
-        }
-        std::hint::black_box(touched);
     }
 
     /// First step of every lookup: remembers the last write of the key, removes it if it has expired.

@@ -11,6 +11,7 @@ pub mod intset;
 pub mod limits;
 pub mod list;
 pub mod listpack;
+pub mod near;
 mod sample;
 pub mod set;
 pub mod stream;

@@ -44,6 +44,9 @@ pub trait Slot: Clone {
     fn hash(&self) -> u64 {
         hash64(self.key())
     }
+
+    /// Has the memory on its way that holds the key, if that is elsewhere.
+    fn bring_near(&self) {}
 }
 
 /// What a table keeps per segment for its owner.
@@ -62,7 +65,7 @@ impl SegmentMeta for () {
 #[derive(Clone, Copy, Debug)]
 pub struct Seat(Place);
 
-/// A place of the table that was brought near.
+/// A place of the table that is on its way.
 pub struct Approach<'a, E, M> {
     segment: &'a Segment<E, M>,
     hash: u64,
@@ -74,11 +77,13 @@ impl<E, M> std::fmt::Debug for Approach<'_, E, M> {
     }
 }
 
-impl<'a, E: Slot, M: SegmentMeta> Approach<'a, E, M> {
-    /// An entry that may be the one with this hash: for having it near, not for what it is.
+impl<E: Slot, M: SegmentMeta> Approach<'_, E, M> {
+    /// Once the place is here: has the entry on its way that may be the one with this hash.
     #[inline]
-    pub fn glimpse(&self) -> Option<&'a E> {
-        self.segment.glimpse(self.hash)
+    pub fn bring_entry(&self) {
+        if let Some(entry) = self.segment.glimpse(self.hash) {
+            entry.bring_near();
+        }
     }
 }
 
@@ -130,11 +135,12 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
         self.segment(hash).get(hash, key)
     }
 
-    /// Where an entry with this hash would be found, and a byte of it: for having that near, not for what it is.
+    /// Has the place on its way where an entry with this hash would be found.
     #[inline]
-    pub fn approach(&self, hash: u64) -> (Approach<'_, E, M>, u8) {
+    pub fn approach(&self, hash: u64) -> Approach<'_, E, M> {
         let segment = self.segment(hash);
-        (Approach { segment, hash }, segment.touch_home(hash))
+        segment.bring_home(hash);
+        Approach { segment, hash }
     }
 
     /// Where the entry with this key is, until the table changes.

@@ -12,6 +12,7 @@
 //! A segment that has no room is rebuilt larger, or split in two by the directory.
 
 use super::{SegmentMeta, Slot};
+use crate::types::near;
 
 /// Slots of a bucket: with 8-byte entries and the control bytes they fill a cache line.
 pub(super) const SLOTS: usize = 7;
@@ -133,10 +134,10 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
         Self { depth, regular: regular_for(expected) as u16, ..Self::default() }
     }
 
-    /// A byte of the home bucket, for having that near: nothing can be told from it.
+    /// Has the home bucket on its way.
     #[inline]
-    pub(super) fn touch_home(&self, hash: u64) -> u8 {
-        self.buckets.get(self.home(hash)).map_or(0, |bucket| bucket.control[COUNTS])
+    pub(super) fn bring_home(&self, hash: u64) {
+        near::bring(self.buckets.as_ptr().wrapping_add(self.home(hash)));
     }
 
     /// The first entry with the tag of this hash in the home bucket or its neighbour; no entry is looked at.
