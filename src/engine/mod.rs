@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::disk::SharedDisk;
 use crate::keyspace::Keyspace;
 use crate::logger::Logger;
+use crate::resp::Args;
 use crate::rng::SeededRng;
 use crate::session::{ClientId, Release, Sessions};
 
@@ -207,10 +208,10 @@ impl Engine {
             || self.batch_nanos > HOLD_NANOS_MAX
     }
 
-    /// A client's next requests name these keys: their entries are brought near.
-    pub fn warm<'a>(&self, id: ClientId, keys: impl Iterator<Item = &'a [u8]>) {
+    /// A client's next requests: what they name is brought near.
+    pub fn warm<'a>(&self, id: ClientId, requests: impl Iterator<Item = Args<'a>> + Clone) {
         if let Some(client) = self.sessions.client(id) {
-            self.ks.warm(client.db, keys);
+            self.ks.warm(client.db, requests);
         }
     }
 

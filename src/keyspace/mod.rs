@@ -16,6 +16,7 @@ pub mod lru;
 mod prepared;
 pub mod scan;
 pub mod snapshot;
+mod warm;
 
 pub use effects::{Effects, event};
 pub use entry::{Entry, Kind, StrRef, Value, ValueMut, ValueRef};
@@ -25,7 +26,6 @@ use bytes::Bytes;
 
 use crate::clock::UnixMillis;
 use crate::types::hash64::hash64;
-use crate::types::near;
 use crate::types::table::{self, Table};
 use crate::types::{Hash, List, Set, Stream, ZSet};
 
@@ -615,28 +615,6 @@ impl Keyspace {
             position = segment.next();
         }
         count
-    }
-
-    /// Has the memory of these keys' entries and positions on its way into the caches before they are looked up: the
-    /// waits for it overlap, as nothing here depends on what is found. Changes nothing.
-    pub fn warm<'a>(&self, db: usize, keys: impl Iterator<Item = &'a [u8]>) {
-        self.warm_hashes(db, keys.map(hash64));
-    }
-
-    /// The same for keys of which only the hashes are at hand.
-    pub fn warm_hashes(&self, db: usize, hashes: impl Iterator<Item = u64>) {
-        let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return };
-        let mut places = [const { None }; WARM_MAX];
-        let unsettled = self.newest > self.settled;
-        for (place, hash) in places.iter_mut().zip(hashes) {
-            *place = Some(table.approach(hash));
-            if unsettled && let Some(written) = self.versions.get(version_slot(db, hash)) {
-                near::bring(written);
-            }
-        }
-        for place in places.iter().map_while(Option::as_ref) {
-            place.bring_entry();
-        }
     }
 
     /// First step of every lookup: remembers the last write of the key, removes it if it has expired.

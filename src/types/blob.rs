@@ -21,6 +21,8 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::near;
+
 /// What the first bytes of a blob say.
 ///
 /// # Safety
@@ -68,6 +70,13 @@ impl<H: Head> Blob<H> {
     pub fn len_bytes(&self) -> usize {
         // SAFETY: points 1 and 2: every block begins with a head.
         H::len(unsafe { std::slice::from_raw_parts(self.block.as_ptr(), H::SIZE) })
+    }
+
+    /// Has its beginning on its way.
+    #[inline]
+    pub fn bring_near(&self) {
+        near::bring(self.block.as_ptr());
+        near::bring(self.block.as_ptr().wrapping_add(near::LINE));
     }
 
     /// The blob.

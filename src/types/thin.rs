@@ -24,6 +24,7 @@
 //!    aligned for it.
 #![allow(unsafe_code, reason = "thin pointers; the proof is in the module's head")]
 
+use crate::types::near;
 use crate::types::table::Slot;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cmp::Ordering;
@@ -323,6 +324,11 @@ impl Drop for ThinScored {
 
 impl Slot for ThinBytes {
     #[inline]
+    fn bring_near(&self) {
+        near::bring(self.0.as_ptr());
+    }
+
+    #[inline]
     fn key(&self) -> &[u8] {
         self.as_bytes()
     }
@@ -330,12 +336,22 @@ impl Slot for ThinBytes {
 
 impl Slot for ThinPair {
     #[inline]
+    fn bring_near(&self) {
+        near::bring(self.0.as_ptr());
+    }
+
+    #[inline]
     fn key(&self) -> &[u8] {
         self.field()
     }
 }
 
 impl Slot for ThinScored {
+    #[inline]
+    fn bring_near(&self) {
+        near::bring(self.0.as_ptr());
+    }
+
     #[inline]
     fn key(&self) -> &[u8] {
         self.member()

@@ -174,10 +174,10 @@ impl Reactor {
         else {
             return;
         };
-        let keys = waiting.iter().flat_map(|input| {
-            (0..input.batch.len()).filter_map(|at| input.batch.request(at, &input.bytes)?.get(1))
+        let requests = waiting.iter().flat_map(|input| {
+            (0..input.batch.len()).filter_map(|at| input.batch.request(at, &input.bytes))
         });
-        engine.warm(client, keys);
+        engine.warm(client, requests);
     }
 
     /// Once `done` of an input's requests are executed: the others wait with their client.

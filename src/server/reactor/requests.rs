@@ -44,8 +44,7 @@ impl Reactor {
             engine.sessions.turn_to(connection.seat);
             let end = batch.len().min(index + REQUESTS_PER_LOCK);
             if end - index >= REQUESTS_TO_WARM {
-                let keys = (index..end).map(|at| batch.request(at, input)?.get(1));
-                engine.warm(connection.id, keys.flatten());
+                engine.warm(connection.id, (index..end).filter_map(|at| batch.request(at, input)));
             }
             let requests = (input, batch, index..end);
             index = self.execute_locked(&mut engine, connection, requests, progress);

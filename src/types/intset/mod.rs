@@ -99,6 +99,12 @@ impl FromIterator<i64> for IntSet {
 }
 
 impl IntSet {
+    /// Has its beginning on its way.
+    #[inline]
+    pub fn bring_near(&self) {
+        self.blob.bring_near();
+    }
+
     /// An empty set.
     pub fn new() -> Self {
         Self { blob: Blob::new(&head(2, 0)) }

@@ -67,6 +67,16 @@ impl List {
         Self { form: Form::Tight(Tight::new()) }
     }
 
+    /// Has a small list on its way.
+    #[inline]
+    pub fn bring_near(&self) {
+        match &self.form {
+            Form::Tight(list) => list.bring_near(),
+            Form::Packed(list) => list.bring_near(),
+            Form::Chunked(_) => {}
+        }
+    }
+
     /// A list whose elements come one by one, of which nobody knows yet how many they are (SORT STORE): nodes are
     /// filled as by single pushes to a long list, and what then fits in one node becomes a listpack.
     pub fn from_elements<T: AsRef<[u8]>>(

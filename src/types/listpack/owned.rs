@@ -54,6 +54,12 @@ impl PartialEq for Listpack {
 impl Eq for Listpack {}
 
 impl Listpack {
+    /// Has its beginning on its way.
+    #[inline]
+    pub fn bring_near(&self) {
+        self.blob.bring_near();
+    }
+
     /// An empty listpack.
     pub fn new() -> Self {
         let mut blob = Blob::new(&header(HEADER_BYTES + 1, Some(0)));

@@ -37,6 +37,12 @@ impl fmt::Debug for Tight {
 }
 
 impl Tight {
+    /// Has its beginning on its way.
+    #[inline]
+    pub fn bring_near(&self) {
+        self.blob.bring_near();
+    }
+
     /// Without elements.
     pub fn new() -> Self {
         Self { blob: Blob::new(&header(HEADER_BYTES, Some(0))) }

@@ -77,13 +77,13 @@ impl<E, M> std::fmt::Debug for Approach<'_, E, M> {
     }
 }
 
-impl<E: Slot, M: SegmentMeta> Approach<'_, E, M> {
-    /// Once the place is here: has the entry on its way that may be the one with this hash.
+impl<'a, E: Slot, M: SegmentMeta> Approach<'a, E, M> {
+    /// Once the place is here: the entry that may be the one with this hash, on its way.
     #[inline]
-    pub fn bring_entry(&self) {
-        if let Some(entry) = self.segment.glimpse(self.hash) {
-            entry.bring_near();
-        }
+    pub fn bring_entry(&self) -> Option<&'a E> {
+        let entry = self.segment.glimpse(self.hash)?;
+        entry.bring_near();
+        Some(entry)
     }
 }
 
