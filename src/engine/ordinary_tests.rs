@@ -210,7 +210,7 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
     let mut side = Side::new(true);
     let takes = |side: &mut Side, text: &str| {
         let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
-        let request = OwnedArgs::from_slices(words.into_iter());
+        let request = OwnedArgs::from_slices(words);
         side.engine.short_way(side.clients[0], &request.as_args()).is_some()
     };
     for text in

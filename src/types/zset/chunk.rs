@@ -7,6 +7,9 @@
 
 use std::ops::{Index, IndexMut};
 
+/// Parts of a search for what is far away.
+const PARTS: usize = 8;
+
 /// Up to `N` items in order.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk<T, const N: usize> {
@@ -46,6 +49,29 @@ impl<T, const N: usize> Chunk<T, N> {
     /// How many leading items satisfy `before`, which must hold for a prefix only.
     pub(super) fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> usize {
         self.slots[..self.len()].partition_point(|slot| slot.as_ref().is_some_and(&mut before))
+    }
+
+    /// The same where what `before` reads is far away and `bring` asks for it: for the ends of eight parts at a time, so
+    /// that the search waits at every third step only.
+    pub(super) fn partition_point_far(
+        &self,
+        bring: impl Fn(&T),
+        mut before: impl FnMut(&T) -> bool,
+    ) -> usize {
+        let bring_slot = |slot: &Option<T>| slot.as_ref().map_or((), &bring);
+        let mut holds = |slot: &Option<T>| slot.as_ref().is_some_and(&mut before);
+        let (mut from, mut to) = (0, self.len());
+        while to - from > PARTS {
+            let step = (to - from) / PARTS;
+            let ends: [usize; PARTS - 1] = std::array::from_fn(|part| from + (part + 1) * step);
+            ends.iter().for_each(|&end| bring_slot(&self.slots[end]));
+            let passed = ends.partition_point(|&end| holds(&self.slots[end]));
+            to = ends.get(passed).copied().unwrap_or(to);
+            from = passed.checked_sub(1).map_or(from, |last| ends[last] + 1);
+        }
+        let rest = &self.slots[from..to];
+        rest.iter().for_each(bring_slot);
+        from + rest.partition_point(holds)
     }
 
     /// Puts `item` at `position`; the chunk must have room.
@@ -123,5 +149,26 @@ impl<T, const N: usize> Index<usize> for Chunk<T, N> {
 impl<T, const N: usize> IndexMut<usize> for Chunk<T, N> {
     fn index_mut(&mut self, position: usize) -> &mut T {
         self.slots[position].as_mut().expect("a position below len")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_searches_find_the_same() {
+        for len in 0..=61_u8 {
+            let mut chunk = Chunk::<u8, 61>::new();
+            (0..len).for_each(|number| chunk.push(number));
+            for wanted in 0..=len {
+                let asked = std::cell::Cell::new(0);
+                let bring = |_: &u8| asked.set(asked.get() + 1);
+                let found = chunk.partition_point_far(bring, |number| *number < wanted);
+                assert_eq!(found, chunk.partition_point(|number| *number < wanted), "{len}");
+                assert_eq!(found, usize::from(wanted));
+                assert!(asked.get() <= 16, "{len}: asked for {}", asked.get());
+            }
+        }
     }
 }

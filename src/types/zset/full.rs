@@ -8,10 +8,15 @@ use std::ops::Range;
 
 use super::tree::{Item, Tree};
 use crate::types::hash64::hash64;
-use crate::types::table::Table;
+use crate::types::table::{Slot, Table};
 use crate::types::thin::ThinScored;
 
 impl Item for ThinScored {
+    #[inline]
+    fn bring_near(&self) {
+        Slot::bring_near(self);
+    }
+
     #[inline]
     fn score(&self) -> f64 {
         Self::score(self)

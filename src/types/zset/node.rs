@@ -25,6 +25,8 @@ pub trait Item: Clone {
     fn score(&self) -> f64;
     /// The member's bytes.
     fn member(&self) -> &[u8];
+    /// Has the memory of both on its way, if that is elsewhere.
+    fn bring_near(&self) {}
 }
 
 /// Items per leaf: with the counters of `Arc` and `Chunk` a leaf of pointers takes 512 bytes.
@@ -82,7 +84,7 @@ impl<'a> Key<'a> {
     }
 
     fn position_in<E: Item>(&self, leaf: &Leaf<E>) -> usize {
-        leaf.partition_point(|item| self.follows(item.score(), item))
+        leaf.partition_point_far(E::bring_near, |item| self.follows(item.score(), item))
     }
 
     fn child_in<E: Item>(&self, inner: &Inner<E>) -> usize {
