@@ -71,6 +71,7 @@ impl Engine {
                 return self.execute_beside_script(id, args, reply);
             }
             None => {
+                self.turn = None;
                 let executed = self.execute_request(id, args, reply);
                 self.turn = None;
                 executed

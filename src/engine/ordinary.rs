@@ -17,10 +17,15 @@ use crate::keyspace::Overdue;
 use crate::resp::{Args, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
 
+/// After so long it is found out again, for what other threads change: the state of the log, how far it lags.
+const TURN_NANOS_MAX: u64 = 1_000_000;
+
 /// What is known of the requests of a client until one of them may change it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     client: ClientId,
+    /// In nanoseconds of the batch.
+    ends: u64,
     ordinary: bool,
     /// Replies wait for the sync, not only for the write (P1, P2).
     needs_sync: bool,
@@ -37,7 +42,7 @@ impl Engine {
             return None;
         }
         let turn = match self.turn {
-            Some(turn) if turn.client == id => turn,
+            Some(turn) if turn.client == id && self.batch_nanos < turn.ends => turn,
             _ => self.begin_turn(id),
         };
         (turn.ordinary && self.has_room()).then_some((row, turn))
@@ -47,7 +52,8 @@ impl Engine {
         let ordinary = self.is_ordinary(id);
         let needs_sync = self.reply_needs_sync(id);
         let writes_need_sync = needs_sync || self.log_lags();
-        let turn = Turn { client: id, ordinary, needs_sync, writes_need_sync };
+        let ends = self.batch_nanos + TURN_NANOS_MAX;
+        let turn = Turn { client: id, ends, ordinary, needs_sync, writes_need_sync };
         self.turn = Some(turn);
         turn
     }

@@ -225,6 +225,20 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
     assert!(!takes(&mut side, "GET k"), "who watches is shown it");
     side.send(1, "RESET");
     assert!(takes(&mut side, "GET k"));
+    // What other threads change is seen a millisecond later, within the same hold of the lock.
+    side.happen("save failed");
+    assert!(!takes(&mut side, "GET k"));
+    side.engine.begin_batch();
+    side.engine.server.persistence.last_save_ok = true;
+    assert!(takes(&mut side, "GET k"));
+    side.engine.server.persistence.last_save_ok = false;
+    side.clock.advance(Duration::from_micros(900));
+    side.send(0, "GET k");
+    assert!(takes(&mut side, "GET k"));
+    side.clock.advance(Duration::from_micros(200));
+    side.send(0, "GET k");
+    assert!(!takes(&mut side, "GET k"));
+    side.engine.server.persistence.last_save_ok = true;
     side.engine.server.running_script = Some(RunningScript {
         name: String::new(),
         is_function: false,

@@ -5,6 +5,8 @@
 //! of a batch at a time, these waits overlap. Everything here is a hint (`types::near`): it changes nothing, and what turns
 //! out to be another key, another member or none at all was asked for in vain.
 
+use std::cell::Cell;
+
 use super::{Entry, Keyspace, ValueRef, WARM_MAX, version_slot};
 use crate::resp::Args;
 use crate::types::hash64::hash64;
@@ -17,8 +19,13 @@ impl Keyspace {
     /// Brings near what these requests of a client in database `db` name: their keys, as if each had one, and a member.
     pub fn warm<'a>(&self, db: usize, requests: impl Iterator<Item = Args<'a>> + Clone) {
         let requests = requests.filter(|args| args.len() > 1);
-        let keys = requests.clone().map(|args| hash64(args.at(1)));
-        let Some(entries) = self.entries_near(db, keys) else { return };
+        let have_members = Cell::new(false);
+        let keys = requests.clone().map(|args| {
+            have_members.set(have_members.get() | (args.len() > 2));
+            hash64(args.at(1))
+        });
+        let entries = self.entries_near(db, keys);
+        let Some(entries) = entries.filter(|_| have_members.get()) else { return };
         let mut members: Hashes = [0; WARM_MAX];
         let mut count = 0;
         for ((entry, member), args) in entries.iter().zip(&mut members).zip(requests) {

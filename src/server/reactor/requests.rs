@@ -120,8 +120,10 @@ impl Reactor {
         let (start, before) = (replies.buffer.len(), replies.len());
         let executed = engine.execute(connection.id, args, replies);
         let cut = std::mem::take(&mut replies.cut);
-        self.want(executed.release(), progress);
-        connection.outbox.hold(start, executed.release(), progress);
+        if executed.need > progress.synced {
+            self.want(executed.release(), progress);
+            connection.outbox.hold(start, executed.release(), progress);
+        }
         if !engine.sessions.to_answered.is_empty() {
             self.add_messages(engine, connection, executed, progress);
         }

@@ -167,7 +167,8 @@ mod tests {
                 let found = chunk.partition_point_far(bring, |number| *number < wanted);
                 assert_eq!(found, chunk.partition_point(|number| *number < wanted), "{len}");
                 assert_eq!(found, usize::from(wanted));
-                assert!(asked.get() <= 16, "{len}: asked for {}", asked.get());
+                // Two rounds of seven, and what is left.
+                assert!(asked.get() <= 18, "{len}: asked for {}", asked.get());
             }
         }
     }
