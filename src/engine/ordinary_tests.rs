@@ -221,6 +221,9 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
     assert!(!takes(&mut side, "GET") && !takes(&mut side, "PING"));
     side.send(1, "CONFIG SET maxmemory 100gb appendfsync always");
     assert!(takes(&mut side, "SET k v"), "below the limit");
+    side.engine.server.used_memory = 200 << 30;
+    assert!(!takes(&mut side, "SET k v"), "it has grown above the limit");
+    side.engine.sample_memory();
     side.send(1, "MONITOR");
     assert!(!takes(&mut side, "GET k"), "who watches is shown it");
     side.send(1, "RESET");
