@@ -127,7 +127,12 @@ impl Engine {
         self.note_large(id, args, reply.len().saturating_sub(before));
         self.sessions.answering = None;
         self.tell_warnings();
-        let needs_sync = if wrote { turn.writes_need_sync } else { turn.needs_sync };
+        let needs_sync = match wrote {
+            false => turn.needs_sync,
+            true if self.batch_nanos < turn.ends => turn.writes_need_sync,
+            // It took long: what was known of the log is old.
+            true => turn.needs_sync || self.log_lags(),
+        };
         Executed { need: self.ks.need, needs_sync, wrote, ..Executed::default() }
     }
 

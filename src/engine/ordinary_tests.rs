@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::aof::filename::FileNames;
+use crate::aof::log::Recovered;
 use crate::clock::{Clock, SimClock};
 use crate::command::renamed::Renamed;
 use crate::command::state::{Loading, RunningScript};
 use crate::config::Config;
-use crate::disk::os::OsDisk;
+use crate::disk::sim::SimDisk;
 use crate::keyspace::digest;
 use crate::logger::Logger;
 use crate::resp::OwnedArgs;
@@ -111,7 +113,7 @@ impl Side {
         let clock: Arc<dyn Clock> = Arc::<SimClock>::clone(&sim);
         let state = crate::engine::start::server_state(Config::default(), String::new(), &clock);
         let logger = Logger::silent(Arc::clone(&clock));
-        let disk = Arc::new(OsDisk::new(std::env::temp_dir()));
+        let disk = Arc::new(SimDisk::new());
         let mut engine = Engine::new(state, clock, disk, SeededRng::new(1), logger);
         engine.sample_memory();
         let now = engine.ks.now;
@@ -253,4 +255,31 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
     });
     side.engine.begin_batch();
     assert!(!takes(&mut side, "GET k"), "it waits for the script or is told of it");
+}
+
+#[test]
+fn a_write_that_took_long_looks_at_the_log_again() {
+    let mut side = Side::new(true);
+    side.send(1, "CONFIG SET appendfsync everysec everysec-max-lag 1000");
+    side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
+    side.engine.ks.effects.recording = true;
+    let write = |side: &mut Side, takes: Duration| {
+        side.engine.begin_batch();
+        let words: Vec<&[u8]> = vec![b"SET", b"k", b"v"];
+        let request = OwnedArgs::from_slices(words);
+        let (id, args) = (side.clients[0], request.as_args());
+        let known = side.engine.short_way(id, &args).unwrap();
+        side.clock.advance(takes);
+        let executed = side.engine.execute_ordinary(id, known, &args, &mut Reply::new(false));
+        assert!(executed.wrote && executed.need > 0);
+        side.engine.log.as_ref().unwrap().write().unwrap();
+        executed.needs_sync
+    };
+    assert!(!write(&mut side, Duration::from_secs(10)), "nothing was unsynced");
+    assert!(!write(&mut side, Duration::from_micros(10)));
+    assert!(!write(&mut side, Duration::from_millis(500)), "not old yet");
+    assert!(write(&mut side, Duration::from_millis(500)), "old once it has ended");
+    assert!(write(&mut side, Duration::from_micros(10)), "old before");
+    side.engine.log.as_ref().unwrap().sync().unwrap();
+    assert!(!write(&mut side, Duration::from_micros(10)));
 }

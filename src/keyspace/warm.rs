@@ -11,9 +11,7 @@ use super::{Entry, Keyspace, ValueRef, WARM_MAX, version_slot};
 use crate::resp::Args;
 use crate::types::hash64::hash64;
 use crate::types::near;
-
-/// A hash per request.
-type Hashes = [u64; WARM_MAX];
+use crate::types::table::{Slot, Table};
 
 impl Keyspace {
     /// Brings near what these requests of a client in database `db` name: their keys, as if each had one, and a member.
@@ -26,19 +24,14 @@ impl Keyspace {
         });
         let entries = self.entries_near(db, keys);
         let Some(entries) = entries.filter(|_| have_members.get()) else { return };
-        let mut members: Hashes = [0; WARM_MAX];
-        let mut count = 0;
+        let mut members = [None; WARM_MAX];
         for ((entry, member), args) in entries.iter().zip(&mut members).zip(requests) {
             if let Some(entry) = entry.filter(|_| args.len() > 2) {
                 *member = bring_value(entry, &args);
-                count += u32::from(*member != 0);
             }
         }
-        if count == 0 {
-            return;
-        }
-        for (entry, member) in entries.iter().zip(members).filter(|(_, member)| *member != 0) {
-            if let Some(entry) = entry {
+        for (entry, member) in entries.iter().zip(members) {
+            if let (Some(entry), Some(member)) = (entry, member) {
                 bring_member(entry, member);
             }
         }
@@ -73,28 +66,46 @@ impl Keyspace {
     }
 }
 
-/// Brings near what a collection holds apart from its entry. Of one that is a table: the place of the member, whose hash is
-/// returned; 0 otherwise.
-fn bring_value(entry: &Entry, args: &Args) -> u64 {
+/// Brings near what a collection holds apart from its entry: all of a small one; of a table the place of the member, whose
+/// hash is returned then.
+fn bring_value(entry: &Entry, args: &Args) -> Option<u64> {
     match entry.value() {
-        ValueRef::Str(_) | ValueRef::Stream(_) => 0,
-        ValueRef::List(list) => {
-            list.bring_near();
-            0
-        }
-        ValueRef::Hash(hash) => hash.bring_near(|| hash64(args.at(2))),
-        ValueRef::Set(set) => set.bring_near(|| hash64(args.at(2))),
-        // A score comes first where there are both.
-        ValueRef::ZSet(zset) => zset.bring_near(|| hash64(args.get(3).unwrap_or(args.at(2)))),
+        ValueRef::Str(_) | ValueRef::Stream(_) => return None,
+        ValueRef::List(list) => list.bring_near(),
+        ValueRef::Hash(hash) => match hash.as_table() {
+            Some(table) => return Some(bring_place(table, args.at(2))),
+            None => hash.bring_near(),
+        },
+        ValueRef::Set(set) => match set.as_table() {
+            Some(table) => return Some(bring_place(table, args.at(2))),
+            None => set.bring_near(),
+        },
+        ValueRef::ZSet(zset) => match zset.as_table() {
+            // A score comes first where there are both.
+            Some(table) => return Some(bring_place(table, args.get(3).unwrap_or(args.at(2)))),
+            None => zset.bring_near(),
+        },
     }
+    None
+}
+
+fn bring_place<E: Slot>(table: &Table<E>, member: &[u8]) -> u64 {
+    let hash = hash64(member);
+    table.approach(hash);
+    hash
 }
 
 /// Brings near the member with this hash of a collection that is a table.
 fn bring_member(entry: &Entry, member: u64) {
+    fn bring<E: Slot>(table: Option<&Table<E>>, member: u64) {
+        if let Some(table) = table {
+            table.approach(member).bring_entry();
+        }
+    }
     match entry.value() {
-        ValueRef::Hash(hash) => hash.bring_member(member),
-        ValueRef::Set(set) => set.bring_member(member),
-        ValueRef::ZSet(zset) => zset.bring_member(member),
-        _ => {}
+        ValueRef::Hash(hash) => bring(hash.as_table(), member),
+        ValueRef::Set(set) => bring(set.as_table(), member),
+        ValueRef::ZSet(zset) => bring(zset.as_table(), member),
+        ValueRef::Str(_) | ValueRef::List(_) | ValueRef::Stream(_) => {}
     }
 }

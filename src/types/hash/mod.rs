@@ -132,28 +132,11 @@ impl Hash {
         }
     }
 
-    /// Has on its way what a look for a member reads first: the whole, or, of a table, the member's place; then the hash of
-    /// the member is returned, which is never 0, and 0 otherwise.
+    /// Has a small hash on its way; what a table holds is elsewhere.
     #[inline]
-    pub fn bring_near(&self, member: impl FnOnce() -> u64) -> u64 {
-        match &self.form {
-            Form::Packed(packed) => {
-                packed.list.bring_near();
-                0
-            }
-            Form::Full(full) => {
-                let member = member().max(1);
-                full.table.approach(member);
-                member
-            }
-        }
-    }
-
-    /// If this is a table: has the member with this hash on its way, once its place is here.
-    #[inline]
-    pub fn bring_member(&self, member: u64) {
-        if let Form::Full(full) = &self.form {
-            full.table.approach(member).bring_entry();
+    pub fn bring_near(&self) {
+        if let Form::Packed(packed) = &self.form {
+            packed.list.bring_near();
         }
     }
 

@@ -182,32 +182,13 @@ impl Set {
         }
     }
 
-    /// Has on its way what a look for a member reads first: the whole, or, of a table, the member's place; then the hash of
-    /// the member is returned, which is never 0, and 0 otherwise.
+    /// Has a small set on its way; what a table holds is elsewhere.
     #[inline]
-    pub fn bring_near(&self, member: impl FnOnce() -> u64) -> u64 {
+    pub fn bring_near(&self) {
         match &self.form {
-            Form::Ints(ints) => {
-                ints.bring_near();
-                0
-            }
-            Form::Packed(list) => {
-                list.bring_near();
-                0
-            }
-            Form::Full(full) => {
-                let member = member().max(1);
-                full.table.approach(member);
-                member
-            }
-        }
-    }
-
-    /// If this is a table: has the member with this hash on its way, once its place is here.
-    #[inline]
-    pub fn bring_member(&self, member: u64) {
-        if let Form::Full(full) = &self.form {
-            full.table.approach(member).bring_entry();
+            Form::Ints(ints) => ints.bring_near(),
+            Form::Packed(list) => list.bring_near(),
+            Form::Full(_) => {}
         }
     }
 

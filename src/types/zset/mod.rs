@@ -31,6 +31,7 @@ use crate::rng::Rng;
 use crate::types::limits::Limits;
 use crate::types::listpack::{Element, IntText, Listpack};
 use crate::types::sample;
+use crate::types::table::Table;
 use crate::types::thin::ThinScored;
 
 /// Members with scores, in order.
@@ -86,28 +87,20 @@ impl ZSet {
         Self { form: Form::Full(Box::new(Full::with_expected(expected))) }
     }
 
-    /// Has on its way what a look for a member reads first: the whole, or, of a table, the member's place; then the hash of
-    /// the member is returned, which is never 0, and 0 otherwise.
+    /// Has a small set on its way; what a table holds is elsewhere.
     #[inline]
-    pub fn bring_near(&self, member: impl FnOnce() -> u64) -> u64 {
-        match &self.form {
-            Form::Packed(list) => {
-                list.bring_near();
-                0
-            }
-            Form::Full(full) => {
-                let member = member().max(1);
-                full.table.approach(member);
-                member
-            }
+    pub fn bring_near(&self) {
+        if let Form::Packed(list) = &self.form {
+            list.bring_near();
         }
     }
 
-    /// If this is a table: has the member with this hash on its way, once its place is here.
+    /// The members of a large set, by their bytes.
     #[inline]
-    pub fn bring_member(&self, member: u64) {
-        if let Form::Full(full) = &self.form {
-            full.table.approach(member).bring_entry();
+    pub fn as_table(&self) -> Option<&Table<ThinScored>> {
+        match &self.form {
+            Form::Packed(_) => None,
+            Form::Full(full) => Some(&full.table),
         }
     }
 
