@@ -64,6 +64,7 @@ fn field_clock(ctx: &Ctx) -> u64 {
 }
 
 /// Writes a field or a value as a bulk string.
+#[inline]
 fn write_element(reply: &mut Reply, element: Element<'_>) {
     match element {
         Element::Int(value) => reply.bulk_int(value),

@@ -123,9 +123,11 @@ fn hgetall(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.map(hash.map_or(0, |hash| hash.live_len(now)));
-    for (field, value) in hash.into_iter().flat_map(|hash| hash.live(now)) {
-        write_element(ctx.reply, field);
-        write_element(ctx.reply, value);
+    if let Some(hash) = hash {
+        hash.for_each_live(now, |field, value| {
+            write_element(ctx.reply, field);
+            write_element(ctx.reply, value);
+        });
     }
     Ok(())
 }
@@ -141,9 +143,9 @@ fn hkeys(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(hash.map_or(0, |hash| hash.live_len(now)));
-    let reply = &mut *ctx.reply;
-    let live = hash.into_iter().flat_map(|hash| hash.live(now));
-    live.for_each(|(field, _)| write_element(reply, field));
+    if let Some(hash) = hash {
+        hash.for_each_live(now, |field, _| write_element(ctx.reply, field));
+    }
     Ok(())
 }
 
@@ -158,8 +160,8 @@ fn hvals(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let now = field_clock(ctx);
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(hash.map_or(0, |hash| hash.live_len(now)));
-    let reply = &mut *ctx.reply;
-    let live = hash.into_iter().flat_map(|hash| hash.live(now));
-    live.for_each(|(_, value)| write_element(reply, value));
+    if let Some(hash) = hash {
+        hash.for_each_live(now, |_, value| write_element(ctx.reply, value));
+    }
     Ok(())
 }

@@ -272,15 +272,36 @@ impl Hash {
         self.field_expire(field).flatten().is_some_and(|at| at < now)
     }
 
-    /// The fields whose time is not over, with their values.
-    pub fn live(&self, now: u64) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
-        let live = self.iter_with_expire().filter(move |(.., at)| at.is_none_or(|at| at >= now));
-        live.map(|(field, value, _)| (field, value))
+    /// Shows the fields whose time is not over, with their values.
+    ///
+    /// A loop of its own for each form, as HGETALL of a small hash is little else.
+    #[inline]
+    pub fn for_each_live<'a>(&'a self, now: u64, mut show: impl FnMut(Element<'a>, Element<'a>)) {
+        let is_live = |expire: Option<u64>| expire.is_none_or(|at| at >= now);
+        match &self.form {
+            Form::Packed(packed) => {
+                for (field, value, expire) in packed::entries(packed.list.view(), packed.shape) {
+                    if is_live(expire) {
+                        show(field, value);
+                    }
+                }
+            }
+            Form::Full(full) => {
+                for pair in full.table.iter().filter(|pair| is_live(pair.expire())) {
+                    show(Element::Str(pair.field()), Element::Str(pair.value()));
+                }
+            }
+        }
     }
 
     /// How many fields there are whose time is not over.
     pub fn live_len(&self, now: u64) -> usize {
-        if self.has_due(now) { self.live(now).count() } else { self.len() }
+        if !self.has_due(now) {
+            return self.len();
+        }
+        let mut count = 0;
+        self.for_each_live(now, |_, _| count += 1);
+        count
     }
 
     /// How many fields have a time.

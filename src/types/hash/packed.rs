@@ -174,6 +174,7 @@ impl Packed {
 }
 
 /// Field, value and time of every field.
+#[inline]
 pub(super) fn entries<'a>(
     list: TightRef<'a>,
     shape: Shape,
