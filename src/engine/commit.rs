@@ -41,7 +41,15 @@ impl Engine {
         let records = !self.ks.effects.unit.is_empty();
         let mut appended = 0;
         if let Some(log) = self.log.as_ref().filter(|_| records) {
-            let position = log.append(&self.ks.effects.unit).0;
+            let unit = &self.ks.effects.unit;
+            let staged = self.staging.then(|| log.stage(unit, &mut self.staged)).flatten();
+            let position = staged.map_or_else(
+                || {
+                    log.append_staged(&mut self.staged);
+                    log.append(unit).0
+                },
+                |position| position.0,
+            );
             self.server.persistence.appended = position;
             appended = position;
             self.ks.publish_position(position);
@@ -54,6 +62,25 @@ impl Engine {
             self.feed_others(id, appended);
         }
         records || self.ks.effects.dirty > 0
+    }
+
+    /// From here on the records of requests that take the short way may wait for [`append_staged`](Self::append_staged),
+    /// which must be called before the lock is let go of.
+    pub fn stage_records(&mut self) {
+        self.staging = true;
+    }
+
+    /// Appends the records that are staged, and stages no more.
+    pub fn append_staged(&mut self) {
+        self.staging = false;
+        self.unstage();
+    }
+
+    /// Appends the records that are staged so far.
+    pub(super) fn unstage(&mut self) {
+        if let Some(log) = &self.log {
+            log.append_staged(&mut self.staged);
+        }
     }
 
     /// A key changed under its watchers.

@@ -72,7 +72,10 @@ impl Engine {
             }
             None => {
                 self.turn = None;
+                self.unstage();
+                let staging = std::mem::take(&mut self.staging);
                 let executed = self.execute_request(id, args, reply);
+                self.staging = staging;
                 self.turn = None;
                 executed
             }

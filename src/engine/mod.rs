@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::aof::log::Log;
+use crate::aof::log::{Log, Staged};
 use crate::clock::{Clock, Mark};
 use crate::command::state::ServerState;
 use crate::config::Config;
@@ -136,6 +136,10 @@ pub struct Engine {
     memory_mark: i64,
     /// What is known of the requests of the client that is being served.
     turn: Option<ordinary::Turn>,
+    /// Records that are appended to the log together.
+    staged: Staged,
+    /// Records may be staged.
+    staging: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -180,6 +184,8 @@ impl Engine {
             oom_score: Default::default(),
             memory_mark: crate::memory::thread_balance(),
             turn: None,
+            staged: Staged::default(),
+            staging: false,
         };
         engine.begin_batch();
         engine

@@ -13,6 +13,7 @@ use super::{Engine, Executed};
 use crate::command::ctx::{Ctx, Origin};
 use crate::command::table::{Row, table};
 use crate::command::{Handler, Propagate};
+use crate::config::AppendFsync;
 use crate::keyspace::Overdue;
 use crate::resp::{Args, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
@@ -122,6 +123,7 @@ impl Engine {
         self.run_ordinary((id, db), row, args, reply);
         let wrote = self.commit(id);
         if self.persist.switch_scheduled {
+            self.unstage();
             self.after_exec();
         }
         self.note_large(id, args, reply.len().saturating_sub(before));
@@ -133,6 +135,10 @@ impl Engine {
             // It took long: what was known of the log is old.
             true => turn.needs_sync || self.log_lags(),
         };
+        // Under `always` the log thread is called when the lock was let go of. Otherwise it may be on its way already.
+        if wrote && needs_sync && self.server.config.appendfsync != AppendFsync::Always {
+            self.unstage();
+        }
         Executed { need: self.ks.need, needs_sync, wrote, ..Executed::default() }
     }
 

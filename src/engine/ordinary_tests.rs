@@ -283,3 +283,80 @@ fn a_write_that_took_long_looks_at_the_log_again() {
     side.engine.log.as_ref().unwrap().sync().unwrap();
     assert!(!write(&mut side, Duration::from_micros(10)));
 }
+
+/// One side stages what the requests of a client write, as the reactor has it do, and the other appends each.
+#[test]
+fn staged_records_are_the_log_that_appended_ones_are() {
+    for state in STATES.iter().filter(|state| **state != ["! loading"]) {
+        let mut sides = [true, true].map(Side::new);
+        for side in &mut sides {
+            side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
+            side.engine.ks.effects.recording = true;
+            side.engine.log.as_ref().unwrap().hear();
+        }
+        let log = |side: &Side| Arc::clone(side.engine.log.as_ref().unwrap());
+        told(&mut sides, 0, "SET k value");
+        sides[0].engine.stage_records();
+        for text in *state {
+            match text.split_once(' ').unwrap() {
+                ("!", what) => sides.iter_mut().for_each(|side| side.happen(what)),
+                (who, text) => told(&mut sides, usize::from(who == "b"), text),
+            }
+        }
+        for text in REQUESTS {
+            told(&mut sides, 0, text);
+        }
+        let synced = sides[0].engine.server.config.appendfsync == AppendFsync::Everysec
+            && sides[0].engine.reply_needs_sync(sides[0].clients[0]);
+        if synced {
+            assert_eq!(log(&sides[0]).appended(), log(&sides[1]).appended(), "{state:?}");
+        }
+        sides[0].engine.append_staged();
+        assert_eq!(log(&sides[0]).appended(), log(&sides[1]).appended(), "{state:?}");
+        let heard = sides.each_ref().map(|side| format!("{:?}", log(side).hear()));
+        assert_eq!(heard[0], heard[1], "{state:?}");
+        for side in &sides {
+            log(side).write().unwrap();
+        }
+        let [staged, other] = sides.each_ref().map(|side| {
+            let log = log(side);
+            assert_eq!(log.written(), log.appended());
+            side.engine.disk.file_len(&log.files().path(&log.files().incr(1))).unwrap()
+        });
+        assert_eq!(staged, other, "{state:?}");
+    }
+}
+
+#[test]
+fn records_are_staged_and_appended_before_anything_else_is() {
+    let mut side = Side::new(true);
+    side.send(1, "CONFIG SET appendfsync everysec");
+    side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
+    side.engine.ks.effects.recording = true;
+    let log = Arc::clone(side.engine.log.as_ref().unwrap());
+    side.send(0, "SET k v");
+    side.engine.stage_records();
+    let waits = |side: &mut Side, text: &str| {
+        let before = log.appended();
+        side.send(0, text);
+        log.appended() == before
+    };
+    assert!(waits(&mut side, "SET k w") && waits(&mut side, "LPUSH l a"));
+    assert!(waits(&mut side, "GET k"), "a read leaves them where they are");
+    assert!(!waits(&mut side, "PING"), "any other command has them appended");
+    assert!(waits(&mut side, "SET k x"));
+    assert!(!waits(&mut side, &format!("SET k {}", "x".repeat(40_000))), "it is long");
+    side.send(0, "CLIENT DURABILITY ALWAYS");
+    assert!(!waits(&mut side, "SET k y"), "its reply waits for a sync, which may begin at once");
+    side.send(1, "CONFIG SET appendfsync always");
+    assert!(waits(&mut side, "SET k z"), "a sync begins after the hold");
+    side.send(0, "SELECT 3");
+    assert!(!waits(&mut side, "SET k y"), "a SELECT comes before it");
+    side.send(0, "SELECT 0");
+    assert!(!waits(&mut side, "SET k y"));
+    assert!(waits(&mut side, "SET k y"));
+    side.engine.append_staged();
+    assert!(!waits(&mut side, "SET k z"), "nobody would append it");
+    let position = side.engine.sessions.client(side.clients[0]).unwrap().last_write;
+    assert_eq!(log.appended().0, position);
+}

@@ -585,6 +585,13 @@ impl Keyspace {
         }
     }
 
+    /// Lays a database out for so many keys in all.
+    pub fn lay_out(&mut self, db: usize, keys: usize) {
+        if let Some(db) = self.dbs.get_mut(db) {
+            db.table.lay_out(keys);
+        }
+    }
+
     /// Whether any hash may have a field that expires (decides the version of a snapshot).
     pub fn has_field_expiry(&self) -> bool {
         self.field_expiry

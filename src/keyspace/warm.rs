@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-use super::{Entry, Keyspace, ValueRef, WARM_MAX, version_slot};
+use super::{Entry, Keyspace, Kind, ValueRef, WARM_MAX, version_slot};
 use crate::resp::Args;
 use crate::types::hash64::hash64;
 use crate::types::near;
@@ -69,8 +69,12 @@ impl Keyspace {
 /// Brings near what a collection holds apart from its entry: all of a small one; of a table the place of the member, whose
 /// hash is returned then.
 fn bring_value(entry: &Entry, args: &Args) -> Option<u64> {
+    // Most have nothing elsewhere, and need not be understood to know that.
+    if matches!(entry.kind(), Kind::String | Kind::Stream) {
+        return None;
+    }
     match entry.value() {
-        ValueRef::Str(_) | ValueRef::Stream(_) => return None,
+        ValueRef::Str(_) | ValueRef::Stream(_) => {}
         ValueRef::List(list) => list.bring_near(),
         ValueRef::Hash(hash) => match hash.as_table() {
             Some(table) => return Some(bring_place(table, args.at(2))),

@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod decide;
 pub mod find;
+mod forecast;
 pub mod inspect;
 pub mod load;
 pub mod reload;

@@ -9,6 +9,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::LoadError;
+use super::forecast::Forecast;
 use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
 use crate::aof::reader::ReadUnit;
 use crate::aof::record::Position;
@@ -23,6 +24,8 @@ use crate::types::hash64::hash64;
 /// Commands handed over at a time, and batches that wait.
 const BATCH: usize = 1024;
 const WAITING: usize = 16;
+/// Bytes of a record around its arguments, about.
+const HEAD_BYTES: u64 = 10;
 
 /// Commands of a log, in order.
 #[derive(Debug, Default)]
@@ -120,7 +123,9 @@ pub fn replay_log(
 ) -> Result<(LogEnd, Replayed), LoadError> {
     let threaded = engine.persist.threads > 1;
     let client = engine.replay_client();
-    let mut runner = Runner { engine, client, reply: Reply::new(false), done: Replayed::default() };
+    let total = segments.iter().map(|file| file.bytes.len() as u64).sum();
+    let (reply, done, forecast) = (Reply::new(false), Replayed::default(), Forecast::new(total));
+    let mut runner = Runner { engine, client, reply, done, forecast };
     let packer = Packer { segments, batch: Batch::default(), last: u64::MAX };
     let end = if threaded {
         let (sender, batches) = sync_channel(WAITING);
@@ -140,7 +145,8 @@ pub fn replay_log(
     } else {
         read_and_run(base, packer, &mut runner, progress)
     };
-    let Runner { engine, done, .. } = runner;
+    let Runner { engine, done, forecast, .. } = runner;
+    forecast.ended(&mut engine.ks);
     engine.sessions.remove(client);
     Ok((end?, done))
 }
@@ -205,6 +211,7 @@ struct Runner<'e> {
     client: ClientId,
     reply: Reply,
     done: Replayed,
+    forecast: Forecast,
 }
 
 impl Runner<'_> {
@@ -238,6 +245,9 @@ impl Runner<'_> {
                 self.done.first_failure.get_or_insert((command.offset, error));
             }
         }
+        let bytes =
+            batch.commands.iter().map(|command| command.text.len() as u64 + HEAD_BYTES).sum();
+        self.forecast.saw(bytes, &mut self.engine.ks);
         progress(batch.commands.last().map_or(0, |command| command.offset));
         Ok(())
     }

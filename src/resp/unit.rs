@@ -110,7 +110,8 @@ impl UnitBuffer {
     }
 
     /// The database of the only record, when there is only one.
-    fn only_db(&self) -> Option<u32> {
+    #[inline]
+    pub(crate) fn only_db(&self) -> Option<u32> {
         match self.records.as_slice() {
             [(db, _)] => Some(*db),
             _ => None,

@@ -261,7 +261,10 @@ impl Sim {
             engine.begin_batch();
             let db = engine.sessions.client(client.id).map_or(0, |client| client.db);
             let last_write = engine.sessions.client(client.id).map_or(0, |c| c.last_write);
-            (engine.execute(client.id, &owned.as_args(), &mut reply), db, last_write)
+            engine.stage_records();
+            let executed = engine.execute(client.id, &owned.as_args(), &mut reply);
+            engine.append_staged();
+            (executed, db, last_write)
         };
         let answer = reply.buffer[start..].to_vec();
         client.outbox.replies.buffer = reply.buffer;

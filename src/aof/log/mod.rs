@@ -20,6 +20,7 @@
 mod filler;
 mod names;
 mod rotate;
+mod stage;
 mod start;
 mod write;
 
@@ -48,6 +49,7 @@ use names::Names;
 pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
+pub use stage::Staged;
 pub use start::{GoodEnd, Recovered, settle};
 pub use write::Written;
 
@@ -70,6 +72,8 @@ pub struct Log {
     current: Mutex<Current>,
     pending: Mutex<Pending>,
     appended: AtomicU64,
+    /// The last appended unit leaves a loader in database 0; changed under the engine's lock only.
+    selects_zero: AtomicBool,
     /// At most `appended`; handed to the kernel.
     written: AtomicU64,
     /// At most `written`; durable.
@@ -257,12 +261,22 @@ impl Log {
         pending.append(unit);
         // Stored under the lock, so that it never goes back.
         self.appended.store(pending.position.0, Ordering::Release);
-        #[cfg(any(test, feature = "sim"))]
-        if let Some(heard) = self.heard.lock().as_mut() {
-            heard.push((pending.position, unit.clone()));
-        }
+        self.selects_zero.store(pending.selected_db == Some(0), Ordering::Relaxed);
+        self.tell(pending.position, unit);
         pending.position
     }
+
+    /// Tells a test that listens.
+    #[cfg(any(test, feature = "sim"))]
+    fn tell(&self, position: Position, unit: &UnitBuffer) {
+        if let Some(heard) = self.heard.lock().as_mut() {
+            heard.push((position, unit.clone()));
+        }
+    }
+
+    #[cfg(not(any(test, feature = "sim")))]
+    #[expect(clippy::unused_self, reason = "nobody listens outside of tests")]
+    fn tell(&self, _: Position, _: &UnitBuffer) {}
 
     /// What was appended since the last call, each unit with the position behind it. The first call begins to listen.
     #[cfg(any(test, feature = "sim"))]

@@ -83,6 +83,7 @@ impl Log {
         };
         let point = CutPoint { position: pending.position, incr_seq: segment.seq };
         pending.selected_db = None;
+        self.selects_zero.store(false, Ordering::Relaxed);
         pending.last_cut = point;
         pending.cut = Some(Cut { at: pending.len(), position: point.position, segment });
         Ok(point)

@@ -104,6 +104,7 @@ impl Log {
                 cut: None,
             }),
             appended: AtomicU64::new(position.0),
+            selects_zero: AtomicBool::new(false),
             written: AtomicU64::new(position.0),
             synced: AtomicU64::new(position.0),
             syncing: AtomicBool::new(false),

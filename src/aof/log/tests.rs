@@ -7,7 +7,7 @@ use crate::clock::SystemClock;
 use crate::disk::Disk;
 use crate::disk::os::OsDisk;
 use crate::disk::sim::{Fault, SimDisk};
-use crate::rng::SeededRng;
+use crate::rng::{Rng, SeededRng};
 
 fn world() -> World {
     World::fresh(&SimDisk::new()).unwrap()
@@ -432,4 +432,75 @@ fn threads_append_write_sync_and_rotate_at_once() {
     })
     .unwrap();
     assert_eq!((count, end.position, end.torn), (4000, log.synced(), None));
+}
+
+/// Everything in the log's segments: database and arguments of each record.
+fn logged(disk: &SimDisk, segments: &[u64]) -> Vec<(String, Vec<String>)> {
+    let payload: String = segments.iter().map(|seq| payload(disk, *seq)).collect();
+    let mut records = Vec::new();
+    let mut db = String::new();
+    let mut lines = payload.split("\r\n");
+    while let Some(count) = lines.next().and_then(|line| line.strip_prefix('*')) {
+        let args: Vec<String> = (0..count.parse().unwrap())
+            .map(|_| lines.by_ref().nth(1).unwrap().to_owned())
+            .collect();
+        match args[0].as_str() {
+            "select" => db.clone_from(&args[1]),
+            "multi" | "EXEC" => {}
+            _ => records.push((db.clone(), args)),
+        }
+    }
+    records
+}
+
+#[test]
+fn what_is_staged_is_logged_as_if_it_were_appended() {
+    for seed in 0..50 {
+        let mut rng = SeededRng::new(seed);
+        let disks = [SimDisk::new(), SimDisk::new()];
+        let [staging, other] =
+            disks.each_ref().map(|disk| start(disk, Recovered::default(), 1).unwrap());
+        let mut staged = Staged::default();
+        let (mut expected, mut ends, mut together) = (Vec::new(), Vec::new(), 0);
+        let dbs = [0, 0, 0, 0, 0, 0, 0, 3];
+        for number in 0..200 {
+            let mut unit = UnitBuffer::new();
+            for _ in 0..=usize::from(rng.index(10) == 0) {
+                let db: u32 = dbs[rng.index(dbs.len())];
+                let value = "x".repeat([3, 3, 3, 20_000][rng.index(4)]);
+                let args = ["SET".to_owned(), number.to_string(), value];
+                unit.push(db, &args);
+                expected.push((db.to_string(), args.to_vec()));
+            }
+            let staged_end = staging.stage(&unit, &mut staged);
+            together += usize::from(staged_end.is_some());
+            ends.push(staged_end.unwrap_or_else(|| {
+                staging.append_staged(&mut staged);
+                staging.append(&unit)
+            }));
+            if rng.index(20) == 0 {
+                // Another thread does this, whatever is staged.
+                staging.write().unwrap();
+            }
+            if rng.index(50) == 0 {
+                staging.append_staged(&mut staged);
+                staging.prepare_rotation().unwrap();
+                staging.cut().unwrap();
+            }
+            if rng.index(10) == 0 {
+                staging.append_staged(&mut staged);
+                assert_eq!(staging.appended(), *ends.last().unwrap());
+            }
+            other.append(&unit);
+        }
+        staging.append_staged(&mut staged);
+        staging.write().unwrap();
+        other.write().unwrap();
+        let segments: Vec<u64> = staging.manifest().incrs.iter().map(|entry| entry.seq).collect();
+        assert_eq!(logged(&disks[0], &segments), expected, "seed {seed}");
+        assert_eq!(logged(&disks[1], &[1]), expected, "seed {seed}");
+        assert!(together > 50, "{together}");
+        assert!(ends.is_sorted_by(|one, next| one < next));
+        assert_eq!(staging.written(), *ends.last().unwrap());
+    }
 }

@@ -69,10 +69,8 @@ fn set_fields(ctx: &mut Ctx, args: &Args) -> Result<usize, CommandError> {
     let limits = &ctx.server.limits;
     let hash = ctx.ks.write_or_create(ctx.db, args.at(1), Hash::new)?;
     hash.expect((args.len() - 2) / 2, limits);
-    let mut added = 0;
-    for at in (2..args.len()).step_by(2) {
-        added += usize::from(hash.insert(args.at(at), args.at(at + 1), limits));
-    }
+    let pairs = (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1)));
+    let added = hash.insert_many(pairs, limits);
     ctx.changed_by(args.at(1), args.len() / 2 - 1, event::HASH, "hset");
     Ok(added)
 }

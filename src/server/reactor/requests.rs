@@ -69,6 +69,7 @@ impl Reactor {
         self.take_own_mail(engine, connection);
         let before = connection.outbox.total();
         let mut index = range.start;
+        engine.stage_records();
         while index < range.end && connection.takes_requests() {
             let Some(args) = batch.request(index, input) else { break };
             self.execute_one(engine, connection, &args, progress);
@@ -77,6 +78,7 @@ impl Reactor {
                 break;
             }
         }
+        engine.append_staged();
         let input_bytes = if range.start == 0 { input.len() as u64 } else { 0 };
         let output_bytes = connection.outbox.total().saturating_sub(before) as u64;
         account(engine, connection, input_bytes, output_bytes);

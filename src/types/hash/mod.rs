@@ -191,6 +191,20 @@ impl Hash {
         self.put(field, value, limits, false)
     }
 
+    /// Sets the values of fields, new or not, as one `insert` after the other would; how many are new.
+    pub fn insert_many<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        limits: &Limits,
+    ) -> usize {
+        if let Form::Packed(packed) = &mut self.form
+            && packed.fill(pairs.clone(), limits)
+        {
+            return packed.len();
+        }
+        pairs.map(|(field, value)| usize::from(self.insert(field, value, limits))).sum()
+    }
+
     /// Sets the value of a field, new or not; whether it is new. A time that the field had stays, as
     /// after HINCRBY.
     pub fn insert_keeping_expire(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {

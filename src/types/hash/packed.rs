@@ -4,7 +4,12 @@
 //! come first, by time, and a field that gets a time goes before those with the same one; fields
 //! that do not expire follow, with a time of 0, in the order in which they lost or never had one.
 
+use crate::types::limits::Limits;
 use crate::types::listpack::{Cursor, Element, ListpackRef, Tight, TightRef};
+
+/// Most fields, and bytes of a text, that an empty hash takes in one piece: each field is compared with those before it.
+const FILLED_MAX: usize = 16;
+const FILLED_TEXT_MAX: usize = 4096;
 
 /// What the elements of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +125,31 @@ impl Packed {
     /// The time of the field that expires first.
     pub(super) fn earliest_expire(&self) -> Option<u64> {
         self.expire(self.list.view().first()?)
+    }
+
+    /// Takes fields into an empty hash, all in one piece; false, and nothing done, where one after the other is right:
+    /// many, one of them twice, a text beyond the limits.
+    pub(super) fn fill<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        limits: &Limits,
+    ) -> bool {
+        let fits = |text: &[u8]| text.len() <= limits.hash_max_listpack_value.min(FILLED_TEXT_MAX);
+        let mut count = 0;
+        for (field, value) in pairs.clone() {
+            let is_there = || pairs.clone().take(count).any(|(other, _)| other == field);
+            if count == FILLED_MAX || !fits(field) || !fits(value) || is_there() {
+                return false;
+            }
+            count += 1;
+        }
+        let fits = count > 0 && count <= limits.hash_max_listpack_entries;
+        if !fits || self.shape != Shape::Pairs || !self.list.is_empty() {
+            return false;
+        }
+        let elements = pairs.flat_map(|(field, value)| [field, value]).map(Element::from);
+        self.list = Tight::from_elements(elements);
+        true
     }
 
     /// Removes up to `max` fields whose time is before `now`, earliest first, and shows them.

@@ -133,6 +133,43 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Order, form and all: what is taken in one piece is what one after the other would make.
+    #[test]
+    fn many_fields_are_taken_as_one_after_the_other(
+        before in prop::collection::vec((text(), text()), 0..3),
+        pairs in prop::collection::vec((text(), text()), 0..20),
+        entries in prop::sample::select(vec![0usize, 3, 512]),
+        timed: bool,
+    ) {
+        let limits = Limits { hash_max_listpack_entries: entries, ..Limits::default() };
+        let mut hashes = [Hash::new(), Hash::new()];
+        for hash in &mut hashes {
+            for (field, value) in &before {
+                hash.insert(field, value, &limits);
+            }
+            if timed {
+                hash.keep_times();
+            }
+        }
+        let [many, single] = &mut hashes;
+        let slices = pairs.iter().map(|(field, value)| (field.as_slice(), value.as_slice()));
+        let added = many.insert_many(slices.clone(), &limits);
+        let one = |(field, value)| usize::from(single.insert(field, value, &limits));
+        prop_assert_eq!(added, slices.map(one).sum::<usize>());
+        prop_assert_eq!(many.encoding_name(), single.encoding_name());
+        let [many, single] = hashes.each_ref().map(|hash| {
+            let mut all: Vec<_> =
+                hash.iter_with_expire().map(|(f, v, at)| (f.to_vec(), v.to_vec(), at)).collect();
+            if hash.as_table().is_some() {
+                all.sort();
+            }
+            all
+        });
+        prop_assert_eq!(many, single);
+    }
+}
+
 /// What OBJECT ENCODING of Redis 8.0.6 says after the same commands.
 #[test]
 fn takes_the_form_that_redis_takes() {

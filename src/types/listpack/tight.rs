@@ -48,6 +48,25 @@ impl Tight {
         Self { blob: Blob::new(&header(HEADER_BYTES, Some(0))) }
     }
 
+    /// These elements, in a block of the size that they take.
+    pub fn from_elements<'e>(elements: impl Iterator<Item = Element<'e>> + Clone) -> Self {
+        let (mut total, mut count) = (HEADER_BYTES, 0);
+        for element in elements.clone() {
+            total += Encoded::new(element).body();
+            count += 1;
+        }
+        assert!(total <= BYTES_MAX, "a listpack beyond its bound: has_room was not asked");
+        let mut blob = Blob::new(&header(total, Some(count)));
+        let mut rest = blob.body_mut();
+        for element in elements {
+            let encoded = Encoded::new(element);
+            let Some((place, behind)) = rest.split_at_mut_checked(encoded.body()) else { break };
+            encoded.write_body(place);
+            rest = behind;
+        }
+        Self { blob }
+    }
+
     /// The elements of a listpack, each encoded as it is there.
     pub fn from_listpack(list: ListpackRef<'_>) -> Self {
         let total = HEADER_BYTES + list.bodies().map(<[u8]>::len).sum::<usize>();

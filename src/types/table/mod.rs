@@ -16,6 +16,7 @@
 //! Nothing here fails: memory is the only resource, and an allocation that fails aborts.
 
 mod directory;
+mod lay_out;
 mod segment;
 mod shared;
 mod walk;

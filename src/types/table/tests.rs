@@ -212,6 +212,61 @@ fn reserve_changes_nothing_but_the_layout() {
     }
 }
 
+#[test]
+fn a_table_laid_out_anew_has_everything_and_the_metadata() {
+    for (count, expected) in
+        [(0, 0), (5, 3), (100, 5_000), (3_000, 90_000), (3_000, 1), (9_000, 9_000)]
+    {
+        let mut table = Table::<Item, Least>::new();
+        for key in 0..count {
+            table.insert_new(hash_of(key), item(key, key));
+        }
+        let (mut position, mut number) = (Some(0), 1000);
+        while let Some(at) = position {
+            let (meta, _, next) = table.segment_at_mut(at);
+            *meta = Least(number);
+            (number, position) = (number - 1, next);
+        }
+        let before: Vec<u32> = (0..count).map(|key| table.segment_meta(hash_of(key)).0).collect();
+        table.lay_out(expected as usize);
+        check(&table, &(0..count).map(|key| (key, key)).collect());
+        for key in 0..count {
+            let meta = table.segment_meta(hash_of(key)).0;
+            let exact = expected >= count;
+            assert!(if exact {
+                meta == before[key as usize]
+            } else {
+                meta <= before[key as usize]
+            });
+        }
+        let planned = table.segment_count();
+        for key in count..expected {
+            table.insert_new(hash_of(key), item(key, key));
+        }
+        check(&table, &(0..count.max(expected)).map(|key| (key, key)).collect());
+        assert!(table.segment_count() <= planned.max(2) + planned / 16);
+    }
+    // Metadata that cannot be joined keeps the table as it is.
+    let mut table = Table::<Item, Epoch>::new();
+    for key in 0..3000 {
+        table.insert_new(hash_of(key), item(key, key));
+    }
+    table.segment_meta_mut(0).0 = 7;
+    let segments = table.segment_count();
+    table.lay_out(1);
+    assert_eq!((table.segment_count(), table.len()), (segments, 3000));
+    check(&table, &(0..3000).map(|key| (key, key)).collect());
+}
+
+#[derive(Clone, Default, Debug, PartialEq)]
+struct Least(u32);
+
+impl SegmentMeta for Least {
+    fn merged(&self, sibling: &Self) -> Option<Self> {
+        Some(Self(self.0.min(sibling.0)))
+    }
+}
+
 /// A larger one would have entries that are never drawn: HRANDFIELD waited for them for ever.
 #[test]
 fn no_segment_has_more_slots_than_are_drawn_from() {
