@@ -56,7 +56,7 @@ guard:
 
 # Every family of commands beside Redis 8: CPU time per request. Minutes.
 sweep: peers
-	$(CARGO) build --release $(FEATURES)
+	$(CARGO) build --release
 	benches/sweep.py $${FASTNESS_PEERS:-$(HOME)/.cache/fastness-peers}/redis-server target/release/fastness
 
 fmt:
