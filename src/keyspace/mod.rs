@@ -31,8 +31,8 @@ use crate::types::{Hash, List, Set, Stream, ZSet};
 
 /// Number of slots in the table of last-write positions. A collision only delays a reply.
 const VERSION_SLOTS: usize = 1 << 16;
-/// Keys that are looked at ahead at most.
-pub const WARM_MAX: usize = 64;
+/// Keys that are looked at ahead at a time: about as many as a processor has loads under way.
+pub const WARM_MAX: usize = 16;
 
 /// The key holds another type than the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

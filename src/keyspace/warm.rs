@@ -13,56 +13,75 @@ use crate::types::hash64::hash64;
 use crate::types::near;
 use crate::types::table::{Slot, Table};
 
+/// Entries that may be those of some keys.
+type Near<'k> = [Option<&'k Entry>; WARM_MAX];
+
 impl Keyspace {
     /// Brings near what these requests of a client in database `db` name: their keys, as if each had one, and a member.
     pub fn warm<'a>(&self, db: usize, requests: impl Iterator<Item = Args<'a>> + Clone) {
-        let requests = requests.filter(|args| args.len() > 1);
+        let mut requests = requests.filter(|args| args.len() > 1);
+        while self.warm_some(db, requests.clone().take(WARM_MAX)) == WARM_MAX {
+            requests.nth(WARM_MAX - 1);
+        }
+    }
+
+    /// The same of at most `WARM_MAX`; how many there were.
+    #[inline]
+    fn warm_some<'a>(&self, db: usize, requests: impl Iterator<Item = Args<'a>> + Clone) -> usize {
         let have_members = Cell::new(false);
         let keys = requests.clone().map(|args| {
             have_members.set(have_members.get() | (args.len() > 2));
             hash64(args.at(1))
         });
-        let entries = self.entries_near(db, keys);
-        let Some(entries) = entries.filter(|_| have_members.get()) else { return };
-        let mut members = [None; WARM_MAX];
+        let mut entries = [None; WARM_MAX];
+        let count = self.entries_near(db, keys, &mut entries);
+        if !have_members.get() {
+            return count;
+        }
+        let entries = &entries[..count];
+        let (mut members, mut are_tables) = ([None; WARM_MAX], false);
         for ((entry, member), args) in entries.iter().zip(&mut members).zip(requests) {
             if let Some(entry) = entry.filter(|_| args.len() > 2) {
                 *member = bring_value(entry, &args);
+                are_tables |= member.is_some();
             }
         }
-        for (entry, member) in entries.iter().zip(members) {
+        for (entry, member) in entries.iter().zip(members).take_while(|_| are_tables) {
             if let (Some(entry), Some(member)) = (entry, member) {
                 bring_member(entry, member);
             }
         }
+        count
     }
 
-    /// The same for keys of which only the hashes are at hand.
+    /// The same for keys of which only the hashes are at hand; looks at `WARM_MAX` of them.
     pub fn warm_hashes(&self, db: usize, hashes: impl Iterator<Item = u64>) {
-        self.entries_near(db, hashes);
+        self.entries_near(db, hashes, &mut [None; WARM_MAX]);
     }
 
-    /// The entries that may be those of these keys, on their way.
+    /// Has the entries on their way that may be those of these keys; how many keys there were.
     #[inline]
-    fn entries_near(
-        &self,
+    fn entries_near<'k>(
+        &'k self,
         db: usize,
         hashes: impl Iterator<Item = u64>,
-    ) -> Option<[Option<&Entry>; WARM_MAX]> {
-        let table = &self.dbs.get(db)?.table;
+        entries: &mut Near<'k>,
+    ) -> usize {
+        let Some(table) = self.dbs.get(db).map(|db| &db.table) else { return 0 };
         let mut places = [const { None }; WARM_MAX];
         let unsettled = self.newest > self.settled;
+        let mut count = 0;
         for (place, hash) in places.iter_mut().zip(hashes) {
             *place = Some(table.approach(hash));
+            count += 1;
             if unsettled && let Some(written) = self.versions.get(version_slot(db, hash)) {
                 near::bring(written);
             }
         }
-        let mut entries = [None; WARM_MAX];
         for (entry, place) in entries.iter_mut().zip(places.iter().map_while(Option::as_ref)) {
             *entry = place.bring_entry();
         }
-        Some(entries)
+        count
     }
 }
 
