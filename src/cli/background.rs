@@ -191,11 +191,18 @@ impl PidFile {
     }
 }
 
-impl Drop for PidFile {
-    fn drop(&mut self) {
+impl PidFile {
+    /// Takes it away, before the end of the process.
+    pub(super) fn remove(&self) {
         if let Some(path) = &self.0 {
             // One that is left behind names a process that is gone; so be it.
             let _ = OsDisk::new("/").remove(path);
         }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }

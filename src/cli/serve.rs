@@ -6,12 +6,14 @@
 //! what is promised, and `Ready to accept connections tcp` is printed. Any failure before that ends the
 //! process with the reason and the next step; nothing on disk has been changed then.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use super::background;
@@ -21,8 +23,8 @@ use crate::command::state::Loading;
 use crate::config::{CommandLine, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
-use crate::engine::Engine;
 pub use crate::engine::start::server_state;
+use crate::engine::{Engine, ShutdownState};
 use crate::logger::Logger;
 use crate::number::human_bytes;
 use crate::recovery;
@@ -33,6 +35,8 @@ use crate::server::{self, Shared};
 /// How long clients wait for their first reply before they are told that the data set is being loaded. Their
 /// connections are in the listening sockets' queues so long.
 const LOADING_SHOWS_AFTER: Duration = Duration::from_millis(300);
+/// How often a server that loads looks whether it is to end.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
 
 /// A failure to start: what, and what to do.
 struct StartError {
@@ -104,8 +108,8 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     }
     let disk = open_directory(&config.dir)?;
     let _lock = lock_directory(&disk, &config.dir)?;
-    let _pidfile = background::PidFile::write(config, &logger);
-    serve(loaded, disk, clock, logger)
+    let pidfile = background::PidFile::write(config, &logger);
+    serve(loaded, disk, clock, logger, &pidfile)
 }
 
 fn bad_config(error: ConfigError) -> StartError {
@@ -141,6 +145,7 @@ fn serve(
     disk: SharedDisk,
     clock: Arc<dyn Clock>,
     logger: Logger,
+    pidfile: &background::PidFile,
 ) -> Result<i32, StartError> {
     let config = loaded.config;
     let supervisor = config.supervised;
@@ -185,8 +190,13 @@ fn serve(
     let shared = Shared::new(engine, reactors);
     log_beginning(&logger, port);
     let open = || server::run::start(&shared, listeners, metrics, &clock);
-    let running =
-        while_loading(&shared, open, || watched(&shared, &clock, || recover(&shared, &logger)))?;
+    let leave = |code| -> Infallible {
+        background::tell_stopping(supervisor, &logger);
+        pidfile.remove();
+        std::process::exit(code);
+    };
+    let load = || watched(&shared, &clock, || recover(&shared, &logger));
+    let running = while_loading(&shared, (open, leave), load)?;
     for kind in kinds {
         logger.notice(format!("Ready to accept connections {kind}"));
     }
@@ -197,10 +207,14 @@ fn serve(
     Ok(code)
 }
 
-/// Loads, and has the reactors start when that is done or takes long.
+/// Loads, and has the reactors start when that is done or takes long. A shutdown before the end does not wait for it: nobody
+/// was promised anything yet, and what recovery does to files may end at any point.
 fn while_loading(
     shared: &Shared,
-    open: impl FnOnce() -> std::io::Result<Running> + Send,
+    (open, leave): (
+        impl FnOnce() -> std::io::Result<Running> + Send,
+        impl FnOnce(i32) -> Infallible + Send,
+    ),
     load: impl FnOnce() -> Result<(), StartError>,
 ) -> Result<Running, StartError> {
     let cannot = |why: String| StartError::new(format!("cannot start threads: {why}"), "");
@@ -209,8 +223,15 @@ fn while_loading(
         let opening = std::thread::Builder::new().name("start".to_owned());
         let opening = opening.spawn_scoped(scope, move || {
             // Nothing is ever sent: this is the end of the loading, or of the patience.
-            let _ = ended.recv_timeout(LOADING_SHOWS_AFTER);
-            open()
+            let mut wait = ended.recv_timeout(LOADING_SHOWS_AFTER);
+            let running = open();
+            while wait == Err(RecvTimeoutError::Timeout) {
+                if let ShutdownState::Done { exit_code } = shared.lock().shutdown {
+                    match leave(exit_code) {}
+                }
+                wait = ended.recv_timeout(LOOKED_AT_EVERY);
+            }
+            running
         });
         let opening = opening.map_err(|error| cannot(error.to_string()))?;
         let loaded = load();

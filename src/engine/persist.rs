@@ -244,6 +244,9 @@ impl Engine {
 
     /// SAVE: the whole job under the lock.
     pub fn save_now(&mut self) -> Result<bool, String> {
+        if self.server.loading.is_some() {
+            return Err("LOADING Redis is loading the dataset in memory".to_owned());
+        }
         // One that was cancelled is busy with going away.
         if self.persist.is_busy() && !self.persist.cancel {
             return Err("ERR Background save already in progress".to_owned());

@@ -257,7 +257,8 @@ impl Engine {
         persistence.rewrite_failures = 0;
     }
 
-    /// SHUTDOWN and SIGTERM: saves if asked to, closes the log, says that the process may end.
+    /// SHUTDOWN and SIGTERM: saves if asked to, closes the log, says that the process may end. While loading nothing is
+    /// saved, whatever was asked.
     pub fn shut_down(
         &mut self,
         save: Option<bool>,
@@ -266,6 +267,13 @@ impl Engine {
     ) -> Result<bool, String> {
         let refused = "ERR Errors trying to SHUTDOWN. Check logs.".to_owned();
         self.logger.notice("User requested shutdown...");
+        if self.server.loading.is_some() {
+            // What clients see meanwhile is an empty keyspace: to save that would replace the data set by nothing.
+            self.logger.warning("Received shutdown signal during loading, exiting now.");
+            reply.buffer.clear();
+            self.shutdown = ShutdownState::Done { exit_code: 0 };
+            return Ok(false);
+        }
         if self.persist.running == Some(PersistRequest::Rewrite) {
             self.logger.warning("There is a child rewriting the AOF. Killing it!");
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub fn start(
     let mut threads = Vec::new();
     shared.add_listeners(listeners);
     relisten::install(shared);
+    listen_for_signals(shared)?;
     let mut metrics = Some(metrics);
     for index in 0..shared.reactors.len() {
         let metrics = metrics.take().unwrap_or_default();
@@ -76,6 +77,8 @@ impl Running {
             let _ = thread.join();
         }
         self.archive.wait();
+        // Freed block by block, four million keys would take half a second of a restart; they end with the process.
+        std::mem::forget(Arc::clone(&self.shared));
         match self.shared.lock().shutdown {
             ShutdownState::Done { exit_code } => exit_code,
             ShutdownState::Running => 1,
@@ -103,7 +106,6 @@ fn run_reactor(index: usize, shared: &Arc<Shared>, metrics_listeners: Vec<std::n
             tokio::task::spawn_local(cron(Arc::clone(shared)));
             tokio::task::spawn_local(expire(Arc::clone(shared)));
             tokio::task::spawn_local(deadlines(Arc::clone(shared)));
-            tokio::task::spawn_local(signals(Arc::clone(shared)));
         }
         reactor.run().await;
     });
@@ -220,7 +222,18 @@ fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
     pause.unwrap_or(Duration::from_secs(3600))
 }
 
-/// SIGTERM and SIGINT shut the server down as SHUTDOWN does; a second SIGINT ends it at once.
+/// Listens for the signals that end the server, on a thread of its own: a save at the end holds the lock, and whoever loses
+/// patience with it must be heard.
+fn listen_for_signals(shared: &Arc<Shared>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let shared = Arc::clone(shared);
+    let listen = move || runtime.block_on(signals(shared));
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT shut the server down as SHUTDOWN does, with the words of `shutdown-on-sigterm` and
+/// `shutdown-on-sigint`; a second SIGINT ends it at once.
 async fn signals(shared: Arc<Shared>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) =
@@ -228,26 +241,45 @@ async fn signals(shared: Arc<Shared>) {
     else {
         return;
     };
+    let ending = Arc::new(AtomicBool::new(false));
     loop {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        let interrupted = tokio::select! {
+            _ = term.recv() => false,
+            _ = int.recv() => true,
+        };
+        if ending.swap(true, Ordering::AcqRel) {
+            if interrupted {
+                eprintln!("fastness: interrupted again: ending without the save");
+                std::process::exit(1);
+            }
+            continue;
         }
-        shut_down(&shared);
+        let (shared, ends) = (Arc::clone(&shared), Arc::clone(&ending));
+        let end = move || ends.store(shut_down(&shared, interrupted), Ordering::Release);
+        if std::thread::Builder::new().name("shutdown".to_owned()).spawn(end).is_err() {
+            eprintln!("fastness: cannot start a thread to shut down: try again");
+            ending.store(false, Ordering::Release);
+        }
     }
 }
 
-fn shut_down(shared: &Shared) {
+/// Whether the server ends now.
+fn shut_down(shared: &Shared, interrupted: bool) -> bool {
     let mut engine = shared.lock();
     engine.begin_batch();
+    let config = &engine.server.config;
+    let options = if interrupted { config.shutdown_on_sigint } else { config.shutdown_on_sigterm };
+    let save = if options.save() { Some(true) } else { options.nosave().then_some(false) };
     let mut reply = Reply::new(false);
     // A failure to save keeps the server running, as with SHUTDOWN; the log says why.
-    let outcome = engine.shut_down(None, false, &mut reply);
+    let outcome = engine.shut_down(save, options.force(), &mut reply);
+    let ends = outcome.is_ok();
     if let Err(text) = outcome {
         engine.logger.warning(text);
     }
     // Letting go of an engine that is shut down stops the threads.
     shared.unlock(engine);
+    ends
 }
 
 impl Shared {

@@ -11,6 +11,7 @@ mod support;
 
 mod bench;
 mod crashtest;
+mod ending;
 mod exchange;
 mod metrics;
 mod repair;

@@ -217,7 +217,7 @@ fn spawn(program: &Program, place: &Place, port: u16, options: &[String]) -> Chi
     command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.path.display()))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

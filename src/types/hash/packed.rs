@@ -131,23 +131,26 @@ impl Packed {
     /// many, one of them twice, a text beyond the limits.
     pub(super) fn fill<'a>(
         &mut self,
-        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         limits: &Limits,
     ) -> bool {
         let fits = |text: &[u8]| text.len() <= limits.hash_max_listpack_value.min(FILLED_TEXT_MAX);
+        let mut kept: [(&[u8], &[u8]); FILLED_MAX] = [(&[], &[]); FILLED_MAX];
         let mut count = 0;
-        for (field, value) in pairs.clone() {
-            let is_there = || pairs.clone().take(count).any(|(other, _)| other == field);
-            if count == FILLED_MAX || !fits(field) || !fits(value) || is_there() {
+        for (field, value) in pairs {
+            let is_there = kept[..count].iter().any(|(other, _)| *other == field);
+            if count == FILLED_MAX || !fits(field) || !fits(value) || is_there {
                 return false;
             }
+            kept[count] = (field, value);
             count += 1;
         }
         let fits = count > 0 && count <= limits.hash_max_listpack_entries;
         if !fits || self.shape != Shape::Pairs || !self.list.is_empty() {
             return false;
         }
-        let elements = pairs.flat_map(|(field, value)| [field, value]).map(Element::from);
+        let elements =
+            kept[..count].iter().flat_map(|(field, value)| [*field, *value]).map(Element::from);
         self.list = Tight::from_elements(elements);
         true
     }
