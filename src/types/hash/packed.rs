@@ -134,6 +134,9 @@ impl Packed {
         pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         limits: &Limits,
     ) -> bool {
+        if self.shape != Shape::Pairs || !self.list.is_empty() {
+            return false;
+        }
         let fits = |text: &[u8]| text.len() <= limits.hash_max_listpack_value.min(FILLED_TEXT_MAX);
         let mut kept: [(&[u8], &[u8]); FILLED_MAX] = [(&[], &[]); FILLED_MAX];
         let mut count = 0;
@@ -145,8 +148,7 @@ impl Packed {
             kept[count] = (field, value);
             count += 1;
         }
-        let fits = count > 0 && count <= limits.hash_max_listpack_entries;
-        if !fits || self.shape != Shape::Pairs || !self.list.is_empty() {
+        if count == 0 || count > limits.hash_max_listpack_entries {
             return false;
         }
         let elements =
