@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::config::Config;
+use crate::keyspace::{LARGE_BYTES, LAZY_ALLOCATIONS};
 use crate::types::limits::Limits;
 
 /// State of the server that is not the keyspace and not the clients.
@@ -93,12 +94,6 @@ pub struct Eviction {
     /// Values that were dear to free and that nobody waited for, as Redis counts them.
     pub lazy_freed: u64,
 }
-
-/// What takes more allocations than these is dear to free, in Redis' eyes.
-const LAZY_ALLOCATIONS: usize = 64;
-
-/// Values are freed on another thread from this size on.
-pub const LARGE_BYTES: usize = 64 * 1024;
 
 impl ServerState {
     /// What the stream that replicas get is called.

@@ -13,12 +13,12 @@ pub fn store<T: Typed>(ctx: &mut Ctx, key: &[u8], value: T, class: u32, name: &'
     let there = ctx.ks.contains(ctx.db, key);
     if value.is_void() {
         if there {
-            ctx.ks.remove(ctx.db, key);
+            ctx.ks.discard(ctx.db, key);
             ctx.changed(key, event::GENERIC, "del");
         }
         return;
     }
-    ctx.ks.insert(ctx.db, Entry::new(key, value.into_value(), None));
+    ctx.ks.replace(ctx.db, Entry::new(key, value.into_value(), None));
     if !there {
         ctx.ks.effects.event(ctx.db, event::NEW, "new", key);
     }

@@ -150,12 +150,9 @@ pub struct Settings {
     pub backupdirname: String,
     /// Seconds; 0 is never.
     pub backup_sealed_ttl: u32,
-    pub no_appendfsync_on_rewrite: bool,
     pub auto_aof_rewrite_percentage: u32,
     pub auto_aof_rewrite_min_size: u64,
     pub aof_load_truncated: bool,
-    pub aof_use_rdb_preamble: bool,
-    pub aof_timestamp_enabled: bool,
     pub aof_rewrite_incremental_fsync: bool,
     pub dbfilename: String,
     pub save: Vec<SavePoint>,
@@ -163,7 +160,6 @@ pub struct Settings {
     pub rdbcompression: RdbCompression,
     pub rdbcompression_level: i64,
     pub rdbchecksum: bool,
-    pub rdb_del_sync_files: bool,
     pub rdb_save_incremental_fsync: bool,
 
     // Access.
@@ -195,7 +191,6 @@ pub struct Settings {
     pub active_expire_effort: u32,
     /// Keys go only when the client that imports them says so.
     pub import_mode: bool,
-    pub activerehashing: bool,
 
     // Encodings: up to which size a small collection is one flat block.
     pub hash_max_listpack_entries: u64,
@@ -214,18 +209,11 @@ pub struct Settings {
     // Server.
     pub databases: u32,
     pub hz: u32,
-    pub dynamic_hz: bool,
     pub daemonize: bool,
     pub supervised: Supervised,
     pub oom_score_adj: OomScoreAdj,
     pub oom_score_adj_values: [i32; 3],
     pub pidfile: String,
-    pub set_proc_title: bool,
-    pub proc_title_template: String,
-    pub always_show_logo: bool,
-    pub ignore_warnings: String,
-    pub locale_collate: String,
-    pub shutdown_timeout: u32,
     pub shutdown_on_sigint: ShutdownOptions,
     pub shutdown_on_sigterm: ShutdownOptions,
     pub notify_keyspace_events: NotifyFlags,
@@ -241,8 +229,6 @@ pub struct Settings {
     pub syslog_enabled: bool,
     pub syslog_ident: String,
     pub syslog_facility: SyslogFacility,
-    pub crash_log_enabled: bool,
-    pub hide_user_data_from_log: bool,
     /// Microseconds; 0 logs all, -1 none.
     pub slowlog_log_slower_than: i64,
     pub slowlog_max_len: u64,

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::config::AppendFsync;
+use crate::keyspace::Retired;
 use crate::session::{Client, ClientId, Durability, KeyState};
 
 impl Engine {
@@ -29,6 +30,9 @@ impl Engine {
         self.server.persistence.dirty += self.ks.effects.dirty;
         if std::mem::take(&mut self.server.persistence.flushed) {
             self.save_flushed();
+        }
+        if self.ks.has_retired() {
+            self.release_retired();
         }
         self.break_watches();
         self.invalidate_changed(id);
@@ -83,6 +87,24 @@ impl Engine {
         }
     }
 
+    /// Large values that the unit replaced, and keys whose time was over: the reclaim thread frees them, whatever the
+    /// `lazyfree` directives say. These decide what counts as freed lazily.
+    #[cold]
+    pub(super) fn release_retired(&mut self) {
+        for (entry, why) in self.ks.take_retired() {
+            let config = &self.server.config;
+            let counts = match why {
+                Retired::Expired => config.lazyfree_lazy_expire,
+                Retired::Replaced => config.lazyfree_lazy_server_del,
+            };
+            if counts {
+                self.server.release(entry);
+            } else {
+                self.server.release_uncounted(entry);
+            }
+        }
+    }
+
     /// A key changed under its watchers.
     fn break_watches(&mut self) {
         if !self.sessions.has_watches() {
@@ -119,3 +141,7 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

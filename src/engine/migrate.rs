@@ -122,7 +122,7 @@ impl Engine {
     }
 
     fn remove_migrated(&mut self, db: usize, name: &[u8]) {
-        if self.ks.remove(db, name).is_some() {
+        if self.ks.discard(db, name) {
             self.ks.effects.record(db, &[b"DEL", name]);
             self.ks.changed(db, name, event::GENERIC, "del");
         }

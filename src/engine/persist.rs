@@ -126,6 +126,9 @@ impl Engine {
         };
         let config = &self.server.config;
         let mut manner = manner(config, &self.persist);
+        if request == PersistRequest::Rewrite {
+            manner.incremental_sync = config.aof_rewrite_incremental_fsync;
+        }
         let mut temp = TEMP_SAVES[0];
         if request == PersistRequest::Sync {
             temp = TEMP_SYNC;

@@ -51,6 +51,10 @@ impl Engine {
         self.server.limits.keeps_zero_sign = true;
         let _ = self.call(id, row, args, scratch, Origin::Log);
         self.server.limits.keeps_zero_sign = false;
+        if self.ks.has_retired() {
+            // Nobody waits for them but the start.
+            self.ks.take_retired();
+        }
         if scratch.buffer.first() == Some(&b'-') {
             return Err(failed(&scratch.buffer));
         }

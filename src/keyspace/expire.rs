@@ -4,6 +4,7 @@
 //! tracking, an `expired` event. The active cycle walks segments in hash order and opens only those
 //! whose earliest expiry has passed, so keys without expiry cost it nothing.
 
+use super::retired::Retired;
 use super::{Entry, ExpireMode, Keyspace, Overdue, ValueMut, ValueRef, earliest_field, event};
 use crate::clock::UnixMillis;
 use crate::types::Hash;
@@ -48,7 +49,7 @@ impl Keyspace {
     /// Removes one key because its time is over.
     pub(super) fn expire_now(&mut self, db: usize, key: &[u8]) {
         if let Some(entry) = self.remove(db, key) {
-            drop(entry);
+            self.retire(entry, Retired::Expired);
             self.stats.expired += 1;
             self.effects.record(db, &[b"DEL", key]);
             self.changed(db, key, event::EXPIRED, "expired");
@@ -127,7 +128,7 @@ impl Keyspace {
         self.changed(db, key, event::HASH, "hexpired");
         self.effects.was_expiry();
         if now_empty {
-            self.remove(db, key);
+            self.discard(db, key);
             self.changed(db, key, event::GENERIC, "del");
             self.effects.was_expiry();
         }

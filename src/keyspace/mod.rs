@@ -14,6 +14,7 @@ pub mod evict;
 pub mod expire;
 pub mod lru;
 mod prepared;
+mod retired;
 pub mod scan;
 pub mod snapshot;
 mod warm;
@@ -21,6 +22,7 @@ mod warm;
 pub use effects::{Effects, event};
 pub use entry::{Entry, Kind, StrRef, Value, ValueMut, ValueRef};
 pub use prepared::Prepared;
+pub use retired::{LARGE_BYTES, LAZY_ALLOCATIONS, Retired};
 
 use bytes::Bytes;
 
@@ -155,6 +157,8 @@ pub struct Keyspace {
     snapshots_started: u64,
     /// Tables that a snapshot kept and nobody needs.
     flushed: Vec<Table<Entry, SegmentMeta>>,
+    /// Large values that went in the running unit.
+    retired: Vec<(Entry, Retired)>,
     /// A hash field was given an expiry since the start.
     field_expiry: bool,
     /// The active cycle left fields in a hash whose time is over: it should come again soon.
@@ -235,6 +239,7 @@ impl Keyspace {
             snapshot: None,
             snapshots_started: 0,
             flushed: Vec::new(),
+            retired: Vec::new(),
             field_expiry: false,
             fields_left_due: false,
         }
@@ -442,12 +447,16 @@ impl Keyspace {
         self.before_write(db, hash);
         let Some(place) = self.dbs.get_mut(db) else { return };
         match place.table.find_mut(hash, key) {
-            Some(entry) if entry.expire_at().is_none() && expire.is_none() => {
+            Some(entry)
+                if entry.expire_at().is_none()
+                    && expire.is_none()
+                    && entry.kind() == Kind::String =>
+            {
                 entry.set_string(value);
                 self.use_clock.stamp(hash, entry);
             }
             Some(_) => {
-                self.insert(db, Entry::new_string(key, value, expire));
+                self.replace(db, Entry::new_string(key, value, expire));
             }
             None => {
                 let entry = Entry::new_string(key, value, expire);
@@ -466,7 +475,7 @@ impl Keyspace {
     /// Sets a long string (`SHARED_BYTES_MIN`) that is kept as it is given.
     pub fn set_shared_string(&mut self, db: usize, key: &[u8], value: Bytes) {
         self.arrive(db, key);
-        if self.insert(db, Entry::new_shared(key, value)).is_none() {
+        if !self.replace(db, Entry::new_shared(key, value)) {
             self.effects.event(db, event::NEW, "new", key);
         }
     }

@@ -85,7 +85,7 @@ fn bitop(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let (target, len) = (args.at(2), result.len());
     if result.is_empty() {
         if ctx.ks.contains(ctx.db, target) {
-            ctx.ks.remove(ctx.db, target);
+            ctx.ks.discard(ctx.db, target);
             ctx.changed(target, event::GENERIC, "del");
         }
     } else {

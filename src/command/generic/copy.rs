@@ -51,7 +51,7 @@ fn copy(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let made = found.map(|entry| entry.duplicate().with_key(target));
     let done = match made {
         Some(entry) if replace || !ctx.ks.contains(target_db, target) => {
-            ctx.ks.remove(target_db, target);
+            ctx.ks.discard(target_db, target);
             put(ctx, target_db, entry);
             ctx.ks.changed(target_db, target, event::GENERIC, "copy_to");
             true
@@ -173,7 +173,7 @@ fn rename_key(
     }
     let entry = ctx.ks.remove(ctx.db, source).ok_or(CommandError::NoSuchKey)?;
     // What is renamed is new under its name, whatever had the name before.
-    ctx.ks.remove(ctx.db, target);
+    ctx.ks.discard(ctx.db, target);
     put(ctx, ctx.db, entry.with_key(target));
     ctx.changed_along(source, event::GENERIC, "rename_from");
     ctx.changed(target, event::GENERIC, "rename_to");

@@ -146,7 +146,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     };
     let replayed = ctx.origin == Origin::Log;
     if expire.is_some_and(|at| at <= ctx.now) && !replayed && !ctx.server.config.import_mode {
-        if ctx.ks.remove(ctx.db, key).is_some() {
+        if ctx.ks.discard(ctx.db, key) {
             ctx.effect(&[b"DEL", key]);
             ctx.changed(key, event::GENERIC, "del");
         }
@@ -156,7 +156,7 @@ fn restore(ctx: &mut Ctx, args: &Args) -> CommandResult {
     // The log is read with its checksums looked at.
     let again = if checked { Vec::new() } else { payload::summed_again(bytes) };
     let bytes = if checked { bytes } else { &again };
-    ctx.ks.remove(ctx.db, key);
+    ctx.ks.discard(ctx.db, key);
     put(ctx, entry, &options);
     let mut digits = itoa::Buffer::new();
     match expire {

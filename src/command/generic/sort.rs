@@ -363,12 +363,12 @@ fn store(ctx: &mut Ctx, target: &[u8], items: &[Item], get: &[&[u8]]) {
     };
     let len = list.len();
     if len > 0 {
-        if ctx.ks.insert(ctx.db, Entry::new(target, list.into_value(), None)).is_none() {
+        if !ctx.ks.replace(ctx.db, Entry::new(target, list.into_value(), None)) {
             ctx.ks.effects.event(ctx.db, event::NEW, "new", target);
         }
         ctx.changed_by(target, len, event::LIST, "sortstore");
     } else if ctx.ks.contains(ctx.db, target) {
-        ctx.ks.remove(ctx.db, target);
+        ctx.ks.discard(ctx.db, target);
         ctx.changed(target, event::GENERIC, "del");
     }
     ctx.reply.count(len);

@@ -117,7 +117,7 @@ fn popped(ctx: &mut Ctx, key: &[u8], end: End, count: usize, now_empty: bool) {
 
 /// Removes a list that became empty.
 fn remove(ctx: &mut Ctx, key: &[u8]) {
-    ctx.ks.remove(ctx.db, key);
+    ctx.ks.discard(ctx.db, key);
     ctx.changed_along(key, event::GENERIC, "del");
 }
 

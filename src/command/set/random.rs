@@ -95,7 +95,7 @@ fn spop_count(ctx: &mut Ctx, key: &[u8], count: usize) -> CommandResult {
         ctx.reply.set(len);
         set.iter().for_each(|member| bulk(ctx.reply, member));
         ctx.changed_by(key, len, event::SET, "spop");
-        ctx.ks.remove(ctx.db, key);
+        ctx.ks.discard(ctx.db, key);
         ctx.effect(&[b"DEL", key]);
         ctx.changed_along(key, event::GENERIC, "del");
         return Ok(());

@@ -94,7 +94,7 @@ fn delete_if(ctx: &mut Ctx, key: &[u8], condition: Condition) -> CommandResult {
         Some(_) => true,
     };
     if holds {
-        ctx.ks.remove(ctx.db, key);
+        ctx.ks.discard(ctx.db, key);
         ctx.effect(&[b"DEL", key]);
         ctx.changed(key, event::GENERIC, "del");
     }

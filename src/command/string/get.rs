@@ -60,7 +60,7 @@ pub(super) const GETDEL: Command = Command {
 fn getdel(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let key = args.at(1);
     value::reply_entry(ctx.reply, ctx.ks.read_string_entry(ctx.db, key)?);
-    if ctx.ks.remove(ctx.db, key).is_some() {
+    if ctx.ks.discard(ctx.db, key) {
         ctx.effect(&[b"DEL", key]);
         ctx.changed(key, event::GENERIC, "del");
     }
@@ -149,7 +149,7 @@ fn getex(ctx: &mut Ctx, args: &Args) -> CommandResult {
 /// Sets the time of a key that is there; a time that is over deletes it.
 pub(in crate::command) fn expire_at(ctx: &mut Ctx, key: &[u8], at: crate::clock::UnixMillis) {
     if at <= ctx.now && ctx.origin != Origin::Log && !ctx.server.config.import_mode {
-        ctx.ks.remove(ctx.db, key);
+        ctx.ks.discard_overdue(ctx.db, key);
         ctx.effect(&[b"DEL", key]);
         ctx.changed(key, event::GENERIC, "del");
         return;

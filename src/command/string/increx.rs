@@ -318,7 +318,7 @@ fn store(ctx: &mut Ctx, key: &[u8], number: &Number, expiry: Expiry<UnixMillis>,
         && ctx.origin != Origin::Log
     {
         // The time is over already: the key goes, and one that was not there does not come.
-        if ctx.ks.remove(ctx.db, key).is_some() {
+        if ctx.ks.discard_overdue(ctx.db, key) {
             ctx.effect(&[b"DEL", key]);
             ctx.changed(key, event::GENERIC, "del");
         }

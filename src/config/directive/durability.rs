@@ -128,7 +128,7 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no(
         "no-appendfsync-on-rewrite",
-        at!(no_appendfsync_on_rewrite),
+        Place::NoEffect("a rewrite does not delay syncs"),
         "no",
         "Do not force the log to disk while it is rewritten; power loss may then take more.",
     ),
@@ -154,13 +154,13 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no(
         "aof-use-rdb-preamble",
-        at!(aof_use_rdb_preamble),
+        Place::NoEffect("the base is always a snapshot"),
         "yes",
         "The base file of the log is a snapshot, not a list of commands.",
     ),
     yes_no(
         "aof-timestamp-enabled",
-        at!(aof_timestamp_enabled),
+        Place::NoEffect("every frame of the log says when it was written"),
         "no",
         "Write Redis' `#TS:` lines into the log too.",
     ),
@@ -205,7 +205,7 @@ pub(super) const ROWS: &[Directive] = &[
         .immutable(),
     yes_no(
         "rdb-del-sync-files",
-        at!(rdb_del_sync_files),
+        Place::NoEffect("replicas leave no files"),
         "no",
         "Remove snapshot files that served replication only.",
     ),

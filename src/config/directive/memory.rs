@@ -52,13 +52,13 @@ pub(super) const ROWS: &[Directive] = &[
         "lazyfree-lazy-expire",
         at!(lazyfree_lazy_expire),
         "no",
-        "Free expired keys on another thread.",
+        "Count expired keys that are dear to free as freed lazily; large ones are, always.",
     ),
     yes_no(
         "lazyfree-lazy-server-del",
         at!(lazyfree_lazy_server_del),
         "no",
-        "Free values that a command replaces on another thread.",
+        "The same of values that a command replaces or removes on the way.",
     ),
     yes_no(
         "lazyfree-lazy-user-del",
@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no(
         "activerehashing",
-        at!(activerehashing),
+        Place::NoEffect("tables grow a segment at a time"),
         "yes",
         "Use idle time to finish growing the tables of keys.",
     ),

@@ -8,7 +8,7 @@ use super::*;
 pub(super) const ROWS: &[Directive] = &[
     integer("databases", at!(databases), (1, i32::MAX as i64), "16", "Number of databases for SELECT.").immutable(),
     integer("hz", at!(hz), U31, "10", "Runs of background work a second, from 1 to 500.").checked(hz_in_reason),
-    yes_no("dynamic-hz", at!(dynamic_hz), "yes", "Run background work more often with many clients."),
+    yes_no("dynamic-hz", Place::NoEffect("it is not needed here"), "yes", "Run background work more often with many clients."),
     yes_no("daemonize", at!(daemonize), "no", "Run in the background.").immutable(),
     one_of(
         "supervised",
@@ -35,22 +35,22 @@ pub(super) const ROWS: &[Directive] = &[
         "The scores for that: of a server, which is the one used here, of a replica, of a forked child.",
     ),
     text("pidfile", at!(pidfile), "", "File that holds the process id while the server runs.").immutable(),
-    yes_no("set-proc-title", at!(set_proc_title), "yes", "Show address and mode in the process' title.").immutable(),
+    yes_no("set-proc-title", Place::NoEffect("the title is the command line"), "yes", "Show address and mode in the process' title.").immutable(),
     text(
         "proc-title-template",
-        at!(proc_title_template),
+        Place::NoEffect("the title is the command line"),
         "{title} {listen-addr} {server-mode}",
         "The process' title; may contain `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, \
          `{unixsocket}`, `{config-file}`.",
     )
     .checked(known_variables),
-    yes_no("always-show-logo", at!(always_show_logo), "no", "Show the logo even where the log is no terminal.")
+    yes_no("always-show-logo", Place::NoEffect("there is no logo"), "no", "Show the logo even where the log is no terminal.")
         .immutable(),
-    text("ignore-warnings", at!(ignore_warnings), "", "Start-up warnings that do not stop the start."),
-    text("locale-collate", at!(locale_collate), "", "Locale of comparisons; empty is the environment's."),
+    text("ignore-warnings", Place::NoEffect("no warning stops the start"), "", "Start-up warnings that do not stop the start."),
+    text("locale-collate", Place::NoEffect("comparisons are of bytes"), "", "Locale of comparisons; empty is the environment's."),
     integer(
         "shutdown-timeout",
-        at!(shutdown_timeout),
+        Place::NoEffect("a shutdown does not wait for replicas"),
         U31,
         "10",
         "Seconds to wait for others when shutting down.",
