@@ -27,7 +27,13 @@ impl Keyspace {
         self.expiry_waits || self.overdue == Overdue::Hidden
     }
 
-    /// What is in memory at a key, whether its time is over or not. Changes nothing.
+    /// What is in memory at a key, whether its time is over or not, for a reply: it rests on what was written there.
+    pub fn look_at_held(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
+        self.rest_on(db, hash64(key));
+        self.held(db, key)
+    }
+
+    /// The same for the server's own use: a reply would tell what a power loss may take back.
     pub fn held(&self, db: usize, key: &[u8]) -> Option<&Entry> {
         self.dbs.get(db)?.table.find(hash64(key), key)
     }

@@ -633,13 +633,19 @@ impl Keyspace {
         count
     }
 
-    /// First step of every lookup: remembers the last write of the key, removes it if it has expired.
-    fn arrive(&mut self, db: usize, key: &[u8]) -> u64 {
-        let hash = hash64(key);
+    /// Has the reply wait for the last write of the key with this hash.
+    #[inline]
+    pub(super) fn rest_on(&mut self, db: usize, hash: u64) {
         if self.newest > self.settled {
             let written = self.versions.get(version_slot(db, hash)).copied().unwrap_or(u64::MAX);
             self.need = self.need.max(written);
         }
+    }
+
+    /// First step of every lookup: remembers the last write of the key, removes it if it has expired.
+    fn arrive(&mut self, db: usize, key: &[u8]) -> u64 {
+        let hash = hash64(key);
+        self.rest_on(db, hash);
         if !self.hides_overdue() && self.is_over(db, hash, key) {
             self.expire_now(db, key);
         }

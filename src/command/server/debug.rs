@@ -201,7 +201,7 @@ fn value_digests(ctx: &mut Ctx, args: &Args) -> CommandResult {
     ctx.reply.array(args.len() - 2);
     for key in args.iter().skip(2) {
         // As of DIGEST, a key whose time is over is a key until something looks at it.
-        let digest = ctx.ks.held(ctx.db, key).map(digest::value).unwrap_or_default();
+        let digest = ctx.ks.look_at_held(ctx.db, key).map(digest::value).unwrap_or_default();
         ctx.reply.simple(&digest::hex(&digest));
     }
     Ok(())

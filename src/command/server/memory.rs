@@ -100,7 +100,7 @@ fn usage(ctx: &mut Ctx, args: &Args) -> CommandResult {
         at += 2;
     }
     // Also of a key whose time is over, for as long as it takes memory, and without ending it: as Redis does.
-    match ctx.ks.held(ctx.db, args.at(2)) {
+    match ctx.ks.look_at_held(ctx.db, args.at(2)) {
         // Its place in the table is a pointer.
         Some(entry) => ctx.reply.count(entry.memory_bytes() + size_of::<usize>()),
         None => ctx.reply.null(),
