@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use super::listener::Listener;
@@ -226,21 +227,20 @@ fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
 /// patience with it must be heard.
 fn listen_for_signals(shared: &Arc<Shared>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    // Before anybody is told that the server is there: until then a signal ends it without more ado.
+    let registered = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
     let shared = Arc::clone(shared);
-    let listen = move || runtime.block_on(signals(shared));
+    let listen = move || runtime.block_on(signals(shared, registered));
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
     Ok(())
 }
 
 /// SIGTERM and SIGINT shut the server down as SHUTDOWN does, with the words of `shutdown-on-sigterm` and
 /// `shutdown-on-sigint`; a second SIGINT ends it at once.
-async fn signals(shared: Arc<Shared>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+async fn signals(shared: Arc<Shared>, (mut term, mut int): (Signals, Signals)) {
     let ending = Arc::new(AtomicBool::new(false));
     loop {
         let interrupted = tokio::select! {
