@@ -126,12 +126,6 @@ pub(super) const ROWS: &[Directive] = &[
         "0",
         "Seconds until a sealed backup is removed by itself; 0 is never.",
     ),
-    yes_no(
-        "no-appendfsync-on-rewrite",
-        Place::NoEffect("a rewrite does not delay syncs"),
-        "no",
-        "Do not force the log to disk while it is rewritten; power loss may then take more.",
-    ),
     integer(
         "auto-aof-rewrite-percentage",
         at!(auto_aof_rewrite_percentage),
@@ -151,18 +145,6 @@ pub(super) const ROWS: &[Directive] = &[
         at!(aof_load_truncated),
         "yes",
         "Cut a torn end of the log at start, and go on; `no` refuses to start.",
-    ),
-    yes_no(
-        "aof-use-rdb-preamble",
-        Place::NoEffect("the base is always a snapshot"),
-        "yes",
-        "The base file of the log is a snapshot, not a list of commands.",
-    ),
-    yes_no(
-        "aof-timestamp-enabled",
-        Place::NoEffect("every frame of the log says when it was written"),
-        "no",
-        "Write Redis' `#TS:` lines into the log too.",
     ),
     yes_no(
         "aof-rewrite-incremental-fsync",
@@ -203,12 +185,6 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     yes_no("rdbchecksum", at!(rdbchecksum), "yes", "Write and check the checksum of snapshots.")
         .immutable(),
-    yes_no(
-        "rdb-del-sync-files",
-        Place::NoEffect("replicas leave no files"),
-        "no",
-        "Remove snapshot files that served replication only.",
-    ),
     yes_no(
         "rdb-save-incremental-fsync",
         at!(rdb_save_incremental_fsync),

@@ -86,10 +86,4 @@ pub(super) const ROWS: &[Directive] = &[
         "While data is imported, no key is evicted, and one that has expired stays, seen by the client that \
          imports (CLIENT IMPORT-SOURCE) only, until a command writes to it.",
     ),
-    yes_no(
-        "activerehashing",
-        Place::NoEffect("tables grow a segment at a time"),
-        "yes",
-        "Use idle time to finish growing the tables of keys.",
-    ),
 ];

@@ -9,6 +9,7 @@ const NO_PINNING: Place = Place::NoEffect("threads are not bound to cores");
 const NO_DEBUG: Place = Place::NoEffect("it is for the tests of Redis");
 const NO_RDMA: Place = Place::NoEffect("there is no RDMA");
 const NO_MODULES: Place = Place::NoEffect("there are no modules");
+const NO_TITLE: Place = Place::NoEffect("the title is the command line");
 const UNUSED: Place = Place::NoEffect("it is not needed here");
 const UNSUPPORTED: Place = Place::NoEffect("it is not supported");
 const ALWAYS_CHECKED: Place = Place::NoEffect("what is loaded is always checked");
@@ -17,6 +18,12 @@ const GONE: Place = Place::NoEffect("it has been without meaning since Redis 7")
 /// The rows of this area.
 pub(super) const ROWS: &[Directive] = &[
     // Memory.
+    yes_no(
+        "activerehashing",
+        Place::NoEffect("tables grow a segment at a time"),
+        "yes",
+        "Use idle time to finish growing the tables of keys.",
+    ),
     yes_no("activedefrag", NO_DEFRAG, "no", "Defragment memory."),
     integer("active-defrag-cycle-max", NO_DEFRAG, (1, 99), "25", "Most CPU for that, in percent."),
     integer("active-defrag-cycle-min", NO_DEFRAG, (1, 99), "1", "Least CPU for that, in percent."),
@@ -85,6 +92,28 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .hidden(),
     integer("prefetch-batch-max-size", UNUSED, (0, 128), "16", "Keys that are looked up ahead."),
+    // Server.
+    yes_no("dynamic-hz", UNUSED, "yes", "Run background work more often with many clients."),
+    yes_no("set-proc-title", NO_TITLE, "yes", "Show address and mode in the process' title.").immutable(),
+    text(
+        "proc-title-template",
+        NO_TITLE,
+        "{title} {listen-addr} {server-mode}",
+        "The process' title; may contain `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, \
+         `{unixsocket}`, `{config-file}`.",
+    )
+    .checked(known_variables),
+    yes_no("always-show-logo", Place::NoEffect("there is no logo"), "no", "Show the logo even where the log is no terminal.")
+        .immutable(),
+    text("ignore-warnings", Place::NoEffect("no warning stops the start"), "", "Start-up warnings that do not stop the start."),
+    text("locale-collate", Place::NoEffect("comparisons are of bytes"), "", "Locale of comparisons; empty is the environment's."),
+    integer(
+        "shutdown-timeout",
+        Place::NoEffect("a shutdown does not wait for replicas"),
+        U31,
+        "10",
+        "Seconds to wait for others when shutting down.",
+    ),
     // Network.
     text("bind-source-addr", UNUSED, "", "Address of connections to others."),
     integer(
@@ -106,6 +135,30 @@ pub(super) const ROWS: &[Directive] = &[
         .immutable()
         .or_same(),
     // Durability.
+    yes_no(
+        "no-appendfsync-on-rewrite",
+        Place::NoEffect("a rewrite does not delay syncs"),
+        "no",
+        "Do not force the log to disk while it is rewritten; power loss may then take more.",
+    ),
+    yes_no(
+        "aof-use-rdb-preamble",
+        Place::NoEffect("the base is always a snapshot"),
+        "yes",
+        "The base file of the log is a snapshot, not a list of commands.",
+    ),
+    yes_no(
+        "aof-timestamp-enabled",
+        Place::NoEffect("every frame of the log says when it was written"),
+        "no",
+        "Write Redis' `#TS:` lines into the log too.",
+    ),
+    yes_no(
+        "rdb-del-sync-files",
+        Place::NoEffect("replicas leave no files"),
+        "no",
+        "Remove snapshot files that served replication only.",
+    ),
     one_of(
         "sanitize-dump-payload",
         ALWAYS_CHECKED,
@@ -134,6 +187,13 @@ pub(super) const ROWS: &[Directive] = &[
     )
     .hidden(),
     // Observation.
+    yes_no("crash-log-enabled", Place::NoEffect("a panic always says where it was"), "yes", "Log what is known about a crash."),
+    yes_no(
+        "hide-user-data-from-log",
+        Place::NoEffect("the log has keys in warnings about them only, and no values"),
+        "no",
+        "Keep keys and values out of the log.",
+    ),
     yes_no("crash-memcheck-enabled", UNUSED, "yes", "Test memory after a crash."),
     integer("watchdog-period", NO_DEBUG, U31, "0", "Milliseconds until a stack trace.").hidden(),
     yes_no("use-exit-on-panic", NO_DEBUG, "no", "Exit on a panic.").hidden(),
@@ -162,3 +222,18 @@ pub(super) const ROWS: &[Directive] = &[
     ),
     Directive::new("lua-replicate-commands", Kind::Line, GONE, "", "How scripts are replicated."),
 ];
+
+fn known_variables(value: Value) -> Result<Value, String> {
+    const VARIABLES: [&str; 7] =
+        ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
+    let Value::Text(template) = &value else { return Ok(value) };
+    let template = String::from_utf8_lossy(template);
+    let known = |part: &str| {
+        part.split_once('}').is_some_and(|(variable, _)| VARIABLES.contains(&variable))
+    };
+    if !template.is_empty() && template.split('{').skip(1).all(known) {
+        Ok(value)
+    } else {
+        Err("template format is invalid or contains unknown variables".to_owned())
+    }
+}

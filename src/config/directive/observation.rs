@@ -38,13 +38,6 @@ pub(super) const ROWS: &[Directive] = &[
         "Facility under which syslog files the messages.",
     )
     .immutable(),
-    yes_no("crash-log-enabled", Place::NoEffect("a panic always says where it was"), "yes", "Log what is known about a crash."),
-    yes_no(
-        "hide-user-data-from-log",
-        Place::NoEffect("the log has keys in warnings about them only, and no values"),
-        "no",
-        "Keep keys and values out of the log.",
-    ),
     integer(
         "slowlog-log-slower-than",
         at!(slowlog_log_slower_than),

@@ -8,7 +8,6 @@ use super::*;
 pub(super) const ROWS: &[Directive] = &[
     integer("databases", at!(databases), (1, i32::MAX as i64), "16", "Number of databases for SELECT.").immutable(),
     integer("hz", at!(hz), U31, "10", "Runs of background work a second, from 1 to 500.").checked(hz_in_reason),
-    yes_no("dynamic-hz", Place::NoEffect("it is not needed here"), "yes", "Run background work more often with many clients."),
     yes_no("daemonize", at!(daemonize), "no", "Run in the background.").immutable(),
     one_of(
         "supervised",
@@ -35,26 +34,6 @@ pub(super) const ROWS: &[Directive] = &[
         "The scores for that: of a server, which is the one used here, of a replica, of a forked child.",
     ),
     text("pidfile", at!(pidfile), "", "File that holds the process id while the server runs.").immutable(),
-    yes_no("set-proc-title", Place::NoEffect("the title is the command line"), "yes", "Show address and mode in the process' title.").immutable(),
-    text(
-        "proc-title-template",
-        Place::NoEffect("the title is the command line"),
-        "{title} {listen-addr} {server-mode}",
-        "The process' title; may contain `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, \
-         `{unixsocket}`, `{config-file}`.",
-    )
-    .checked(known_variables),
-    yes_no("always-show-logo", Place::NoEffect("there is no logo"), "no", "Show the logo even where the log is no terminal.")
-        .immutable(),
-    text("ignore-warnings", Place::NoEffect("no warning stops the start"), "", "Start-up warnings that do not stop the start."),
-    text("locale-collate", Place::NoEffect("comparisons are of bytes"), "", "Locale of comparisons; empty is the environment's."),
-    integer(
-        "shutdown-timeout",
-        Place::NoEffect("a shutdown does not wait for replicas"),
-        U31,
-        "10",
-        "Seconds to wait for others when shutting down.",
-    ),
     Directive::new(
         "shutdown-on-sigint",
         Kind::Flags(ShutdownOptions::NAMES),
@@ -117,21 +96,6 @@ fn save_or_nosave(value: Value) -> Result<Value, String> {
             Err("shutdown options SAVE and NOSAVE can't be used simultaneously".to_owned())
         }
         other => Ok(other),
-    }
-}
-
-fn known_variables(value: Value) -> Result<Value, String> {
-    const VARIABLES: [&str; 7] =
-        ["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
-    let Value::Text(template) = &value else { return Ok(value) };
-    let template = String::from_utf8_lossy(template);
-    let known = |part: &str| {
-        part.split_once('}').is_some_and(|(variable, _)| VARIABLES.contains(&variable))
-    };
-    if !template.is_empty() && template.split('{').skip(1).all(known) {
-        Ok(value)
-    } else {
-        Err("template format is invalid or contains unknown variables".to_owned())
     }
 }
 
