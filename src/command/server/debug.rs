@@ -192,6 +192,8 @@ fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
 }
 
 fn dataset_digest(ctx: &mut Ctx) -> CommandResult {
+    // It tells of every write, as DBSIZE does.
+    ctx.ks.need = ctx.ks.need.max(ctx.server.persistence.appended);
     let digest = digest::dataset(ctx.ks);
     ctx.reply.simple(&digest::hex(&digest));
     Ok(())
