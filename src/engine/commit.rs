@@ -46,14 +46,14 @@ impl Engine {
         let mut appended = 0;
         if let Some(log) = self.log.as_ref().filter(|_| records) {
             let unit = &self.ks.effects.unit;
-            let staged = self.staging.then(|| log.stage(unit, &mut self.staged)).flatten();
-            let position = staged.map_or_else(
-                || {
+            let staged = if self.staging { log.stage(unit, &mut self.staged) } else { None };
+            let position = match staged {
+                Some(position) => position.0,
+                None => {
                     log.append_staged(&mut self.staged);
                     log.append(unit).0
-                },
-                |position| position.0,
-            );
+                }
+            };
             self.server.persistence.appended = position;
             appended = position;
             self.ks.publish_position(position);

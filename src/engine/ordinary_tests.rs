@@ -124,6 +124,13 @@ impl Side {
         Self { engine, clock: sim, clients, short }
     }
 
+    /// Begins to log.
+    fn log(&mut self) -> Arc<crate::aof::log::Log> {
+        self.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
+        self.engine.ks.effects.recording = true;
+        Arc::clone(self.engine.log.as_ref().unwrap())
+    }
+
     fn happen(&mut self, what: &str) {
         let server = &mut self.engine.server;
         match what {
@@ -261,8 +268,7 @@ fn the_short_way_is_taken_where_nothing_speaks_against_it() {
 fn a_write_that_took_long_looks_at_the_log_again() {
     let mut side = Side::new(true);
     side.send(1, "CONFIG SET appendfsync everysec everysec-max-lag 1000");
-    side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
-    side.engine.ks.effects.recording = true;
+    side.log();
     let write = |side: &mut Side, takes: Duration| {
         side.engine.begin_batch();
         let words: Vec<&[u8]> = vec![b"SET", b"k", b"v"];
@@ -290,9 +296,7 @@ fn staged_records_are_the_log_that_appended_ones_are() {
     for state in STATES.iter().filter(|state| **state != ["! loading"]) {
         let mut sides = [true, true].map(Side::new);
         for side in &mut sides {
-            side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
-            side.engine.ks.effects.recording = true;
-            side.engine.log.as_ref().unwrap().hear();
+            side.log().hear();
         }
         let log = |side: &Side| Arc::clone(side.engine.log.as_ref().unwrap());
         told(&mut sides, 0, "SET k value");
@@ -331,9 +335,7 @@ fn staged_records_are_the_log_that_appended_ones_are() {
 fn records_are_staged_and_appended_before_anything_else_is() {
     let mut side = Side::new(true);
     side.send(1, "CONFIG SET appendfsync everysec");
-    side.engine.start_log(FileNames::new("d", "a"), Recovered::default()).unwrap();
-    side.engine.ks.effects.recording = true;
-    let log = Arc::clone(side.engine.log.as_ref().unwrap());
+    let log = side.log();
     side.send(0, "SET k v");
     side.engine.stage_records();
     let waits = |side: &mut Side, text: &str| {

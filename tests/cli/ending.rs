@@ -57,13 +57,9 @@ fn printed(place: &Place) -> String {
 
 /// Whether the server ended while it was loading; either way it ended well.
 fn ended_early(server: &mut Child, place: &Place) -> bool {
-    let mut status = None;
-    wait_for("the end of the server", PATIENCE, || {
-        status = server.try_wait().unwrap();
-        status.is_some()
-    });
+    let code = exit_code(server);
     let printed = printed(place);
-    assert_eq!(status.unwrap().code(), Some(0), "{printed}");
+    assert_eq!(code, 0, "{printed}");
     assert!(!printed.contains("DB saved on disk: 0 keys"), "{printed}");
     assert!(!place.data().join("pid").exists());
     printed.contains("during loading, exiting now") && !printed.contains("Ready to accept")

@@ -3,16 +3,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::server::free_port;
 use crate::{MANIFEST, redis_directory};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn serve(dir: &Path, port: u16, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fastness"));

@@ -14,7 +14,7 @@
 //!   snapshot at that point, [`Log::install_base`].
 //!
 //! Locks, in the order in which they are taken: `names`, `io`, `serial`, `pending`, `current`, `cause`, `stats`. Under
-//! the engine's lock only `pending` is taken, by `append` and `cut`; nobody waits for a disk while it holds
+//! the engine's lock only `pending` is taken, by `append`, `append_staged` and `cut`; nobody waits for a disk while it holds
 //! one of those behind `serial`.
 
 mod filler;

@@ -3,7 +3,8 @@
 //! Between the engine and the pending buffer. Who stages holds the engine's lock, and appends what is staged before letting
 //! go of it and before anything else is appended or the log is cut; so nobody sees the difference but the processor. Only
 //! units that need no words around them are staged: one record, in the database that a loader has selected, which nobody
-//! who writes frames changes as long as it is 0.
+//! who writes frames changes as long as it is 0. Nothing here fails; a reply that waits for a staged unit waits until it is
+//! appended and written, as for any other.
 
 use std::sync::atomic::Ordering;
 
