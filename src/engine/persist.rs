@@ -63,6 +63,8 @@ pub struct PersistState {
     pub running: Option<PersistRequest>,
     /// The running job is to give up.
     pub cancel: bool,
+    /// What is asked for anew once it has.
+    pub again: Option<PersistRequest>,
     /// EXEC is running its queue: what it asks for begins when it is done.
     pub in_exec: bool,
     /// `appendonly yes` inside of it.
@@ -206,6 +208,8 @@ impl Engine {
                 persistence.last_base_at = Some(job.taken_at);
                 self.logger.notice("Background AOF rewrite finished successfully");
             }
+            (Err(_), PersistRequest::Save | PersistRequest::Rewrite)
+                if job.cancelled && self.persist.again.is_some() => {}
             (Err(_), PersistRequest::Save) if job.cancelled => {
                 self.logger.notice("Background saving was cancelled");
             }
@@ -219,6 +223,11 @@ impl Engine {
                 ));
             }
             (Err(cause), PersistRequest::Rewrite) => self.rewrite_failed(&cause),
+        }
+        if let Some(request) = self.persist.again.take()
+            && job.cancelled
+        {
+            self.request_persist(request);
         }
     }
 
@@ -254,6 +263,11 @@ impl Engine {
         if self.persist.is_busy() && !self.persist.cancel {
             return Err("ERR Background save already in progress".to_owned());
         }
+        self.save_undisturbed()
+    }
+
+    /// The same for whoever knows that all is loaded and that nobody else walks the keyspace.
+    pub fn save_undisturbed(&mut self) -> Result<bool, String> {
         self.server.persistence.last_save_try_at = self.ks.now;
         let mut job = self.new_job(PersistRequest::Save);
         job.temp = TEMP_SAVES[1].to_owned();
@@ -304,7 +318,7 @@ impl Engine {
         job.prepare()?;
         job.start(self)?;
         job.open(0)?;
-        while !job.collect(self, clock.as_ref()) {
+        while !job.collect(self, clock.as_ref())? {
             job.write()?;
         }
         job.write()?;
@@ -313,10 +327,34 @@ impl Engine {
 
     /// Makes a running job give up, and forgets one that has not begun.
     pub fn cancel_persist(&mut self) {
-        if self.persist.requested.take() == Some(PersistRequest::Save) {
-            self.server.persistence.save_running = false;
-            self.server.persistence.save_started = None;
+        let persistence = &mut self.server.persistence;
+        match self.persist.requested.take() {
+            Some(PersistRequest::Save) => {
+                persistence.save_running = false;
+                persistence.save_started = None;
+            }
+            Some(PersistRequest::Rewrite) => {
+                persistence.rewrite_running = false;
+                persistence.rewrite_started = None;
+            }
+            Some(PersistRequest::Sync | PersistRequest::Backup) | None => {}
         }
+        self.persist.again = None;
+        self.give_up_running();
+    }
+
+    /// Makes a running save or rewrite give up, because something else must walk the keyspace or takes its place, and
+    /// begin anew behind that.
+    pub fn restart_persist(&mut self) {
+        if self.persist.cancel {
+            return;
+        }
+        let again = [PersistRequest::Save, PersistRequest::Rewrite];
+        self.persist.again = self.persist.running.filter(|running| again.contains(running));
+        self.give_up_running();
+    }
+
+    fn give_up_running(&mut self) {
         self.persist.cancel = self.persist.running.is_some();
         self.ks.snapshot_end();
     }

@@ -63,6 +63,8 @@ impl Engine {
     /// Takes over what a loader loaded.
     pub fn adopt(&mut self, loader: Self) {
         self.let_replicas_go();
+        // A snapshot of the keyspace that goes would never be whole.
+        self.restart_persist();
         if self.backup.tap.is_some() {
             self.fail_backup("the data set was loaded anew");
         }
@@ -108,8 +110,8 @@ impl Engine {
                 if self.persist.running.or(self.persist.requested) == Some(PersistRequest::Rewrite)
                 {
                     self.logger.notice("Killing AOF child: the log is switched off.");
+                    self.cancel_persist();
                 }
-                self.cancel_persist();
                 self.fail_backup("appendonly is stopped");
                 log.close().map_err(|error| error.to_string())?;
                 self.log = None;
@@ -119,6 +121,12 @@ impl Engine {
                 self.refresh_settings();
                 Ok(())
             }
+            (None, true) if self.is_beside_other_job() => {
+                // It may still be on its way into the directory that the new log begins in.
+                Err("a rewrite or the snapshot of a replica or a backup is under way, try again when \
+                     it has ended"
+                    .to_owned())
+            }
             (None, true) if self.persist.in_exec => {
                 self.persist.switch_scheduled = true;
                 self.logger.notice(
@@ -127,11 +135,9 @@ impl Engine {
                 );
                 Ok(())
             }
-            (None, true) if self.persist.running.is_some() => {
-                // It may still be on its way into the directory that the new log begins in.
-                Err("a save or rewrite is running, try again when it has ended".to_owned())
-            }
             (None, true) => {
+                // A save begins anew behind the base.
+                self.restart_persist();
                 let config = &self.server.config;
                 let names = FileNames::new(&config.appenddirname, &config.appendfilename);
                 let manifest = existing_manifest(self.disk.as_ref(), &names);
@@ -148,6 +154,11 @@ impl Engine {
                 written
             }
         }
+    }
+
+    /// Whether the worker has something to do that the log's first base cannot interrupt: all but a save.
+    fn is_beside_other_job(&self) -> bool {
+        self.persist.running.is_some_and(|running| running != PersistRequest::Save)
     }
 
     /// What EXEC could not begin while it ran.

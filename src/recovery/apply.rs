@@ -317,7 +317,7 @@ fn settle(
             engine.rewrite_now().map_err(refused)?;
         }
     } else if matches!(decision, Decision::LoadLogThenSave | Decision::LoadOldLogThenSave) {
-        engine.save_now().map_err(refused)?;
+        engine.save_undisturbed().map_err(refused)?;
     }
     engine.refresh_settings();
     engine.settings_changed = true;

@@ -14,7 +14,9 @@ impl Engine {
         merge: bool,
     ) -> Result<bool, String> {
         if save {
-            self.save_now()?;
+            // A background save of the same does not keep this one waiting.
+            self.restart_persist();
+            self.save_undisturbed()?;
         }
         let path = self.server.config.dbfilename.clone();
         let bytes =

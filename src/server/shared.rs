@@ -254,7 +254,12 @@ impl Shared {
     pub fn refresh_settings(&self, engine: &mut Engine) {
         engine.settings_changed = false;
         let config = &engine.server.config;
-        self.policy.store(policy_number(config.appendfsync), Ordering::Relaxed);
+        let policy = policy_number(config.appendfsync);
+        if self.policy.swap(policy, Ordering::Relaxed) != policy {
+            // Replies that are held wait for a sync that only the policy before was sure to bring.
+            self.sync_wanted.store(true, Ordering::Release);
+            self.log_signal.raise();
+        }
         self.bulk_bytes_max.store(config.string_bytes_max(), Ordering::Relaxed);
         self.query_bytes_max.store(config.request_bytes_max(), Ordering::Relaxed);
         self.keepalive_s.store(u64::from(config.tcp_keepalive), Ordering::Relaxed);

@@ -163,10 +163,17 @@ fn owners_must_be_one_each() {
     refused(&|group| group.pending[0].consumer = 9);
     refused(&|group| group.pending[0].id = group.pending[1].id);
     refused(&|group| group.consumers[1].name = b"alice".to_vec());
-    refused(&|group| group.entries_read = -2);
     let mut image = with_group();
     image.groups.push(image.groups[0].clone());
     assert!(read(&written(&image), Layout::Third).is_err(), "two groups of one name");
+}
+
+#[test]
+fn fewer_than_none_that_a_group_has_read_are_not_known() {
+    let mut image = with_group();
+    image.groups[0].entries_read = -7;
+    let found = read(&written(&image), Layout::Third).unwrap();
+    assert_eq!(found.groups[0].entries_read, -1);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod ending;
 mod exchange;
 mod metrics;
 mod repair;
+mod switching;
 mod words;
 
 use std::collections::BTreeMap;

@@ -185,7 +185,7 @@ fn what_expires_while_nothing_can_be_written_reads_as_gone() {
 /// Databases that are exchanged or emptied while a rewrite walks them are in the new base once, as they were.
 #[test]
 fn a_rewrite_holds_its_instant_whatever_happens_to_databases() {
-    let upsets: [&[&[&str]]; 8] = [
+    let upsets: [&[&[&str]]; 10] = [
         &[&["SWAPDB", "0", "2"]],
         &[&["SWAPDB", "1", "2"], &["FLUSHALL"], &["SET", "c1", "new"], &["SWAPDB", "0", "2"]],
         &[&["SWAPDB", "0", "1"], &["SET", "a1", "new"]],
@@ -198,6 +198,8 @@ fn a_rewrite_holds_its_instant_whatever_happens_to_databases() {
             &["COPY", "a7", "a7", "DB", "2", "REPLACE"],
             &["RENAME", "a8", "z"],
         ],
+        &[&["SET", "a9", "new"], &["DEBUG", "LOADAOF"], &["SET", "b9", "new"]],
+        &[&["DEBUG", "RELOAD"], &["SWAPDB", "0", "1"]],
     ];
     for upset in upsets {
         for after in 1..14 {

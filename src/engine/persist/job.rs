@@ -118,7 +118,7 @@ impl SaveJob {
                         return Err(CANCELLED.to_owned());
                     }
                     let clock = Arc::clone(&engine.clock);
-                    self.collect(&mut engine, clock.as_ref())
+                    self.collect(&mut engine, clock.as_ref())?
                 };
                 self.write()?;
                 if done {
@@ -215,7 +215,15 @@ impl SaveJob {
     }
 
     /// Encodes for as long as a slice may take. True when every segment is encoded. Under the lock.
-    pub(super) fn collect(&mut self, engine: &mut Engine, clock: &dyn Clock) -> bool {
+    pub(super) fn collect(
+        &mut self,
+        engine: &mut Engine,
+        clock: &dyn Clock,
+    ) -> Result<bool, String> {
+        if self.sync.keys && !engine.ks.snapshot_running() {
+            // Whoever ended it must have said so. What was gathered is not the whole.
+            return Err("its snapshot of the keyspace was ended before it was whole".to_owned());
+        }
         let until = clock.monotonic() + SLICE;
         let mut done = false;
         while !done {
@@ -229,7 +237,7 @@ impl SaveJob {
         if done {
             engine.ks.snapshot_end();
         }
-        done
+        Ok(done)
     }
 
     fn take_output(&mut self, engine: &mut Engine) {

@@ -106,11 +106,11 @@ impl Reactor {
         };
         let mut batch = Batch::default();
         let (used, outcome) = own.decoder.decode(carry, limits, &mut batch);
-        let progress = self.progress();
+        let mut progress = self.progress();
         for index in 0..batch.len() {
             let Some(args) = batch.request(index, carry) else { break };
             if own.takes_requests() {
-                self.execute_one(engine, own, &args, progress);
+                self.execute_one(engine, own, &args, &mut progress);
             }
         }
         carry.drain(..used.min(carry.len()));

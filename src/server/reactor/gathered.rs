@@ -123,7 +123,6 @@ impl Reactor {
 
     /// Executes under one hold of the lock what may share it.
     fn execute_some(self: &Rc<Self>, inputs: &[Place]) {
-        let progress = self.progress();
         let Some(mut engine) = self.shared.lock_unless_busy() else {
             if let Some((handle, input)) = self.gathered.take(inputs) {
                 self.finish_apart(&handle, &mut handle.borrow_mut(), input, 0);
@@ -137,7 +136,7 @@ impl Reactor {
             connection.buffers.note_query(input.bytes.len(), input.bytes.len());
             engine.sessions.turn_to(connection.seat);
             let requests = (input.bytes.as_slice(), &input.batch, 0..input.batch.len());
-            let done = self.execute_locked(&mut engine, &mut connection, requests, progress);
+            let done = self.execute_locked(&mut engine, &mut connection, requests);
             connection.note_buffers();
             if connection.outbox.pending() >= SENT_EARLY_MIN {
                 self.shared.unlock(engine);
@@ -211,7 +210,7 @@ impl Reactor {
             while connection.takes_requests()
                 && let Some(args) = input.batch.request(done, &input.bytes)
             {
-                self.execute_one(engine, &mut connection, &args, self.progress());
+                self.execute_one(engine, &mut connection, &args, &mut self.progress());
                 done += 1;
             }
             self.settle(&handle, &mut connection, input, done);

@@ -35,9 +35,8 @@ impl Reactor {
     ) -> usize {
         let mut index = first;
         while index < batch.len() && connection.takes_requests() {
-            let progress = self.progress();
             let Some(mut engine) = self.shared.lock_unless_busy() else {
-                index += self.execute_beside(connection, input, (batch, index), progress);
+                index += self.execute_beside(connection, input, (batch, index));
                 continue;
             };
             engine.begin_batch();
@@ -47,7 +46,7 @@ impl Reactor {
                 engine.warm(connection.id, (index..end).filter_map(|at| batch.request(at, input)));
             }
             let requests = (input, batch, index..end);
-            index = self.execute_locked(&mut engine, connection, requests, progress);
+            index = self.execute_locked(&mut engine, connection, requests);
             self.shared.unlock(engine);
             if connection.outbox.pending() >= SENT_EARLY_MIN {
                 self.send_early(connection);
@@ -64,15 +63,16 @@ impl Reactor {
         engine: &mut Engine,
         connection: &mut Connection,
         (input, batch, range): (&[u8], &Batch, Range<usize>),
-        progress: LogProgress,
     ) -> usize {
+        // Under the lock: before it was taken, another client may have switched the log on.
+        let mut progress = self.progress();
         self.take_own_mail(engine, connection);
         let before = connection.outbox.total();
         let mut index = range.start;
         engine.stage_records();
         while index < range.end && connection.takes_requests() {
             let Some(args) = batch.request(index, input) else { break };
-            self.execute_one(engine, connection, &args, progress);
+            self.execute_one(engine, connection, &args, &mut progress);
             index += 1;
             if connection.outbox.pending() >= SENT_EARLY_MIN {
                 break;
@@ -94,12 +94,12 @@ impl Reactor {
         connection: &mut Connection,
         input: &[u8],
         (batch, first): (&Batch, usize),
-        progress: LogProgress,
     ) -> usize {
         for index in first..batch.len() {
             let Some(args) = batch.request(index, input) else { break };
             let ask = self.shared.desk.ask(connection.id, &args, || self.shared.is_busy());
             let Some((bytes, executed)) = ask else { return index - first };
+            let progress = self.progress();
             self.want(executed.release(), progress);
             connection.outbox.reply(&bytes, executed.release(), progress);
             connection.waits |= executed.waits;
@@ -116,12 +116,18 @@ impl Reactor {
         engine: &mut Engine,
         connection: &mut Connection,
         args: &Args,
-        progress: LogProgress,
+        known: &mut LogProgress,
     ) {
         let replies = &mut connection.outbox.replies;
         let (start, before) = (replies.buffer.len(), replies.len());
         let executed = engine.execute(connection.id, args, replies);
         let cut = std::mem::take(&mut replies.cut);
+        if engine.settings_changed {
+            // With it the log, or when it is synced: this reply and those behind it wait by what is true now.
+            self.shared.refresh_settings(engine);
+            *known = self.progress();
+        }
+        let progress = *known;
         if executed.need > progress.synced {
             self.want(executed.release(), progress);
             connection.outbox.hold(start, executed.release(), progress);

@@ -30,8 +30,12 @@ impl Stream {
     }
 
     /// The number of the entry with this id among all that were ever added; -1 when that is not
-    /// known.
+    /// known, or when what XSETID or a dump said of all is less than there are.
     pub fn estimate_entries_read(&self, id: StreamId) -> i64 {
+        self.count_up_to(id).max(UNKNOWN)
+    }
+
+    fn count_up_to(&self, id: StreamId) -> i64 {
         let added = self.added();
         if self.entries_added == 0 {
             return 0;
@@ -92,6 +96,6 @@ impl Stream {
     }
 
     fn added(&self) -> i64 {
-        self.entries_added.cast_signed()
+        i64::try_from(self.entries_added).unwrap_or(i64::MAX)
     }
 }

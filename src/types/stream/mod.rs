@@ -178,6 +178,7 @@ impl Stream {
         if text_bytes > NODE_BYTES_MAX || whole > NODE_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
+        self.drop_dead_nodes_from(id);
         let fits = match self.nodes.last() {
             Some(node) => fits(node, text_bytes, parts.len(), limits),
             None => false,
@@ -193,6 +194,16 @@ impl Stream {
         self.entries_added = self.entries_added.saturating_add(1);
         self.last_id = id;
         Ok(())
+    }
+
+    /// Nodes without a live entry whose ids are not below an id that comes now: trimming left them, and XSETID went back.
+    /// The entry would be looked for before them.
+    fn drop_dead_nodes_from(&mut self, id: StreamId) {
+        while let Some(node) = self.nodes.last().filter(|node| node.id() >= id) {
+            let master = node.id();
+            self.nodes.remove(master);
+            self.radix.forget();
+        }
     }
 
     /// Removes an entry by name. False when it is not there.

@@ -28,6 +28,7 @@ fn content(entry: Entry<'_>) -> (StreamId, Parts) {
 fn check(stream: &Stream) {
     let mut live = 0;
     let mut last = None;
+    assert!(stream.nodes().is_sorted_by(|a, b| a.master() < b.master()));
     for node in stream.nodes() {
         let listpack = node.listpack();
         validate(&listpack, true).unwrap();
@@ -57,9 +58,20 @@ fn check(stream: &Stream) {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add { ahead: u64, seq: u64, parts: Parts },
+    Add {
+        ahead: u64,
+        seq: u64,
+        parts: Parts,
+    },
     Delete(usize),
-    Trim { by_id: bool, approximate: bool, keep: u64, limit: Option<u64> },
+    Trim {
+        by_id: bool,
+        approximate: bool,
+        keep: u64,
+        limit: Option<u64>,
+    },
+    /// As far back as XSETID allows.
+    GoBack,
     Share,
 }
 
@@ -81,6 +93,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<bool>(), any::<bool>(), 0u64..30, limit).prop_map(
             |(by_id, approximate, keep, limit)| Step::Trim { by_id, approximate, keep, limit }
         ),
+        1 => Just(Step::GoBack),
         1 => Just(Step::Share),
     ]
 }
@@ -95,7 +108,7 @@ proptest! {
         let limits = limits(entries, bytes);
         let mut stream = Stream::new();
         let mut model: BTreeMap<StreamId, Parts> = BTreeMap::new();
-        let (mut added, mut deleted) = (0, StreamId::MIN);
+        let (mut added, mut deleted, mut went_back) = (0, StreamId::MIN, false);
         let mut shared: Vec<(Stream, BTreeMap<StreamId, Parts>)> = Vec::new();
         for step in steps {
             match step {
@@ -118,6 +131,8 @@ proptest! {
                     let limit = limit.filter(|_| approximate);
                     let trim = match model.keys().nth(keep as usize) {
                         Some(least) if by_id => Trim::MinId(*least),
+                        // Nothing stays but what was deleted behind the last live entry.
+                        None if by_id => Trim::MinId(stream.last_id()),
                         _ => Trim::MaxLength(keep),
                     };
                     let removed = stream.trim(trim, approximate, limit);
@@ -130,13 +145,21 @@ proptest! {
                             prop_assert!(model.len() as u64 <= most);
                         }
                         Trim::MinId(least) => {
-                            prop_assert!(approximate || *model.keys().next().unwrap() == least);
-                            prop_assert!(model.contains_key(&least));
+                            // As in Redis, a node ends the work in which an id was deleted above those behind it.
+                            let all = model.keys().next().is_none_or(|id| *id >= least);
+                            prop_assert!(approximate || went_back || all);
+                            prop_assert!(least == stream.last_id() || model.contains_key(&least));
                         }
                         Trim::MaxLength(most) => {
                             prop_assert!(removed == 0 || model.len() as u64 >= most);
                         }
                     }
+                }
+                Step::GoBack => {
+                    went_back = true;
+                    let last = model.keys().last().copied().unwrap_or_default();
+                    stream.set_counters(last, None, Some(StreamId::MIN));
+                    deleted = StreamId::MIN;
                 }
                 Step::Share => shared.push((stream.share(), model.clone())),
             }

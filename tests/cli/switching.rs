@@ -1,0 +1,207 @@
+//! The log is switched on, off, or to another policy, while something else goes on: at a start, in a pipeline, beside a
+//! save or a rewrite. Nothing that was answered is lost, and nobody is left without an answer.
+
+use std::time::Duration;
+
+use super::support::client::Client;
+use super::support::peers;
+use super::support::reply::Reply;
+use super::support::server::{Place, Server, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const DEBUG: &str = "enable-debug-command yes";
+
+fn start(place: &Place, options: &[&str]) -> Server {
+    let options: Vec<&str> = [DEBUG, "save "].iter().chain(options).copied().collect();
+    Server::start_on(&peers::fastness(), place, &options)
+}
+
+fn bulk(text: &str) -> Reply {
+    Reply::Bulk(text.as_bytes().to_vec())
+}
+
+fn info(client: &mut Client, field: &str) -> String {
+    let Reply::Bulk(text) = client.must("INFO everything") else { panic!("no text") };
+    let text = String::from_utf8(text).unwrap();
+    let found = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    found.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
+fn asked_at_once(client: &mut Client, lines: &[&str]) -> Vec<Reply> {
+    client.set_timeout(PATIENCE).unwrap();
+    let requests: Vec<Vec<&str>> = lines.iter().map(|line| words(line)).collect();
+    client.pipeline(&requests).unwrap()
+}
+
+/// What is there comes with a start that has no log, whatever form it has: it is loaded, and saved.
+#[test]
+fn a_start_without_the_log_has_what_the_log_has() {
+    for old in ["", "snapshot", "one file"] {
+        let place = Place::new();
+        let mut server = start(&place, &["appendonly yes"]);
+        let mut client = server.client();
+        client.must("SET early 1");
+        if old == "snapshot" {
+            client.must("SAVE");
+            // Whose snapshot is the newer one is told by the second.
+            std::thread::sleep(Duration::from_millis(1100));
+        }
+        client.must("SET late 2");
+        server.kill();
+        if old == "one file" {
+            let folder = place.data().join("appendonlydir");
+            let set = "*3\r\n$3\r\nSET\r\n$5\r\nearly\r\n$1\r\n1\r\n*3\r\n$3\r\nSET\r\n$4\r\nlate\r\n$1\r\n2\r\n";
+            std::fs::remove_dir_all(folder).unwrap();
+            std::fs::write(place.data().join("appendonly.aof"), set).unwrap();
+        }
+        for _ in 0..2 {
+            let mut server = start(&place, &["appendonly no"]);
+            let mut client = server.client();
+            assert_eq!(client.must("GET early"), bulk("1"), "{old}");
+            assert_eq!(client.must("GET late"), bulk("2"), "{old}");
+            assert_eq!(info(&mut client, "aof_enabled"), "0");
+            assert!(place.data().join("dump.rdb").exists(), "{old}: it is the data set now");
+            server.kill();
+        }
+    }
+}
+
+/// With a log from the middle of a pipeline on, replies wait for it from there on: the process dies when the first sync
+/// behind those of CONFIG SET has ended, and nobody has heard of the write that waited for it.
+#[test]
+fn replies_wait_for_a_log_from_the_moment_that_it_is_there() {
+    for syncs in 1..64 {
+        let place = Place::new();
+        let mut server = start(&place, &["appendonly no", "appendfsync always"]);
+        let mut client = server.client();
+        client.must(&format!("DEBUG CRASH-AFTER {syncs} syncs"));
+        client.set_timeout(PATIENCE).unwrap();
+        let lines = ["CONFIG SET appendonly yes", "SET a 1", "SET b 2"].map(words);
+        client.send_all(&lines.each_ref().map(Vec::as_slice)).unwrap();
+        let mut heard = Vec::new();
+        while let Ok(reply) = client.receive() {
+            heard.push(reply);
+            if heard.len() == lines.len() {
+                panic!("{syncs} syncs were not enough to die, or {heard:?} came before the sync");
+            }
+        }
+        server.kill();
+        match heard.len() {
+            0 => {}
+            1 => return,
+            _ => panic!("after {syncs} syncs: {heard:?}"),
+        }
+    }
+    panic!("CONFIG SET appendonly yes takes more syncs than that");
+}
+
+/// A reply that waits for a sync which the policy before would have brought gets it all the same.
+#[test]
+fn nobody_waits_for_a_sync_that_another_policy_would_bring() {
+    for policy in ["no", "everysec"] {
+        let place = Place::new();
+        let server = start(&place, &["appendonly yes", "appendfsync always"]);
+        let mut client = server.client();
+        for _ in 0..20 {
+            let set = format!("CONFIG SET appendfsync {policy}");
+            let heard = asked_at_once(&mut client, &["SET a 1", &set, "SET a 2"]);
+            assert!(heard.iter().all(|reply| !reply.is_error()), "{heard:?}");
+            client.must("CONFIG SET appendfsync always");
+        }
+    }
+}
+
+/// The keyspace is replaced while a save or a rewrite walks it: what is written then is of the new one, and whole.
+#[test]
+fn a_keyspace_that_is_loaded_anew_is_not_saved_in_part() {
+    for (job, load) in [
+        ("BGREWRITEAOF", "DEBUG LOADAOF"),
+        ("BGREWRITEAOF", "DEBUG RELOAD"),
+        ("BGREWRITEAOF", "DEBUG RELOAD NOSAVE"),
+        ("BGSAVE", "DEBUG RELOAD"),
+        ("BGSAVE", "DEBUG LOADAOF"),
+    ] {
+        let place = Place::new();
+        let mut server = start(&place, &["appendonly yes"]);
+        let mut client = server.client();
+        client.set_timeout(PATIENCE).unwrap();
+        client.must("DEBUG POPULATE 200000");
+        client.must("SAVE");
+        client.must(job);
+        wait_for("the walk", PATIENCE, || {
+            info(&mut client, "current_save_keys_processed") != "0"
+                || info(&mut client, "async_loading") != "0"
+                || (info(&mut client, "aof_rewrite_in_progress") == "0"
+                    && info(&mut client, "rdb_bgsave_in_progress") == "0")
+        });
+        client.must(load);
+        assert_eq!(client.must("DBSIZE"), Reply::Int(200_000), "{job}, {load}");
+        wait_for("its end", PATIENCE, || {
+            info(&mut client, "aof_rewrite_in_progress") == "0"
+                && info(&mut client, "rdb_bgsave_in_progress") == "0"
+        });
+        assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+        assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+        server.kill();
+        for appendonly in ["appendonly yes", "appendonly no"] {
+            let mut server = start(&place, &[appendonly]);
+            let mut client = server.client();
+            assert_eq!(client.must("DBSIZE"), Reply::Int(200_000), "{job}, {load}, {appendonly}");
+            server.kill();
+            let log = place.data().join("appendonlydir");
+            if log.exists() {
+                std::fs::remove_dir_all(log).unwrap();
+            }
+        }
+    }
+}
+
+/// A save under way does not keep the log from being switched on, in a transaction or without; it begins anew.
+#[test]
+fn the_log_is_switched_on_beside_a_save() {
+    for lines in [
+        &["BGSAVE", "MULTI", "CONFIG SET appendonly yes", "SET x 1", "EXEC"][..],
+        &["BGSAVE", "CONFIG SET appendonly yes", "SET x 1"][..],
+    ] {
+        let place = Place::new();
+        let mut server = start(&place, &["appendonly no"]);
+        let mut client = server.client();
+        client.must("DEBUG POPULATE 100000");
+        let heard = asked_at_once(&mut client, lines);
+        assert!(heard.iter().all(|reply| !reply.is_error()), "{heard:?}");
+        assert_eq!(info(&mut client, "aof_enabled"), "1");
+        wait_for("the save", PATIENCE, || info(&mut client, "rdb_bgsave_in_progress") == "0");
+        assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+        assert!(place.data().join("dump.rdb").exists());
+        server.kill();
+        let mut server = start(&place, &["appendonly yes"]);
+        let mut client = server.client();
+        assert_eq!(client.must("GET x"), bulk("1"));
+        assert_eq!(client.must("DBSIZE"), Reply::Int(100_001));
+        server.kill();
+    }
+}
+
+/// Who goes over from the log to snapshots gets the one that was asked for; a rewrite is over at once.
+#[test]
+fn the_log_is_switched_off_beside_a_save_or_a_rewrite() {
+    let place = Place::new();
+    let server = start(&place, &["appendonly yes"]);
+    let mut client = server.client();
+    client.must("DEBUG POPULATE 100000");
+    asked_at_once(&mut client, &["BGSAVE", "CONFIG SET appendonly no"]);
+    wait_for("the save", PATIENCE, || info(&mut client, "rdb_bgsave_in_progress") == "0");
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+    assert!(place.data().join("dump.rdb").exists());
+    client.must("CONFIG SET appendonly yes");
+    asked_at_once(&mut client, &["BGREWRITEAOF", "CONFIG SET appendonly no"]);
+    wait_for("the rewrite", PATIENCE, || info(&mut client, "aof_rewrite_in_progress") == "0");
+    client.must("CONFIG SET appendonly yes");
+    client.must("BGREWRITEAOF");
+    wait_for("another", PATIENCE, || info(&mut client, "aof_rewrite_in_progress") == "0");
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+}
