@@ -24,7 +24,7 @@ use crate::command::server::backup::{BackupFacts, BackupRequest, BackupState};
 use crate::disk::durable::join;
 use crate::resp::{Args, Reply};
 use crate::session::wait::TimeoutReply;
-use crate::session::{ClientId, Mail, Release, Wait, WaitKind};
+use crate::session::{ClientId, Release, Wait, WaitKind};
 pub use work::{BackupWork, UNSEALED};
 
 /// The log of a backup without a log begins with this name: what begins so is nobody's data set.
@@ -293,6 +293,7 @@ impl Engine {
             }
         }
         let release = Release::default();
-        self.sessions.outgoing.push(Mail::Resume { to: client, bytes: reply.buffer, release });
+        let mail = self.sessions.resume(client, reply.buffer, release);
+        self.sessions.outgoing.push(mail);
     }
 }

@@ -98,6 +98,10 @@ impl Engine {
     /// Before a command: evicts while memory is above its limit, and notes whether that was in vain.
     #[inline]
     pub(super) fn free_memory(&mut self) {
+        if self.server.running_script.is_some() {
+            // What a request beside a script evicts would be in the log before what the script did to it.
+            return;
+        }
         if self.server.config.maxmemory == 0 {
             self.server.eviction.out_of_memory = false;
             return;

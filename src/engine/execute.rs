@@ -111,23 +111,15 @@ impl Engine {
         executed.needs_sync = self.reply_needs_sync(id) || (executed.wrote && self.log_lags());
         if let Some(client) = self.sessions.client_mut(id) {
             executed.closes |= client.flags.close_after_reply;
-            // CLIENT CACHING holds for one command or one transaction.
-            if client.transaction.is_none()
-                && let Some(tracking) = client.tracking.as_mut()
-                && !args.is(0, "CLIENT")
-            {
-                tracking.caching = false;
-            }
             let silent = client.reply_mode != ReplyMode::On && !executed.is_message;
             if silent {
                 reply.cut = false;
                 reply.truncate(start);
             }
-            client.reply_mode = match client.reply_mode {
-                ReplyMode::SkipNext => ReplyMode::Skip,
-                ReplyMode::Skip => ReplyMode::On,
-                mode => mode,
-            };
+            // One that waits has not ended.
+            if !executed.waits {
+                client.request_ended(!args.is(0, "CLIENT"));
+            }
         }
         self.tell_warnings();
         if self.server.pause.is_some() {
@@ -220,7 +212,7 @@ impl Engine {
         if self.sessions.client(id).is_none_or(|client| client.reply_mode != ReplyMode::On) {
             return;
         }
-        for mut mail in self.sessions.to_answered.drain(..) {
+        for mut mail in self.sessions.take_answered(id) {
             if let Some(release) = mail.release_mut() {
                 self.ks.need = self.ks.need.max(release.need);
             }

@@ -16,7 +16,7 @@ use crate::command::generic::{MigratedKey, Migration};
 use crate::keyspace::event;
 use crate::resp::{Args, Reply};
 use crate::session::wait::TimeoutReply;
-use crate::session::{ClientId, Mail, Release, Wait, WaitKind};
+use crate::session::{ClientId, Release, Wait, WaitKind};
 use crate::snapshot::dump;
 use crate::snapshot::view::with_view;
 
@@ -87,7 +87,8 @@ impl Engine {
         if self.end_wait(client).is_some() {
             let mut reply = Reply::new(resp3);
             answer(&mut reply, failure);
-            self.sessions.outgoing.push(Mail::Resume { to: client, bytes: reply.buffer, release });
+            let mail = self.sessions.resume(client, reply.buffer, release);
+            self.sessions.outgoing.push(mail);
         }
     }
 

@@ -13,6 +13,10 @@ impl Engine {
     /// Holds a request back if clients are paused and it is one of those that wait.
     pub(super) fn postpone(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
         let Some(pause) = self.server.pause else { return false };
+        // What replicas say of their progress is no request.
+        if self.sessions.client(id).is_some_and(|client| client.flags.replica) {
+            return false;
+        }
         if self.monotonic() >= pause.until || (pause.writes_only && !self.may_write(id, row, args))
         {
             return false;
@@ -75,11 +79,12 @@ impl Engine {
             return;
         }
         self.server.pause = None;
+        // Of the client whose request ends the pause, if one does.
+        let own = std::mem::take(&mut self.sessions.to_answered);
         for (id, request) in std::mem::take(&mut self.sessions.postponed) {
             let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
             let mut reply = Reply::new(resp3);
             let place = self.sessions.outgoing.len();
-            let messages = self.sessions.to_answered.len();
             let executed = self.execute(id, &request.as_args(), &mut reply);
             if !executed.waits {
                 let mail =
@@ -87,11 +92,12 @@ impl Engine {
                 self.sessions.outgoing.insert(place, mail);
             }
             // Only a reactor that runs a request itself puts messages behind its reply.
-            let messages = self.sessions.to_answered.split_off(messages);
-            self.sessions.outgoing.extend(messages);
+            let sessions = &mut self.sessions;
+            sessions.outgoing.append(&mut sessions.to_answered);
             if executed.closes {
-                self.sessions.outgoing.push(Mail::Close { to: id, flush: true });
+                sessions.outgoing.push(Mail::Close { to: id, flush: true });
             }
         }
+        self.sessions.to_answered = own;
     }
 }

@@ -105,7 +105,14 @@ impl Engine {
         self.ks.effects.event_classes = outer.event_classes;
         let (need, no_touch) = (self.ks.need, self.ks.no_touch);
         let answering = self.sessions.answering;
+        // What the script says is heard when its writes are safe, not when this is.
+        let messages = std::mem::take(&mut self.sessions.messages);
+        let due = std::mem::take(&mut self.sessions.tracked.due);
+        let flushed = std::mem::take(&mut self.server.persistence.flushed);
         let executed = self.execute_request(id, args, reply);
+        self.server.persistence.flushed = flushed;
+        self.sessions.tracked.due = due;
+        self.sessions.messages = messages;
         self.sessions.answering = answering;
         (self.ks.need, self.ks.no_touch) = (need, no_touch);
         self.ks.effects = outer;

@@ -9,6 +9,7 @@ use crate::aof::log::{Log, Recovered};
 use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
 use crate::aof::record::Position;
 use crate::clock::Clock;
+use crate::command::generic::wait::WAITAOF_WITHOUT_LOG;
 use crate::command::state::{Persistence, ServerState, Stats};
 use crate::command::table::table;
 use crate::config::Config;
@@ -119,6 +120,9 @@ impl Engine {
                 self.server.persistence.log_state = "ready";
                 self.refresh_log_facts();
                 self.refresh_settings();
+                for id in self.sessions.waiters.served_by_log(u64::MAX) {
+                    self.unblock_with_error(id, WAITAOF_WITHOUT_LOG);
+                }
                 Ok(())
             }
             (None, true) if self.is_beside_other_job() => {

@@ -15,7 +15,7 @@ use crate::command::{CommandError, Outcome};
 use crate::keyspace::Entry;
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::wait::{TimeoutReply, WaitKind, Waiter};
-use crate::session::{ClientId, Mail, Release, Wait};
+use crate::session::{ClientId, Release, Wait};
 
 /// While clients are paused nothing is claimed for one that waits; it is looked at again after so long.
 const LOOK_IN_PAUSE: Duration = Duration::from_millis(10);
@@ -98,7 +98,7 @@ impl Engine {
         } else {
             self.end_wait(id);
             let release = Release { need: self.ks.need, needs_sync: false, wrote };
-            let mail = Mail::Resume { to: id, bytes: reply.buffer, release };
+            let mail = self.sessions.resume(id, reply.buffer, release);
             self.sessions.outgoing.insert(place, mail);
         }
     }
@@ -194,6 +194,7 @@ impl Engine {
         let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
         write(&mut reply);
         let release = Release::default();
-        self.sessions.outgoing.push(Mail::Resume { to: id, bytes: reply.buffer, release });
+        let mail = self.sessions.resume(id, reply.buffer, release);
+        self.sessions.outgoing.push(mail);
     }
 }

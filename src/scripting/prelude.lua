@@ -22,7 +22,7 @@ local PATTERN_BYTES_MAX = 4000
 local RESULTS_MAX = 8000
 local INTEGER_MIN, INTEGER_MAX = -2147483648, 2147483647
 
-local real_of, shown_metatable = {}, {}
+local real_of, shown_metatable, proxies = {}, {}, {}
 
 local function refuse()
   error(READONLY, 2)
@@ -32,6 +32,7 @@ end
 local function protect(real, metatable)
   local proxy = setmetatable({}, { __index = real, __newindex = refuse, __metatable = false })
   real_of[proxy] = real
+  proxies[#proxies + 1] = proxy
   shown_metatable[proxy] = metatable
   return proxy
 end
@@ -77,13 +78,14 @@ local globals = {}
 local shows_globals = { __index = globals, __newindex = refuse, __metatable = false }
 local environment = setmetatable({}, shows_globals)
 real_of[environment] = globals
+proxies[#proxies + 1] = environment
 
 local function plain(...)
   for _, name in ipairs({ ... }) do
     globals[name] = _G[name]
   end
 end
-plain("assert", "error", "gcinfo", "ipairs", "next", "rawequal", "select", "tonumber", "tostring")
+plain("assert", "error", "gcinfo", "ipairs", "rawequal", "select", "tonumber", "tostring")
 plain("type", "_VERSION")
 
 globals._G = environment
@@ -189,12 +191,22 @@ local function table_expected(name, ...)
   error("bad argument #1 to '" .. name .. "' (table expected, got " .. found .. ")", 3)
 end
 
+function globals.next(...)
+  local t, key = ...
+  if type(t) ~= "table" then
+    return finish("next", pcall(next, ...))
+  end
+  return next(real_of[t] or t, key)
+end
+
+-- Of what is protected only the content is handed out: with the table itself, one script could change
+-- what all others call.
 function globals.pairs(...)
   local t = ...
   if type(t) ~= "table" then
     table_expected("pairs", ...)
   end
-  return next, real_of[t] or t, nil
+  return real_of[t] and globals.next or next, t, nil
 end
 
 function globals.rawget(...)
@@ -279,9 +291,22 @@ local of_strings = getmetatable("")
 of_strings.__index = string_library
 of_strings.__metatable = protect({ __index = globals.string })
 
+-- `table.insert` asks no metatable: what a script put into a table that all share goes with it.
+local function sweep(...)
+  for at = 1, #proxies do
+    local proxy = proxies[at]
+    local left = next(proxy)
+    while left ~= nil do
+      rawset(proxy, left, nil)
+      left = next(proxy)
+    end
+  end
+  return ...
+end
+
 local function run(f, keys, arguments)
   globals.KEYS, globals.ARGV = keys, arguments
-  return xpcall(f, handler)
+  return sweep(xpcall(f, handler))
 end
 
 local running, running_keys, running_arguments
@@ -292,7 +317,7 @@ end
 -- Functions of libraries take their keys and arguments as parameters.
 local function run_function(f, keys, arguments)
   running, running_keys, running_arguments = f, keys, arguments
-  return xpcall(call_running, handler)
+  return sweep(xpcall(call_running, handler))
 end
 
 -- A library being loaded sees `redis` with little in it, and nothing else.
@@ -302,6 +327,7 @@ if loading_library then
   loading_globals.server = loading_globals.redis
 end
 local function set_loading(on)
+  sweep()
   shows_globals.__index = on and loading_globals or globals
 end
 

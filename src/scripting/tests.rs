@@ -211,3 +211,33 @@ fn an_error_keeps_bytes_that_are_no_text() {
     let nested = "return {{err = 'N \\255'}}";
     assert_eq!(eval(&mut scripts, nested, b""), b"*1\r\n-N \xff\r\n");
 }
+
+/// What all scripts share stays as it is, whatever one of them tries: another user's scripts call it.
+#[test]
+fn no_script_changes_what_others_call() {
+    let mut scripts = Scripts::default();
+    for shared in ["redis", "_G", "string", "table", "math", "bit", "cjson", "getmetatable('')"] {
+        for attack in [
+            "local _, t = pairs(X) t.call = 1 t.rep = 1 t.tostring = 1",
+            "local _, t = pairs(X) rawset(t, 'call', 1)",
+            "for k in pairs(X) do X[k] = 1 end",
+            "setmetatable(X, { __index = 1 })",
+            "X.call = 1",
+            "rawset(X, 'call', 1)",
+        ] {
+            let reply = eval(&mut scripts, &attack.replace('X', shared), b"");
+            let text = String::from_utf8_lossy(&reply);
+            assert!(text.starts_with("-ERR"), "{attack} on {shared}: {text}");
+        }
+        let leave = format!("table.insert({shared}, 'left') table.insert({shared}, 7, 'left')");
+        eval(&mut scripts, &leave, b"");
+        let look = format!("return {{{shared}[1], {shared}[7]}}");
+        let left = eval(&mut scripts, &look, b"");
+        assert!(!String::from_utf8_lossy(&left).contains("left"), "{shared}");
+    }
+    let walk =
+        "local n = 0 for k, v in pairs(redis) do n = n + 1 end return n > 5 and next(redis) ~= nil";
+    assert_eq!(eval(&mut scripts, walk, b""), b":1\r\n");
+    let still = "return redis.call('ping') and tostring(string.rep('a', 3))";
+    assert_eq!(eval(&mut scripts, still, b""), b"$3\r\naaa\r\n");
+}

@@ -71,6 +71,8 @@ impl Desk {
         for ask in asked {
             let mut reply = Reply::new(false);
             let executed = engine.execute(ask.id, &ask.args.as_args(), &mut reply);
+            let messages = engine.sessions.take_answered(ask.id);
+            engine.sessions.outgoing.extend(messages);
             *ask.place.answer.lock() = Some((reply.buffer, executed));
             ask.place.given.notify_one();
         }

@@ -22,5 +22,6 @@ mod replica_thread;
 pub mod run;
 pub mod shared;
 pub mod stream;
+mod vital;
 
 pub use shared::Shared;

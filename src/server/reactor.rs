@@ -45,7 +45,8 @@ const BELIEVED_BYTES: usize = 4 << 20;
 
 /// Bytes that a client which has not said who it is may send without an end, and may leave unread.
 const STRANGER_INPUT_MAX: u64 = 1 << 20;
-const STRANGER_OUTPUT_MAX: usize = 1024;
+/// As in Redis, where the first 16 KB of replies do not count.
+const STRANGER_OUTPUT_MAX: usize = 17 * 1024;
 
 /// After so many turns without a reply that could leave at once the thread waits for the log and not for
 /// its sockets: writers that wait for a sync then come in groups, not one by one.
@@ -160,8 +161,13 @@ impl Reactor {
 
     /// Takes what other clients' commands left for this thread's connections.
     fn deliver_mail(self: &Rc<Self>) {
+        // Whoever goes on does so when all that was sent before is there: its next reply comes behind that.
+        let mut going_on = Vec::new();
         for mail in self.shared.take_mail(self.index) {
-            self.deliver(mail);
+            going_on.extend(self.deliver(mail));
+        }
+        for handle in going_on {
+            self.go_on(&handle);
         }
     }
 
@@ -487,19 +493,27 @@ impl Reactor {
         }
     }
 
-    fn deliver(self: &Rc<Self>, mail: Mail) {
-        let Some(handle) = self.connections.borrow().get(&mail.to()).cloned() else { return };
+    /// Returns the connection if its client waited and goes on.
+    fn deliver(self: &Rc<Self>, mail: Mail) -> Option<Handle> {
+        let handle = self.connections.borrow().get(&mail.to()).cloned()?;
         let mut connection = handle.borrow_mut();
         let goes_on = matches!(mail, Mail::Resume { .. });
         self.take_in(&mut connection, mail);
         if self.is_over_limit(&mut connection) {
             self.close_over_limit(&mut connection);
         }
-        if goes_on && !connection.carry.is_empty() && !connection.closing {
-            let mut scratch = self.scratch.borrow_mut();
-            self.consume_carry(&handle, &mut connection, &mut scratch.batch);
-        }
         self.watch_soft_limit(&handle, &mut connection);
         self.arm(&handle, &mut connection);
+        drop(connection);
+        goes_on.then_some(handle)
+    }
+
+    /// Executes what a client sent while it waited.
+    fn go_on(self: &Rc<Self>, handle: &Handle) {
+        let mut connection = handle.borrow_mut();
+        if !connection.carry.is_empty() && !connection.closing && !connection.waits {
+            let mut scratch = self.scratch.borrow_mut();
+            self.consume_carry(handle, &mut connection, &mut scratch.batch);
+        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 use super::listener::Listener;
 use super::reactor::Reactor;
 use super::shared::Signal;
+use super::vital::vital;
 use super::{Shared, archive_thread, log_thread, metrics, persist_thread, relisten};
 use crate::clock::Clock;
 use crate::engine::ShutdownState;
@@ -51,20 +52,20 @@ pub fn start(
         let spawned = std::thread::Builder::new()
             .name(format!("reactor-{index}"))
             .stack_size(REACTOR_STACK_BYTES)
-            .spawn(move || run_reactor(index, &shared, metrics))?;
+            .spawn(move || vital(|| run_reactor(index, &shared, metrics)))?;
         threads.push(spawned);
     }
     let (log_shared, log_clock) = (Arc::clone(shared), Arc::clone(clock));
     threads.push(
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || log_thread::run(&log_shared, &log_clock))?,
+            .spawn(move || vital(|| log_thread::run(&log_shared, &log_clock)))?,
     );
     let persist_shared = Arc::clone(shared);
     threads.push(
         std::thread::Builder::new()
             .name("persist".to_owned())
-            .spawn(move || persist_thread::run(&persist_shared))?,
+            .spawn(move || vital(|| persist_thread::run(&persist_shared)))?,
     );
     let archive = archive_thread::start(shared)?;
     Ok(Running { shared: Arc::clone(shared), threads, archive })

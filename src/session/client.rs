@@ -207,6 +207,23 @@ impl Durability {
 }
 
 impl Client {
+    /// A request was answered, or would have been: what holds for one request ends. `uses_caching`: it is one for which
+    /// CLIENT CACHING was said.
+    pub fn request_ended(&mut self, uses_caching: bool) {
+        // That holds for one command or one transaction.
+        if self.transaction.is_none()
+            && uses_caching
+            && let Some(tracking) = self.tracking.as_mut()
+        {
+            tracking.caching = false;
+        }
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
+    }
+
     /// A client that has just connected.
     pub fn new(address: String, local_address: String, now: UnixMillis) -> Self {
         Self {

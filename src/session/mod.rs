@@ -163,6 +163,32 @@ impl Sessions {
         }
     }
 
+    /// The mail that follows the reply of the client that is being answered. What is for another one, whose request is
+    /// not over yet, stays.
+    pub fn take_answered(&mut self, id: ClientId) -> Vec<Mail> {
+        if self.to_answered.iter().all(|mail| mail.to() == id) {
+            return std::mem::take(&mut self.to_answered);
+        }
+        let mail = std::mem::take(&mut self.to_answered).into_iter();
+        let (own, others) = mail.partition(|mail| mail.to() == id);
+        self.to_answered = others;
+        own
+    }
+
+    /// Lets a client go on that waited, with its reply, unless it wants none.
+    pub fn resume(&mut self, id: ClientId, bytes: Vec<u8>, release: Release) -> Mail {
+        let mut mail = Mail::Resume { to: id, bytes, release };
+        if let Some(client) = self.clients.get_mut(id) {
+            if client.reply_mode != ReplyMode::On
+                && let Mail::Resume { bytes, .. } = &mut mail
+            {
+                bytes.clear();
+            }
+            client.request_ended(true);
+        }
+        mail
+    }
+
     /// Makes a client one that is fed. `None`: it is one already, or sees other things.
     pub fn make_replica(
         &mut self,

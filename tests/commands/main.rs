@@ -16,6 +16,7 @@
 mod support;
 
 mod access;
+mod asides;
 mod bless;
 mod bypass;
 mod clients;

@@ -12,7 +12,7 @@ mod migrate;
 mod object;
 mod scan;
 mod sort;
-mod wait;
+pub mod wait;
 
 #[cfg(test)]
 mod tests;

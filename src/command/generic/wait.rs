@@ -57,6 +57,10 @@ pub(super) const WAITAOF: Command = Command {
     ..WAIT
 };
 
+/// What WAITAOF says without a log; also to those who wait when the log goes.
+pub const WAITAOF_WITHOUT_LOG: &str =
+    "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+
 fn waitaof(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     let local = number::parse_i64(args.at(1)).ok_or(CommandError::NotInteger)?;
     if !(0..=1).contains(&local) {
@@ -67,9 +71,7 @@ fn waitaof(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
         .ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
     let timeout_ms = timeout_ms(args.at(3))?;
     if local == 1 && !ctx.server.persistence.log_enabled {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::text(WAITAOF_WITHOUT_LOG));
     }
     Ok(Outcome::Task(Task::WaitLog { local, replicas, timeout_ms }))
 }

@@ -106,6 +106,7 @@ impl Reactor {
         };
         let mut batch = Batch::default();
         let (used, outcome) = own.decoder.decode(carry, limits, &mut batch);
+        self.take_own_mail(engine, own);
         let mut progress = self.progress();
         for index in 0..batch.len() {
             let Some(args) = batch.request(index, carry) else { break };

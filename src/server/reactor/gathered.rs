@@ -207,6 +207,7 @@ impl Reactor {
             // That of the script is none of them: it was taken before its script ran.
             let Ok(mut connection) = handle.try_borrow_mut() else { continue };
             let mut done = 0;
+            self.take_own_mail(engine, &mut connection);
             while connection.takes_requests()
                 && let Some(args) = input.batch.request(done, &input.bytes)
             {

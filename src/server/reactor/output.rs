@@ -210,6 +210,8 @@ impl Reactor {
     pub(super) fn take_in(&self, connection: &mut Connection, mail: Mail) {
         let deaf = connection.closing || connection.feed.is_some();
         if deaf && !matches!(mail, Mail::Close { .. }) {
+            // Even so it goes on: a replica must be heard.
+            connection.waits &= !matches!(mail, Mail::Resume { .. });
             return;
         }
         match mail {

@@ -99,6 +99,7 @@ impl Reactor {
             let Some(args) = batch.request(index, input) else { break };
             let ask = self.shared.desk.ask(connection.id, &args, || self.shared.is_busy());
             let Some((bytes, executed)) = ask else { return index - first };
+            self.take_mail_before_reply(connection);
             let progress = self.progress();
             self.want(executed.release(), progress);
             connection.outbox.reply(&bytes, executed.release(), progress);
@@ -128,6 +129,9 @@ impl Reactor {
             *known = self.progress();
         }
         let progress = *known;
+        if !connection.authenticated {
+            connection.authenticated = is_known(engine, connection);
+        }
         if executed.need > progress.synced {
             self.want(executed.release(), progress);
             connection.outbox.hold(start, executed.release(), progress);
@@ -161,7 +165,7 @@ impl Reactor {
         executed: Executed,
         progress: LogProgress,
     ) {
-        for mail in engine.sessions.to_answered.drain(..) {
+        for mail in engine.sessions.take_answered(connection.id) {
             if let Mail::Send { bytes, mut release, notice, .. } = mail {
                 release.needs_sync = executed.needs_sync;
                 self.want(release, progress);
@@ -175,20 +179,29 @@ impl Reactor {
     /// may follow the answer to UNSUBSCRIBE.
     pub(super) fn take_own_mail(&self, engine: &Engine, connection: &mut Connection) {
         let listens = engine.sessions.client(connection.id).is_some_and(Client::hears_messages);
-        if !listens {
-            return;
+        if listens {
+            self.take_mail_before_reply(connection);
         }
+    }
+
+    fn take_mail_before_reply(&self, connection: &mut Connection) {
         for mail in self.shared.take_mail_to(self.index, connection.id) {
             self.take_in(connection, mail);
         }
     }
 }
 
+/// Whether the client has said who it is, or need not.
+fn is_known(engine: &Engine, connection: &Connection) -> bool {
+    let client = engine.sessions.client(connection.id);
+    client.map_or(connection.authenticated, |client| client.user.is_some())
+        || !engine.server.acl.needs_auth()
+}
+
 /// Counts what a client sent and what it gets, and notes what its connection must know of it.
 fn account(engine: &mut Engine, connection: &mut Connection, input: u64, output: u64) {
-    let needs_auth = engine.server.acl.needs_auth();
+    connection.authenticated = is_known(engine, connection);
     if let Some(client) = engine.sessions.client_mut(connection.id) {
-        connection.authenticated = client.user.is_some() || !needs_auth;
         connection.is_subscribed = client.is_subscribed();
         connection.queued_bytes = client.queued_bytes();
         client.input_bytes += input;

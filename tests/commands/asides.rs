@@ -1,0 +1,308 @@
+//! What clients get when others stand in between: one waits, one is paused, a script does not end. The bytes of each
+//! connection, compared with Redis' where that is to be had.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::transcript::arguments;
+use crate::support::peers::{self, Program};
+use crate::support::server::{Server, wait_for};
+
+const SETTLES: Duration = Duration::from_millis(120);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection of which every byte is kept.
+struct Raw {
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Raw {
+    fn to(server: &Server) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        Self { stream, heard: Vec::new() }
+    }
+
+    /// Sends requests, divided by ` | `, in one piece.
+    fn send(&mut self, requests: &str) {
+        let mut bytes = Vec::new();
+        for request in requests.split(" | ") {
+            let words = arguments(request, &|_| None).unwrap();
+            write!(bytes, "*{}\r\n", words.len()).unwrap();
+            for word in words {
+                write!(bytes, "${}\r\n", word.len()).unwrap();
+                bytes.extend_from_slice(&word);
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    fn hear(&mut self) {
+        let mut buffer = [0; 65536];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => {
+                    self.heard.extend_from_slice(b"<end>");
+                    return;
+                }
+                Ok(count) => self.heard.extend_from_slice(&buffer[..count]),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn text(&mut self) -> String {
+        self.hear();
+        String::from_utf8_lossy(&self.heard).into_owned()
+    }
+
+    fn hears(&mut self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.text().contains(what) {
+            assert!(Instant::now() < until, "{what} is not in {:?}", self.text());
+        }
+    }
+}
+
+/// What each client hears; a step is a client's letter and its requests, or a pause in milliseconds.
+fn heard(server: &Server, steps: &[&str]) -> Vec<String> {
+    let mut clients: Vec<(char, Raw)> = Vec::new();
+    for step in steps {
+        if let Ok(millis) = step.parse() {
+            std::thread::sleep(Duration::from_millis(millis));
+            continue;
+        }
+        let (letter, requests) = step.split_at(1);
+        let letter = letter.chars().next().unwrap();
+        if !clients.iter().any(|(known, _)| *known == letter) {
+            clients.push((letter, Raw::to(server)));
+        }
+        let (_, client) = clients.iter_mut().find(|(known, _)| *known == letter).unwrap();
+        client.send(requests.trim_start());
+        std::thread::sleep(SETTLES);
+    }
+    std::thread::sleep(SETTLES);
+    clients.iter_mut().map(|(letter, client)| format!("{letter}: {:?}", client.text())).collect()
+}
+
+const SCENES: &[&[&str]] = &[
+    // No reply is sent to who wants none, also where it had to be waited for.
+    &["a CLIENT REPLY OFF", "a BLPOP k 0", "b LPUSH k v", "a CLIENT REPLY ON"],
+    &["a CLIENT REPLY OFF", "a BLPOP k 0.05", "100", "a CLIENT REPLY ON"],
+    &["a CLIENT REPLY OFF", "a WAIT 1 50", "100", "a CLIENT REPLY ON"],
+    &["a CLIENT REPLY SKIP", "a BLPOP k 0", "b LPUSH k v", "a PING"],
+    &["a CLIENT REPLY SKIP | BLPOP k 0 | PING", "b LPUSH k v", "a PING"],
+    &["a CLIENT REPLY SKIP", "b CLIENT PAUSE 200 ALL", "a SET x 1", "300", "a PING"],
+    &["a CLIENT REPLY OFF", "b CLIENT PAUSE 200 ALL", "a SET x 1", "300", "a CLIENT REPLY ON"],
+    // What was sent before a reply comes before it, also where the client waited in between.
+    &["b SUBSCRIBE ch", "b UNSUBSCRIBE ch | PING", "a PUBLISH ch hello"],
+    &[
+        "b HELLO 3 | SUBSCRIBE ch",
+        "b BLPOP q 5 | UNSUBSCRIBE ch | PING",
+        "a LPUSH q v | PUBLISH ch hello",
+    ],
+    &["b HELLO 3 | CLIENT TRACKING ON | GET y", "b BLPOP q 5 | GET y", "a LPUSH q v | SET y new"],
+    // CLIENT CACHING is for the command behind it, however long that takes.
+    &[
+        "a HELLO 3 | CLIENT TRACKING ON OPTIN | CLIENT CACHING YES | BLPOP q 5 | GET z",
+        "b LPUSH q v",
+        "b SET z 1",
+        "a PING",
+    ],
+    // The end of a pause in the middle of another's transaction.
+    &[
+        "b CLIENT PAUSE 100000 WRITE",
+        "a SET x 1",
+        "m MULTI | PING | CLIENT UNPAUSE | EXEC",
+        "a PING",
+    ],
+];
+
+type Heard = (Vec<String>, &'static [&'static str]);
+
+fn play_all(program: &Program) -> Vec<Heard> {
+    let server = Server::start(program, &["save "]);
+    let scene = |steps: &&'static [&'static str]| {
+        server.client().must("FLUSHALL");
+        // HELLO tells of versions and ids.
+        let heard = heard(&server, steps).iter().map(|text| without_hello(text)).collect();
+        (heard, *steps)
+    };
+    SCENES.iter().map(scene).collect()
+}
+
+#[test]
+fn replies_and_messages_come_to_whom_they_are_for_and_in_order() {
+    let ours = play_all(&peers::fastness());
+    let Some(redis) = peers::redis8() else { return peers::not_run("no Redis 8") };
+    for (ours, theirs) in ours.iter().zip(play_all(&redis)) {
+        assert_eq!(ours.0, theirs.0, "{:?}", ours.1);
+    }
+}
+
+/// Without the map that answers HELLO 3.
+fn without_hello(text: &str) -> String {
+    match (text.find("%7"), text.find("modules")) {
+        (Some(from), Some(to)) if from < to => {
+            let rest = &text[to..];
+            let end = rest.find("*0").map_or(rest.len(), |at| at + 2);
+            format!("{}<hello>{}", &text[..from], &rest[end..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A client that says who it is may be answered as much as it asks for, in the same breath.
+#[test]
+fn who_authenticates_in_a_pipeline_gets_all_replies() {
+    let server = Server::start(&peers::fastness(), &["save ", "requirepass p"]);
+    let long = "x".repeat(40_000);
+    for login in ["AUTH p", "HELLO 2 AUTH default p"] {
+        let mut client = Raw::to(&server);
+        client.send(&format!("{login} | SET k {long} | GET k | PING end"));
+        client.hears("end");
+    }
+    let mut stranger = Raw::to(&server);
+    stranger.send(&["GET k"; 40].join(" | "));
+    std::thread::sleep(SETTLES);
+    assert_eq!(stranger.text().matches("NOAUTH").count(), 40);
+    let mut admin = Raw::to(&server);
+    admin.send("AUTH p | CONFIG SET requirepass \"\"");
+    std::thread::sleep(SETTLES);
+    stranger.send("GET k");
+    stranger.hears(&long);
+}
+
+/// The end of a pause beside messages to others: a monitor that ends it gets its lines, the one held back its reply.
+#[test]
+fn the_end_of_a_pause_mixes_up_nobodys_messages() {
+    let server = Server::start(&peers::fastness(), &["save ", "io-threads 2"]);
+    for _ in 0..2 {
+        let [mut monitor, mut other, mut held] = [0; 3].map(|_| Raw::to(&server));
+        monitor.send("MONITOR");
+        monitor.hears("+OK");
+        held.send("HELLO 3 | CLIENT TRACKING ON BCAST");
+        held.hears("+OK");
+        held.heard.clear();
+        other.send("CLIENT PAUSE 100000 WRITE");
+        other.hears("+OK");
+        held.send("SET x 1");
+        std::thread::sleep(SETTLES);
+        monitor.send("MULTI | PING | CLIENT UNPAUSE | EXEC");
+        held.hears("invalidate");
+        let text = held.text();
+        assert!(text.starts_with("+OK\r\n>2\r\n$10\r\ninvalidate"), "{text:?}");
+        assert!(!text.contains("EXEC"), "{text:?}");
+        monitor.hears("\"SET\" \"x\"");
+        assert!(!monitor.text().contains("invalidate"));
+        other.heard.clear();
+        other.send("PING");
+        other.hears("+PONG");
+    }
+}
+
+/// A replica tells how far it is also while clients are paused, and afterwards.
+#[test]
+fn replicas_are_heard_during_a_pause() {
+    let server = Server::start(&peers::fastness(), &["save "]);
+    let (mut replica, mut client) = (Raw::to(&server), server.client());
+    replica.send("REPLCONF capa eof capa psync2");
+    replica.hears("+OK");
+    replica.send("PSYNC ? -1");
+    replica.hears("+FULLRESYNC");
+    wait_for("the snapshot", PATIENCE, || {
+        client.must("INFO replication").to_string().contains("online")
+    });
+    client.must("CLIENT PAUSE 400 ALL");
+    replica.send("REPLCONF ACK 1");
+    std::thread::sleep(Duration::from_millis(600));
+    client.must("SET k v");
+    for _ in 0..20 {
+        replica.send("REPLCONF ACK 1000000");
+        if client.must("WAIT 1 100").to_string().contains('1') {
+            return;
+        }
+    }
+    panic!("what the replica says is not heard: {}", client.must("INFO replication"));
+}
+
+fn busy_script(body: &str) -> String {
+    let wait = "local t = redis.call('time') local till = t[1] * 1000 + t[2] / 1000 + 700 repeat t = \
+                redis.call('time') until t[1] * 1000 + t[2] / 1000 > till";
+    format!("EVAL \"{body} {wait} return 'SCRIPT-DONE'\" 0")
+}
+
+/// What others ask beside a script evicts nothing: in the log it would stand before what the script wrote.
+#[test]
+fn nothing_is_evicted_beside_a_script() {
+    let options =
+        ["save ", "busy-reply-threshold 50", "maxmemory 20mb", "maxmemory-policy allkeys-lru"];
+    let mut server = Server::start(&peers::fastness(), &options);
+    let (mut script, mut other) = (Raw::to(&server), Raw::to(&server));
+    script.send(&busy_script(
+        "for i = 1, 100 do redis.call('set', 's' .. i, string.rep('x', 200000)) end",
+    ));
+    std::thread::sleep(Duration::from_millis(300));
+    while !script.text().contains("SCRIPT-DONE") {
+        other.send("GET nokey");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(other.text().contains("-BUSY"), "the script was not busy");
+    std::thread::sleep(SETTLES);
+    let mut client = server.client();
+    let keys = client.must("DBSIZE").to_string();
+    server.kill();
+    let unlimited = ["save ", "maxmemory 0"];
+    let again = Server::start_on(&peers::fastness(), server.place(), &unlimited);
+    assert_eq!(again.client().must("DBSIZE").to_string(), keys);
+}
+
+/// Beside a script everybody gets what is theirs: the script's client its reply and no more, the monitor its lines, and
+/// nobody hears what the script publishes before it has ended.
+#[test]
+fn beside_a_script_messages_come_to_whom_they_are_for() {
+    let options = ["save ", "busy-reply-threshold 50", "io-threads 3"];
+    let server = Server::start(&peers::fastness(), &options);
+    let [mut script, mut monitor, mut listener, mut other] = [0; 4].map(|_| Raw::to(&server));
+    monitor.send("MONITOR");
+    monitor.hears("+OK");
+    listener.send("SUBSCRIBE ch");
+    listener.hears("subscribe");
+    script.send(&busy_script("redis.call('set', 'k', 'v') redis.call('publish', 'ch', 'told')"));
+    std::thread::sleep(Duration::from_millis(250));
+    monitor.send("MULTI");
+    other.send("MULTI");
+    other.hears("+OK");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!script.text().contains("DONE"), "the script was too short");
+    assert!(!listener.text().contains("told"), "the script has not ended");
+    script.hears("DONE");
+    listener.hears("told");
+    std::thread::sleep(SETTLES);
+    assert_eq!(script.text(), "$11\r\nSCRIPT-DONE\r\n");
+    monitor.hears("\"MULTI\"");
+}
+
+/// Who waits for the log when it is switched off is told so.
+#[test]
+fn waitaof_ends_with_the_log() {
+    let server = Server::start(&peers::fastness(), &["save ", "appendfsync no"]);
+    let (mut waits, mut client) = (Raw::to(&server), server.client());
+    for _ in 0..3 {
+        waits.send("SET k v | WAITAOF 1 5 0");
+        std::thread::sleep(SETTLES);
+        client.must("CONFIG SET appendonly no");
+        waits.hears("WAITAOF cannot be used when numlocal is set but appendonly is disabled");
+        waits.heard.clear();
+        client.must("CONFIG SET appendonly yes");
+    }
+}
