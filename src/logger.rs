@@ -16,7 +16,7 @@
 mod style;
 
 use std::fmt::{self, Display};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -50,10 +50,15 @@ enum Sink {
 }
 
 struct Syslog {
-    socket: UnixDatagram,
+    path: &'static str,
+    /// `None` while there is nobody.
+    socket: Mutex<Option<UnixDatagram>>,
     facility: u8,
     ident: String,
 }
+
+/// Where the local syslog listens.
+const SYSLOG: &str = "/dev/log";
 
 impl Logger {
     /// The log that the configuration asks for. A relative `logfile` is inside `dir`.
@@ -62,7 +67,7 @@ impl Logger {
             "" => Sink::Stdout,
             path => Sink::File(disk, config.path(path)),
         };
-        let syslog = if config.syslog_enabled { Syslog::connect(config) } else { None };
+        let syslog = config.syslog_enabled.then(|| Syslog::of(config, SYSLOG));
         let log = Self::new(config.loglevel, clock, sink, syslog);
         log.set_style(config);
         log
@@ -184,22 +189,35 @@ fn append(disk: &SharedDisk, path: &str, bytes: &[u8]) -> Result<(), DiskError> 
 }
 
 impl Syslog {
-    /// The local syslog, `None` when there is none.
-    fn connect(config: &Config) -> Option<Self> {
-        let socket = UnixDatagram::unbound().ok()?;
-        socket.connect("/dev/log").ok()?;
-        socket.set_nonblocking(true).ok()?;
+    fn of(config: &Config, path: &'static str) -> Self {
         let facility = match config.syslog_facility {
             SyslogFacility::User => 1,
             local => 15 + local as u8, // local0 is 16, and 1 in the enum.
         };
-        Some(Self { socket, facility, ident: config.syslog_ident.clone() })
+        Self { path, socket: Mutex::default(), facility, ident: config.syslog_ident.clone() }
+    }
+
+    fn connect(&self) -> Option<UnixDatagram> {
+        let socket = UnixDatagram::unbound().ok()?;
+        socket.connect(self.path).ok()?;
+        socket.set_nonblocking(true).ok()?;
+        Some(socket)
     }
 
     fn send(&self, level: LogLevel, message: &str, pid: u32) {
         let datagram = syslog_datagram(self.facility, level, &self.ident, pid, message);
-        // A full or restarting syslog loses lines; waiting for it would stop the server.
-        let _ = self.socket.send(datagram.as_bytes());
+        let mut socket = self.socket.lock();
+        // The first time, and when syslog was started anew: its old socket is nobody's then.
+        for _ in 0..2 {
+            if socket.is_none() {
+                *socket = self.connect();
+            }
+            match socket.as_ref().map(|socket| socket.send(datagram.as_bytes())) {
+                // A full or absent syslog loses lines; waiting for it would stop the server.
+                Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => *socket = None,
+                _ => return,
+            }
+        }
     }
 }
 
@@ -290,6 +308,24 @@ mod tests {
             (4_107_542_400_000, "01 Mar 2100 00:00:00.000"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_syslog_that_comes_later_or_again_gets_its_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        // A logger lives as long as its process.
+        let path: &'static str = dir.path().join("log").to_str().unwrap().to_owned().leak();
+        let syslog = Syslog::of(&Config::default(), path);
+        syslog.send(LogLevel::Notice, "nobody hears it", 7);
+        for round in ["first", "second"] {
+            let listener = UnixDatagram::bind(path).unwrap();
+            listener.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+            syslog.send(LogLevel::Notice, round, 7);
+            let mut line = [0; 100];
+            let len = listener.recv(&mut line).unwrap();
+            assert_eq!(line[..len], *format!("<133>redis[7]: {round}").as_bytes());
+            rustix::fs::unlink(path).unwrap();
         }
     }
 
