@@ -134,6 +134,11 @@ fn logs_in_over_a_unix_socket_and_speaks_resp3() {
     assert!(!report.to_string().contains("cret"), "a password is not for reports: {report}");
     let (code, report) = json(&[&format!("unix:{socket}"), "--tests", "get", "-n", "10"]);
     assert_eq!((code, &report["rows"][0]["errors"]), (1, &10.into()), "not logged in: {report}");
+    let output = Command::new(env!("CARGO_BIN_EXE_fastness"))
+        .args(["bench", &format!("unix:{socket}"), "--tests", "get", "-n", "10"])
+        .env("FASTNESS_PASSWORD", "s%cret")
+        .output();
+    assert!(output.unwrap().status.success(), "the environment's password is not used");
     assert!(report["rows"][0]["error"].as_str().unwrap().starts_with("NOAUTH"), "{report}");
 }
 

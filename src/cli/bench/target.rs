@@ -31,21 +31,22 @@ pub(super) struct Target {
 #[derive(Debug)]
 enum Place {
     Tcp(Address),
-    Unix(String),
+    /// A path, and the password of the environment.
+    Unix(String, Option<String>),
 }
 
 impl Target {
     /// `redis://[user:password@]host[:port]`, `host:port`, or `unix:PATH`.
     pub(super) fn parse(text: &str, resp3: bool) -> Result<Self, String> {
+        let password = PASSWORD_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).next();
         if let Some(path) = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")) {
-            let place = Arc::new(Place::Unix(path.to_owned()));
+            let place = Arc::new(Place::Unix(path.to_owned(), password));
             return Ok(Self { name: text.to_owned(), place, resp3 });
         }
         let whole = match text.contains("://") {
             true => text.to_owned(),
             false => format!("redis://{text}"),
         };
-        let password = PASSWORD_VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).next();
         let address = Address::parse(&whole, password)?;
         let address = address.ok_or_else(|| format!("{text:?}: write redis://host:port"))?;
         if address.is_tls() {
@@ -60,7 +61,7 @@ impl Target {
     pub(super) async fn connect(&self) -> Result<Stream, String> {
         let connecting = async {
             let stream: Stream = match &*self.place {
-                Place::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                Place::Unix(path, _) => Box::new(UnixStream::connect(path).await?),
                 Place::Tcp(address) => {
                     let stream = TcpStream::connect(address.place()).await?;
                     stream.set_nodelay(true)?;
@@ -73,9 +74,11 @@ impl Target {
             .await
             .map_err(|_| format!("{}: no connection in {CONNECT_WITHIN:?}", self.name))?
             .map_err(|error| format!("{}: {error}", self.name))?;
-        if let Place::Tcp(address) = &*self.place
-            && let Some(words) = address.login()
-        {
+        let login = match &*self.place {
+            Place::Tcp(address) => address.login(),
+            Place::Unix(_, password) => password.as_deref().map(|password| vec!["AUTH", password]),
+        };
+        if let Some(words) = login {
             self.call(&mut stream, &words).await?;
         }
         if self.resp3 {
