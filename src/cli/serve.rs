@@ -23,6 +23,7 @@ use crate::command::state::Loading;
 use crate::config::{CommandLine, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
+use crate::engine::descriptors;
 pub use crate::engine::start::server_state;
 use crate::engine::{Engine, ShutdownState};
 use crate::logger::Logger;
@@ -147,7 +148,10 @@ fn serve(
     logger: Logger,
     pidfile: &background::PidFile,
 ) -> Result<i32, StartError> {
-    let config = loaded.config;
+    let mut config = loaded.config;
+    descriptors::make_room_at_start(&mut config, &logger).map_err(|why| {
+        StartError::new(why, "raise the limit: ulimit -n, or LimitNOFILE= of systemd")
+    })?;
     let supervisor = config.supervised;
     let port = config.port;
     let listeners =

@@ -12,6 +12,7 @@ pub mod access;
 pub mod backup;
 pub mod commit;
 pub mod cron;
+pub mod descriptors;
 mod evict;
 pub mod execute;
 pub mod info;

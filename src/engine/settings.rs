@@ -1,6 +1,6 @@
 //! CONFIG SET and CONFIG REWRITE: applying what `config` has checked to the running server.
 
-use super::Engine;
+use super::{Engine, descriptors};
 use crate::command::CommandError;
 use crate::command::table::Row;
 use crate::config::{ChangeError, Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
@@ -72,6 +72,16 @@ impl Engine {
     /// score, the sockets, the log.
     fn apply_outside(&mut self, old: &Config, names: &[&'static str]) -> Result<(), ChangeError> {
         let has = |wanted: &str| names.contains(&wanted);
+        if has("maxclients") {
+            // First of all, as a limit that was raised for nothing does no harm.
+            descriptors::make_room(&self.server.config).map_err(|most| {
+                let reason = format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {most}"
+                );
+                ChangeError::apply("maxclients", &reason)
+            })?;
+        }
         if has("oom-score-adj") || has("oom-score-adj-values") {
             self.adjust_oom_score().map_err(|cause| {
                 self.logger.warning(format!("Cannot adjust the OOM score: {cause}"));

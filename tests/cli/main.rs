@@ -14,6 +14,7 @@ mod crashtest;
 mod ending;
 mod exchange;
 mod metrics;
+mod operations;
 mod repair;
 mod switching;
 mod words;

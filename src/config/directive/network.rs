@@ -55,7 +55,8 @@ pub(super) const ROWS: &[Directive] = &[
         at!(maxclients),
         (1, u32::MAX as i64),
         "10000",
-        "Clients that may be connected at once.",
+        "Clients that may be connected at once. The limit of open files is raised for them and for some 130 files of the \
+         server, up to the hard limit; what does not fit there is not accepted by CONFIG SET, and lowered at start.",
     ),
     integer(
         "io-threads",
