@@ -20,7 +20,7 @@ use super::background;
 use crate::clock::{Clock, SystemClock};
 use crate::command::renamed::Renamed;
 use crate::command::state::Loading;
-use crate::config::{CommandLine, ConfigError, DiskFiles, Loaded, Supervised, load};
+use crate::config::{CommandLine, Config, ConfigError, DiskFiles, Loaded, Supervised, load};
 use crate::disk::SharedDisk;
 use crate::disk::os::OsDisk;
 use crate::engine::descriptors;
@@ -30,6 +30,7 @@ use crate::logger::Logger;
 use crate::number::human_bytes;
 use crate::recovery;
 use crate::rng::SeededRng;
+use crate::server::listener::{self, ListenOptions};
 use crate::server::run::Running;
 use crate::server::{self, Shared};
 
@@ -38,6 +39,9 @@ use crate::server::{self, Shared};
 const LOADING_SHOWS_AFTER: Duration = Duration::from_millis(300);
 /// How often a server that loads looks whether it is to end.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
+
+/// Bound for clients, and for Prometheus.
+type Sockets = (Vec<listener::Listener>, Vec<std::net::TcpListener>);
 
 /// A failure to start: what, and what to do.
 struct StartError {
@@ -154,19 +158,8 @@ fn serve(
     })?;
     let supervisor = config.supervised;
     let port = config.port;
-    let listeners =
-        server::listener::bind(&server::listener::ListenOptions::of(&config)).map_err(|error| {
-            logger.warning(format!("Failed listening on port {port} (tcp), aborting."));
-            StartError::new(error.to_string(), "pass another address with --bind or --port")
-        })?;
-    let metrics = server::listener::bind_metrics(&config.metrics_bind, config.metrics_port);
-    let metrics = metrics.map_err(|error| {
-        StartError::new(
-            format!("metrics: {error}"),
-            "pass another address with --metrics-bind or --metrics-port",
-        )
-    })?;
-    let kinds = server::listener::kinds(&listeners);
+    let (listeners, metrics) = listen(&config, &logger)?;
+    let kinds = listener::kinds(&listeners);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
     let mut state = server_state(config, loaded.file.unwrap_or_default(), &clock);
     let renamed = Renamed::new(&state.config.renamed_commands);
@@ -211,6 +204,31 @@ fn serve(
     Ok(code)
 }
 
+/// The sockets for clients, of which there is one at least, and those for Prometheus.
+fn listen(config: &Config, logger: &Logger) -> Result<Sockets, StartError> {
+    let listeners = listener::bind(&ListenOptions::of(config), logger).map_err(|error| {
+        StartError::new(
+            error.to_string(),
+            "pass another address with --bind or --port, or another path with --unixsocket",
+        )
+    })?;
+    if listeners.is_empty() {
+        logger.warning("Configured to not listen anywhere, exiting.");
+        return Err(StartError::new(
+            "configured to not listen anywhere",
+            "pass --port, with an address of this machine in --bind, or --unixsocket; a tls-port is not served",
+        ));
+    }
+    let metrics = listener::bind_metrics(&config.metrics_bind, config.metrics_port, logger);
+    let metrics = metrics.map_err(|error| {
+        StartError::new(
+            format!("metrics: {error}"),
+            "pass another address with --metrics-bind or --metrics-port",
+        )
+    })?;
+    Ok((listeners, metrics))
+}
+
 /// Loads, and has the reactors start when that is done or takes long. A shutdown before the end does not wait for it: nobody
 /// was promised anything yet, and what recovery does to files may end at any point.
 fn while_loading(
@@ -244,6 +262,10 @@ fn while_loading(
         }
         drop(loading);
         let running = opening.join().unwrap_or_else(|_| Err(std::io::Error::other("panicked")));
+        if loaded.is_err() {
+            // What was opened since takes its files along, too.
+            shared.stop_listening();
+        }
         loaded?;
         running.map_err(|error| cannot(error.to_string()))
     })

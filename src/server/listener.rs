@@ -1,21 +1,49 @@
-//! Listening sockets: bound at start and by CONFIG SET, accepted in reactor 0, connections dealt out in turn.
+//! Listening sockets, bound at start and by CONFIG SET; `accept` has them taken at.
+//!
+//! An address that this machine does not have is an error unless it has a leading `-`; a family of addresses that
+//! the kernel does not know is none, as in Redis, so that one configuration does for machines without IPv6. Whoever
+//! starts a server asks whether anything is left to listen on.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::Shared;
 use super::stream::Accepted;
 use crate::config::Config;
+use crate::logger::Logger;
 
 /// Bound sockets, not yet part of a runtime.
 #[derive(Debug)]
 pub enum Listener {
     Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
+    Unix(UnixListener, Arc<SocketFile>),
+}
+
+/// The file of a Unix socket. It goes when the socket is stopped, or with the last that holds it.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: String,
+    removed: AtomicBool,
+}
+
+impl SocketFile {
+    fn remove(&self) {
+        // Once: the next file of this name may be another server's.
+        if !self.removed.swap(true, Ordering::AcqRel) {
+            let _ = rustix::fs::unlink(self.path.as_str());
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
 }
 
 impl Listener {
@@ -23,7 +51,9 @@ impl Listener {
     pub fn try_clone(&self) -> io::Result<Self> {
         match self {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
-            Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+            Self::Unix(listener, file) => {
+                listener.try_clone().map(|clone| Self::Unix(clone, Arc::clone(file)))
+            }
         }
     }
 
@@ -31,18 +61,20 @@ impl Listener {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Unix(..) => None,
         }
     }
 
-    /// Refuses connections from now on, whoever else holds the socket.
+    /// Refuses connections from now on, whoever else holds the socket. A Unix socket only loses its name: after shutdown(2)
+    /// Linux says of it that it is ready and has nobody, and Tokio's accept would ask again for ever inside of one poll.
     pub fn stop(&self) {
-        let both = std::net::Shutdown::Both;
-        // One that is closed already is stopped, too.
-        let _ = match self {
-            Self::Tcp(listener) => SockRef::from(listener).shutdown(both),
-            Self::Unix(listener) => SockRef::from(listener).shutdown(both),
-        };
+        match self {
+            // One that is closed already is stopped, too.
+            Self::Tcp(listener) => {
+                let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+            }
+            Self::Unix(_, file) => file.remove(),
+        }
     }
 
     /// The connections that wait.
@@ -55,7 +87,7 @@ impl Listener {
                     stream.set_nodelay(true)?;
                     Ok(Accepted::Tcp(stream))
                 }),
-                Self::Unix(listener) => listener.accept().and_then(|(stream, _)| {
+                Self::Unix(listener, _) => listener.accept().and_then(|(stream, _)| {
                     stream.set_nonblocking(true)?;
                     Ok(Accepted::Unix(stream))
                 }),
@@ -89,32 +121,45 @@ impl ListenOptions {
             port: config.port,
             backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
             unix_socket_mode: config.unixsocketperm,
-            unix_socket: (!config.unixsocket.is_empty()).then(|| config.unixsocket.clone()),
+            unix_socket: (!config.unixsocket.is_empty()).then(|| config.path(&config.unixsocket)),
         }
     }
 }
 
-/// Binds everything that is asked for. An address with a leading `-` may be missing.
-pub fn bind(options: &ListenOptions) -> io::Result<Vec<Listener>> {
-    let mut listeners = bind_tcp(options, &[])?;
+/// Binds everything that is asked for and that this machine has; what it leaves out is logged.
+pub fn bind(options: &ListenOptions, logger: &Logger) -> io::Result<Vec<Listener>> {
+    let mut listeners = bind_tcp(options, &[], logger).inspect_err(|_| {
+        logger.warning(format!("Failed listening on port {} (tcp), aborting.", options.port));
+    })?;
     if let Some(path) = &options.unix_socket {
-        // A socket file that nobody listens on any more is in the way of bind(2).
-        if std::os::unix::net::UnixStream::connect(path).is_err() {
-            let _ = rustix::fs::unlink(path.as_str());
-        }
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
-        if options.unix_socket_mode != 0 {
-            let mode = rustix::fs::Mode::from_raw_mode(options.unix_socket_mode);
-            rustix::fs::chmod(path.as_str(), mode)?;
-        }
-        listener.set_nonblocking(true)?;
-        listeners.push(Listener::Unix(listener));
+        let listener = bind_unix(path, options.unix_socket_mode).map_err(|error| {
+            io::Error::new(error.kind(), format!("listening on {path}: {error}"))
+        })?;
+        listeners.push(listener);
     }
     Ok(listeners)
 }
 
+fn bind_unix(path: &str, mode: u32) -> io::Result<Listener> {
+    // A socket file that nobody listens on any more is in the way of bind(2).
+    if UnixStream::connect(path).is_err() {
+        let _ = rustix::fs::unlink(path);
+    }
+    let listener = UnixListener::bind(path)?;
+    let file = Arc::new(SocketFile { path: path.to_owned(), removed: AtomicBool::new(false) });
+    if mode != 0 {
+        rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode))?;
+    }
+    listener.set_nonblocking(true)?;
+    Ok(Listener::Unix(listener, file))
+}
+
 /// Binds the addresses for metrics; none without a port.
-pub fn bind_metrics(bind: &[String], port: u16) -> io::Result<Vec<std::net::TcpListener>> {
+pub fn bind_metrics(
+    bind: &[String],
+    port: u16,
+    logger: &Logger,
+) -> io::Result<Vec<std::net::TcpListener>> {
     let options = ListenOptions {
         bind: bind.to_vec(),
         port,
@@ -122,15 +167,20 @@ pub fn bind_metrics(bind: &[String], port: u16) -> io::Result<Vec<std::net::TcpL
         unix_socket: None,
         unix_socket_mode: 0,
     };
-    let sockets = self::bind(&options)?.into_iter().filter_map(|listener| match listener {
-        Listener::Tcp(listener) => Some(listener),
-        Listener::Unix(_) => None,
-    });
+    let sockets =
+        bind_tcp(&options, &[], logger)?.into_iter().filter_map(|listener| match listener {
+            Listener::Tcp(listener) => Some(listener),
+            Listener::Unix(..) => None,
+        });
     Ok(sockets.collect())
 }
 
 /// The TCP addresses that are asked for, but for those that are `bound` already.
-pub(super) fn bind_tcp(options: &ListenOptions, bound: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+pub(super) fn bind_tcp(
+    options: &ListenOptions,
+    bound: &[SocketAddr],
+    logger: &Logger,
+) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for (name, optional) in tcp_names(options) {
         let address = resolve(name, options.port);
@@ -139,14 +189,31 @@ pub(super) fn bind_tcp(options: &ListenOptions, bound: &[SocketAddr]) -> io::Res
         }
         match address.and_then(|address| listen(address, options.backlog)) {
             Ok(listener) => listeners.push(Listener::Tcp(listener)),
-            Err(_) if optional => {}
             Err(error) => {
                 let text = format!("listening on {name}:{}: {error}", options.port);
-                return Err(io::Error::new(error.kind(), text));
+                let absent = optional && error.kind() == io::ErrorKind::AddrNotAvailable;
+                if !absent && !is_unknown_family(&error) {
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                if !optional {
+                    logger.warning(format!("Going on without an address: {text}"));
+                }
             }
         }
     }
     Ok(listeners)
+}
+
+/// Whether the kernel has no such kind of address at all: a machine without IPv6, say.
+fn is_unknown_family(error: &io::Error) -> bool {
+    let unknown = [
+        Errno::AFNOSUPPORT,
+        Errno::PFNOSUPPORT,
+        Errno::PROTONOSUPPORT,
+        Errno::SOCKTNOSUPPORT,
+        Errno::NOPROTOOPT,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
 }
 
 /// The TCP addresses that are asked for and exist.
@@ -169,7 +236,7 @@ pub fn kinds(listeners: &[Listener]) -> Vec<&'static str> {
         .iter()
         .map(|listener| match listener {
             Listener::Tcp(_) => "tcp",
-            Listener::Unix(_) => "unix",
+            Listener::Unix(..) => "unix",
         })
         .collect();
     kinds.dedup();
@@ -195,71 +262,71 @@ fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
         "::*" => "::",
         other => other,
     };
-    (host, port).to_socket_addrs()?.next().ok_or_else(|| {
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    // A name means IPv4, as in Redis, whatever the order in which this machine finds its addresses.
+    let best = found.iter().find(|address| address.is_ipv6() == name.contains(':'));
+    best.or(found.first()).copied().ok_or_else(|| {
         io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{name} has no address"))
     })
 }
 
-/// Accepts until the socket is stopped; runs in reactor 0.
-pub async fn accept_loop(listener: Listener, shared: Arc<Shared>) {
-    let mut next = 0usize;
-    let tcp = |listener: std::net::TcpListener| tokio::net::TcpListener::from_std(listener);
-    let unix = |listener| tokio::net::UnixListener::from_std(listener);
-    let bound = match listener {
-        Listener::Tcp(listener) => tcp(listener).map(Bound::Tcp),
-        Listener::Unix(listener) => unix(listener).map(Bound::Unix),
-    };
-    let Ok(bound) = bound else { return };
-    while !shared.stopping.load(Ordering::Acquire) {
-        let accepted = match &bound {
-            Bound::Tcp(listener) => match listener.accept().await {
-                Ok((stream, _)) => {
-                    let keepalive_s = shared.keepalive_s.load(Ordering::Relaxed);
-                    prepare_tcp(stream, keepalive_s).map(Accepted::Tcp)
-                }
-                Err(error) => Err(error),
-            },
-            Bound::Unix(listener) => match listener.accept().await {
-                Ok((stream, _)) => stream.into_std().map(Accepted::Unix),
-                Err(error) => Err(error),
-            },
-        };
-        match accepted {
-            Ok(accepted) => {
-                shared.hand_over(next % shared.reactors.len(), accepted);
-                next += 1;
-            }
-            Err(_) if !bound.listens() => return,
-            // Out of descriptors, or the peer is gone again: do not spin on it.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SimClock;
+
+    fn tcp(bind: &[&str], port: u16) -> ListenOptions {
+        ListenOptions {
+            bind: bind.iter().map(ToString::to_string).collect(),
+            port,
+            backlog: 8,
+            unix_socket: None,
+            unix_socket_mode: 0,
         }
     }
-}
 
-/// A listener that is part of a runtime.
-enum Bound {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
-}
-
-impl Bound {
-    /// Whether it has not been stopped.
-    fn listens(&self) -> bool {
-        let listens = match self {
-            Self::Tcp(listener) => SockRef::from(listener).is_listener(),
-            Self::Unix(listener) => SockRef::from(listener).is_listener(),
-        };
-        listens.unwrap_or(false)
+    #[test]
+    fn only_an_address_that_is_not_there_may_be_missing() {
+        let logger = Logger::to_memory(Arc::new(SimClock::at(0)));
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = bind(&tcp(&["-127.0.0.1"], port), &logger).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+        assert!(logger.lines()[0].contains("Failed listening on port"), "{:?}", logger.lines());
+        drop(taken);
+        // Of the range that documentation may use.
+        assert!(bind(&tcp(&["192.0.2.1"], port), &logger).is_err());
+        let found = bind(&tcp(&["-192.0.2.1", "127.0.0.1"], port), &logger).unwrap();
+        assert_eq!(found.len(), 1);
+        for errno in [Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT] {
+            assert!(is_unknown_family(&errno.into()));
+        }
+        assert!(!is_unknown_family(&Errno::ADDRINUSE.into()));
     }
-}
 
-fn prepare_tcp(stream: tokio::net::TcpStream, keepalive_s: u64) -> io::Result<std::net::TcpStream> {
-    stream.set_nodelay(true)?;
-    if keepalive_s > 0 {
-        let time = std::time::Duration::from_secs(keepalive_s);
-        let interval = std::time::Duration::from_secs((keepalive_s / 3).max(1));
-        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    #[test]
+    fn names_are_of_ipv4_where_they_can_be() {
+        for (name, address) in [("localhost", "127.0.0.1:7"), ("*", "0.0.0.0:7"), ("::*", "[::]:7")]
+        {
+            assert_eq!(resolve(name, 7).unwrap().to_string(), address, "{name}");
+        }
     }
-    stream.into_std()
+
+    #[test]
+    fn the_file_of_a_socket_goes_with_it_and_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s").to_str().unwrap().to_owned();
+        let listener = bind_unix(&path, 0o700).unwrap();
+        let other = listener.try_clone().unwrap();
+        listener.stop();
+        assert!(UnixStream::connect(&path).is_err());
+        let next = bind_unix(&path, 0).unwrap();
+        listener.stop();
+        drop((listener, other));
+        assert!(UnixStream::connect(&path).is_ok(), "the next server's socket is gone");
+        drop(next);
+        assert!(rustix::fs::stat(path.as_str()).is_err());
+    }
 }

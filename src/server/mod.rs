@@ -6,6 +6,7 @@
 //! send each. Replies whose log position is not reached yet stay in the connection's [`outbox`]; the log
 //! thread wakes the reactors when it has moved on.
 
+mod accept;
 mod archive_thread;
 pub mod connection;
 mod desk;

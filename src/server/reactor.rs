@@ -20,8 +20,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::accept::accept_loop;
 use super::connection::Connection;
-use super::listener::accept_loop;
 use super::log_view::LogView;
 use super::shared::Shared;
 use super::stream::{Accepted, Stream};

@@ -99,6 +99,48 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
+fn a_server_with_a_unix_socket_ends_every_time_and_takes_its_file_along() {
+    // A race: the accepting task sleeps or looks when the socket is stopped.
+    for round in 0..12 {
+        let mut server = Process::start(&[], &["--port", "0", "--unixsocket", "own.sock"]);
+        server.wait_until_ready();
+        let socket = server.path("data/own.sock");
+        let mut client = UnixStream::connect(&socket).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(b"PING\r\n").unwrap();
+        let mut reply = [0; 7];
+        client.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+PONG\r\n");
+        std::thread::sleep(Duration::from_millis(20 * (round % 3)));
+        if round % 2 == 0 {
+            server.signal("TERM");
+        } else {
+            client.write_all(b"SHUTDOWN\r\n").unwrap();
+        }
+        assert_eq!(server.code(), 0, "round {round}: {}", server.printed());
+        assert!(!socket.exists(), "round {round}");
+    }
+}
+
+#[test]
+fn a_server_that_listens_nowhere_does_not_start() {
+    for args in [
+        &["--port", "0"][..],
+        &["--port", "0", "--tls-port", "7000"],
+        &["--port", "7000", "--bind", "-192.0.2.1"],
+        &["--port", "7000", "--bind", ""],
+    ] {
+        let printed = refused(args);
+        assert!(printed.contains("not listen anywhere"), "{args:?}: {printed}");
+        assert!(printed.contains("next: pass --port"), "{args:?}: {printed}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let printed = refused(&["--port", &port, "--bind", "-127.0.0.1"]);
+    assert!(printed.contains("in use"), "{printed}");
+}
+
+#[test]
 fn the_limit_of_open_files_is_raised_for_the_clients() {
     let port = free_port();
     let args = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--io-threads", "1"];
@@ -142,6 +184,30 @@ fn the_limit_of_open_files_is_raised_for_the_clients() {
     let mut server = Process::start(&["prlimit", "--nofile=100:100"], &args);
     assert_eq!(server.code(), 1);
     assert!(server.printed().contains("133 are needed at least"), "{}", server.printed());
+}
+
+/// Takes the descriptors that the server has left, by a limit that sinks below what it uses.
+#[test]
+fn connections_that_cannot_be_taken_are_told_of_once() {
+    let port = free_port();
+    let args = ["--port", &port.to_string(), "--bind", "127.0.0.1"];
+    let mut server = Process::start(&[], &args);
+    server.wait_until_ready();
+    let pid = server.child.id().to_string();
+    let limit = |nofile: &str| {
+        assert!(Command::new("prlimit").args(["-p", &pid, nofile]).status().unwrap().success());
+    };
+    limit("--nofile=5:");
+    let waiting: Vec<Client> = (0..5).map(|_| Client::connect(port).unwrap()).collect();
+    // The log's own file is standard output here, so it can be told.
+    wait_for("the warning", PATIENCE, || server.printed().contains("Accepting client connection"));
+    std::thread::sleep(Duration::from_millis(200));
+    limit("--nofile=1000:");
+    for mut client in waiting {
+        client.must("PING");
+    }
+    assert_eq!(server.printed().matches("Accepting client connection").count(), 1);
+    server.end();
 }
 
 fn run(script: &str) -> Output {

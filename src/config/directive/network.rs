@@ -10,10 +10,18 @@ pub(super) const ROWS: &[Directive] = &[
         Kind::Words(&BIND),
         at!(bind),
         "* -::*",
-        "Addresses to listen on. `-` in front of one: go on without it when this machine has no such address.",
+        "Addresses to listen on; a name is one of IPv4 where it can be. `-` in front of one: go on without it when this \
+         machine has no such address. A family of addresses that the kernel does not know is left out with a warning. \
+         Without anything to listen on the server does not start.",
     ),
     integer("port", at!(port), PORT, "6379", "TCP port; 0 listens on no TCP port."),
-    text("unixsocket", at!(unixsocket), "", "Path of the Unix socket; empty is none.").immutable(),
+    text(
+        "unixsocket",
+        at!(unixsocket),
+        "",
+        "Path of the Unix socket; empty is none. It is removed at the end of the server.",
+    )
+    .immutable(),
     Directive::new(
         "unixsocketperm",
         Kind::Octal(0o777),
