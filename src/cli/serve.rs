@@ -94,6 +94,8 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     let cwd = cwd.to_string_lossy().into_owned();
     let anywhere = OsDisk::new(&cwd);
     background::leave_session();
+    server::run::ignore_hangups()
+        .map_err(|error| StartError::new(format!("cannot ignore SIGHUP: {error}"), ""))?;
     let files = DiskFiles(&anywhere);
     let files = background::Remembering::new(&files);
     let mut loaded = load(&CommandLine::parse(words), &files, &cwd).map_err(bad_config)?;

@@ -224,6 +224,14 @@ fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
     pause.unwrap_or(Duration::from_secs(3600))
 }
 
+/// From now on SIGHUP means nothing, as in Redis: neither a terminal that closes nor a rotation of logs may end the server.
+pub fn ignore_hangups() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    // Once somebody has listened, the kernel's own answer to the signal never comes back.
+    signal(SignalKind::hangup()).map(drop)
+}
+
 /// Listens for the signals that end the server, on a thread of its own: a save at the end holds the lock, and whoever loses
 /// patience with it must be heard.
 fn listen_for_signals(shared: &Arc<Shared>) -> io::Result<()> {

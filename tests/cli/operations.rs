@@ -123,6 +123,19 @@ fn a_server_with_a_unix_socket_ends_every_time_and_takes_its_file_along() {
 }
 
 #[test]
+fn a_hangup_is_ignored_from_the_beginning() {
+    let port = free_port().to_string();
+    let mut server = Process::start(&[], &["--port", &port, "--bind", "127.0.0.1"]);
+    wait_for("the beginning", PATIENCE, || server.printed().contains("Server initialized"));
+    server.signal("HUP");
+    server.wait_until_ready();
+    server.signal("HUP");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(Client::connect(port.parse().unwrap()).unwrap().must("PING").to_string(), "+PONG");
+    server.end();
+}
+
+#[test]
 fn a_server_that_listens_nowhere_does_not_start() {
     for args in [
         &["--port", "0"][..],

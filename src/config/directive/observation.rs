@@ -27,7 +27,14 @@ pub(super) const ROWS: &[Directive] = &[
         "legacy",
         "Form of the times in it: as Redis writes them, ISO 8601, or milliseconds since 1970.",
     ),
-    text("logfile", at!(logfile), "", "File of the log; empty is standard output.").immutable(),
+    text(
+        "logfile",
+        at!(logfile),
+        "",
+        "File of the log; empty is standard output. It is opened for each line: to rotate it, rename it; no signal is \
+         needed, and SIGHUP does nothing.",
+    )
+    .immutable(),
     yes_no("syslog-enabled", at!(syslog_enabled), "no", "Log to syslog too.").immutable(),
     text("syslog-ident", at!(syslog_ident), "redis", "Name of the program in syslog.").immutable(),
     one_of(
