@@ -72,6 +72,9 @@ impl Engine {
     /// score, the sockets, the log.
     fn apply_outside(&mut self, old: &Config, names: &[&'static str]) -> Result<(), ChangeError> {
         let has = |wanted: &str| names.contains(&wanted);
+        if has("dir") {
+            self.stay_in_directory(old)?;
+        }
         if has("maxclients") {
             // First of all, as a limit that was raised for nothing does no harm.
             descriptors::make_room(&self.server.config).map_err(|most| {
@@ -111,6 +114,22 @@ impl Engine {
             self.restore_oom_score(old);
             return Err(ChangeError::apply("appendonly", &cause.to_string()));
         }
+        Ok(())
+    }
+
+    /// The data directory is where the log, its lock and the snapshots are, and files that are open do not move: a server
+    /// that said yes would save here, and look there at its next start. The same place in other words is accepted.
+    fn stay_in_directory(&mut self, old: &Config) -> Result<(), ChangeError> {
+        let wanted = old.path(&self.server.config.dir);
+        if wanted.trim_end_matches('/') != old.dir.trim_end_matches('/') {
+            let reason = format!(
+                "the data directory is chosen at start and stays {}: stop the server, move its files, and start it \
+                 with --dir {wanted}; BACKUP and `fastness backup create` put copies elsewhere",
+                old.dir
+            );
+            return Err(ChangeError::apply("dir", &reason));
+        }
+        self.server.config.dir.clone_from(&old.dir);
         Ok(())
     }
 

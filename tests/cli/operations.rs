@@ -223,6 +223,26 @@ fn connections_that_cannot_be_taken_are_told_of_once() {
     server.end();
 }
 
+#[test]
+fn the_directory_takes_a_restart_and_the_snapshots_name_does_not() {
+    let server = Server::start(&peers::fastness(), &["enable-protected-configs yes", "save "]);
+    let mut client = server.client();
+    client.must("SET k v");
+    let data = server.data().display().to_string();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let wanted = elsewhere.path().display().to_string();
+    let refused = client.line(&format!("CONFIG SET dir {wanted}")).unwrap().to_string();
+    assert!(refused.contains("(possibly related to argument 'dir')"), "{refused}");
+    assert!(refused.contains(&format!("start it with --dir {wanted}")), "{refused}");
+    for same in [&data, &format!("{data}/"), "."] {
+        client.must(&format!("CONFIG SET dir {same}"));
+        assert!(client.must("CONFIG GET dir").to_string().contains(&format!("\"{data}\"")));
+    }
+    client.must("CONFIG SET dbfilename other.rdb");
+    client.must("SAVE");
+    assert!(server.data().join("other.rdb").exists());
+}
+
 fn run(script: &str) -> Output {
     Command::new("bash").args(["-c", script]).output().unwrap()
 }

@@ -6,8 +6,14 @@ use super::*;
 
 /// The rows of this area.
 pub(super) const ROWS: &[Directive] = &[
-    text("dir", at!(dir), "./data", "The data directory; created when it is not there.")
-        .protected(),
+    text(
+        "dir",
+        at!(dir),
+        "./data",
+        "The data directory; created when it is not there. It takes a restart to change: CONFIG SET accepts the present \
+         one, and refuses any other.",
+    )
+    .protected(),
     yes_no("appendonly", at!(appendonly), "yes", "Keep the append-only log."),
     one_of(
         "appendfsync",
