@@ -5,7 +5,7 @@
 //! from the working directory, as in Redis too. An include that names one file must be readable; a
 //! pattern may match none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};
 
@@ -142,6 +142,42 @@ pub fn load(
     }
     loader.source(COMMAND_LINE, &line.options, 0)?;
     loader.finish(file)
+}
+
+/// What the files say that a config file includes.
+#[derive(Debug, Default)]
+pub struct Included {
+    /// The defaults, and what those files change.
+    pub(super) config: Config,
+    /// The directives that they name.
+    pub(super) given: BTreeSet<&'static str>,
+}
+
+impl Included {
+    /// Their `user` lines.
+    pub fn users(&self) -> &[UserLine] {
+        &self.config.users
+    }
+}
+
+/// What the files say now that `text`, the content of the config file at `path`, includes.
+pub fn included(
+    path: &str,
+    text: &[u8],
+    files: &dyn Files,
+    working_dir: &str,
+) -> Result<Included, ConfigError> {
+    let config = Config::default();
+    let mut loader = Loader { config, files, working_dir, given: BTreeMap::new(), includes: 0 };
+    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = Line { source: path, number: at + 1, text: words::trim(line) };
+        let words = words::split_line(line.text).unwrap_or_default();
+        if words.first().is_some_and(|name| name.eq_ignore_ascii_case(b"include")) {
+            loader.line(&line, 0)?;
+        }
+    }
+    loader.config.dir = absolute(working_dir, &loader.config.dir);
+    Ok(Included { config: loader.config, given: loader.given.into_keys().collect() })
 }
 
 struct Loader<'a> {

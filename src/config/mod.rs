@@ -34,7 +34,7 @@ use std::sync::OnceLock;
 
 pub use args::CommandLine;
 pub use change::{ChangeError, Changed, is_secret};
-pub use file::{ConfigError, DiskFiles, Files, Loaded, load};
+pub use file::{ConfigError, DiskFiles, Files, Included, Loaded, included, load};
 pub use kind::{integer, memory};
 pub use notify::NotifyFlags;
 pub use reference::reference;
@@ -200,7 +200,7 @@ pub fn fuzz_config(bytes: &[u8]) {
     let line = CommandLine { options: text.to_vec(), ..CommandLine::default() };
     let _ = CommandLine::parse(&words::split_spaces(old));
     let Ok(loaded) = load(&line, &NoFiles, "/") else { return };
-    let rewritten = rewrite::rewrite(&loaded.config, old, &[], false);
+    let rewritten = loaded.config.rewritten(old, &[], &Included::default(), false);
     let again = load(&CommandLine { options: rewritten, ..CommandLine::default() }, &NoFiles, "/");
     let again = again.map(|again| again.config.get(&[b"*"]));
     let includes = old.windows(7).any(|window| window.eq_ignore_ascii_case(b"include"));

@@ -33,7 +33,7 @@ impl Engine {
         Ok(())
     }
 
-    fn configured_user(&self, line: &UserLine) -> Result<User, String> {
+    pub(super) fn configured_user(&self, line: &UserLine) -> Result<User, String> {
         let place = &line.place;
         let Some((name, words)) = line.words.split_first() else {
             return Err(format!("{place}: a user without a name"));

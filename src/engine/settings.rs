@@ -1,9 +1,13 @@
 //! CONFIG SET and CONFIG REWRITE: applying what `config` has checked to the running server.
 
+use std::io::ErrorKind;
+
 use super::{Engine, descriptors};
 use crate::command::CommandError;
 use crate::command::table::Row;
-use crate::config::{ChangeError, Changed, Config, DiskFiles, Files as _, MaxmemoryPolicy};
+use crate::config::{
+    ChangeError, Changed, Config, DiskFiles, Files as _, Included, MaxmemoryPolicy, included,
+};
 use crate::disk::durable;
 use crate::keyspace::event;
 use crate::session::ClientId;
@@ -200,7 +204,18 @@ impl Engine {
         if path.is_empty() {
             return Err("ERR The server is running without a config file".to_owned());
         }
-        let old = DiskFiles(self.disk.as_ref()).read(&path).unwrap_or_default();
+        let failed = |why: String| format!("ERR Rewriting config file: {why}");
+        let files = DiskFiles(self.disk.as_ref());
+        let old = match files.read(&path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            // What cannot be read must not be written over either.
+            Err(error) => return Err(failed(format!("{path}: {error}"))),
+        };
+        let cwd = std::env::current_dir().unwrap_or_default();
+        let included = included(&path, &old, &files, &cwd.to_string_lossy());
+        let included = included.map_err(|error| failed(error.to_string()))?;
+        self.check_included_users(&included).map_err(failed)?;
         let as_words = |user: &crate::acl::User| {
             let words: Vec<_> =
                 user.describe().split(|byte| *byte == b' ').map(Vec::from).collect();
@@ -208,13 +223,34 @@ impl Engine {
         };
         let users: Vec<Vec<u8>> = self.server.acl.iter().map(as_words).collect();
         let config = &self.server.config;
-        let text =
-            if all { config.rewrite_all(&old, &users) } else { config.rewrite(&old, &users) };
+        let text = config.rewritten(&old, &users, &included, all);
         let temp = format!("{path}.rewrite-temp");
         durable::replace_file(self.disk.as_ref(), &temp, &path, &text)
-            .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
+            .map_err(|error| failed(error.to_string()))?;
         self.logger.notice(format!("CONFIG REWRITE wrote {path}."));
         Ok(true)
+    }
+}
+
+impl Engine {
+    /// A user is defined once: one that an included file defines cannot be written as it is now.
+    fn check_included_users(&self, included: &Included) -> Result<(), String> {
+        if !self.server.config.aclfile.is_empty() {
+            return Ok(());
+        }
+        for line in included.users() {
+            let said = self.configured_user(line)?;
+            let now = self.server.acl.iter().find(|user| user.name == said.name);
+            if now.is_none_or(|user| user.describe() != said.describe()) {
+                return Err(format!(
+                    "the user '{}' is not as {} defines it, and a user can only be defined once: change it there, or \
+                     keep the users in an aclfile",
+                    String::from_utf8_lossy(&said.name),
+                    line.place
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

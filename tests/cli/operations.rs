@@ -246,3 +246,31 @@ fn the_directory_takes_a_restart_and_the_snapshots_name_does_not() {
 fn run(script: &str) -> Output {
     Command::new("bash").args(["-c", script]).output().unwrap()
 }
+
+#[test]
+fn a_rewrite_keeps_to_what_included_files_leave_it() {
+    let place = Place::new();
+    let (main, inc) = (place.data().join("main.conf"), place.data().join("inc.conf"));
+    fs::write(&inc, "user alice on >pw ~* +@all\nsave 900 1\n").unwrap();
+    fs::write(&main, format!("include {}\n", inc.display())).unwrap();
+    let file = main.display().to_string();
+    let mut server = Server::start_on(&peers::fastness(), &place, &[&file]);
+    for _ in 0..2 {
+        server.client().must("CONFIG REWRITE");
+        server.restart();
+        let save = server.client().must("CONFIG GET save").to_string();
+        assert_eq!(save, "[\"save\" \"900 1\"]");
+    }
+    let text = fs::read_to_string(&main).unwrap();
+    assert!(!text.contains("alice") && !text.contains("save"), "{text}");
+    let mut client = server.client();
+    client.must("ACL SETUSER alice off");
+    let refused = client.line("CONFIG REWRITE").unwrap().to_string();
+    assert!(refused.contains("the user 'alice' is not as") && refused.contains("inc.conf:1"));
+    client.must("ACL SETUSER alice on");
+    // A file that cannot be read is not one that is empty.
+    fs::remove_file(&main).unwrap();
+    fs::create_dir(&main).unwrap();
+    let refused = client.line("CONFIG REWRITE").unwrap().to_string();
+    assert!(refused.starts_with("-ERR Rewriting config file: ") && refused.contains("main.conf"));
+}
