@@ -20,11 +20,13 @@ use rustix::process::Signal;
 
 use crate::config::{Config, Files, Supervised};
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk as _, OpenMode};
+use crate::disk::{Disk as _, OpenMode, durable};
 use crate::logger::Logger;
 
 /// Set in the environment of the process that runs in the background.
 const MARK: &str = "FASTNESS_DETACHED";
+/// A pidfile is no longer than this.
+const PID_BYTES_MAX: usize = 32;
 /// What it says when it serves.
 const STARTED: &str = "started";
 
@@ -33,16 +35,25 @@ pub(super) fn is_detached() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Files, and what standard input held, so that it can be handed on.
+/// Files, and what was read, so that it can be handed on.
 pub(super) struct Remembering<'a, F> {
     files: &'a F,
     stdin: RefCell<Vec<u8>>,
+    /// The paths of those that were not empty.
+    read: RefCell<Vec<String>>,
 }
 
 impl<'a, F: Files> Remembering<'a, F> {
     /// Nothing is read yet.
     pub(super) fn new(files: &'a F) -> Self {
-        Self { files, stdin: RefCell::default() }
+        Self { files, stdin: RefCell::default(), read: RefCell::default() }
+    }
+
+    /// The paths that gave something and are empty by now: pipes, as of `<(...)`.
+    pub(super) fn read_what_is_gone(&self, disk: &OsDisk) -> Vec<String> {
+        let mut read = self.read.borrow().clone();
+        read.retain(|path| disk.file_len(path).is_ok_and(|len| len.unwrap_or(0) == 0));
+        read
     }
 
     /// What standard input held.
@@ -53,7 +64,11 @@ impl<'a, F: Files> Remembering<'a, F> {
 
 impl<F: Files> Files for Remembering<'_, F> {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.files.read(path)
+        let content = self.files.read(path)?;
+        if !content.is_empty() {
+            self.read.borrow_mut().push(path.to_owned());
+        }
+        Ok(content)
     }
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         self.files.list(dir)
@@ -192,11 +207,15 @@ impl PidFile {
 }
 
 impl PidFile {
-    /// Takes it away, before the end of the process.
+    /// Takes it away, before the end of the process, unless it is another's by now.
     pub(super) fn remove(&self) {
-        if let Some(path) = &self.0 {
+        let Some(path) = &self.0 else { return };
+        let disk = OsDisk::new("/");
+        let found = durable::read_small(&disk, path, PID_BYTES_MAX).ok().flatten();
+        if found.is_some_and(|text| text.trim_ascii() == std::process::id().to_string().as_bytes())
+        {
             // One that is left behind names a process that is gone; so be it.
-            let _ = OsDisk::new("/").remove(path);
+            let _ = disk.remove(path);
         }
     }
 }

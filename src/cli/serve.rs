@@ -102,10 +102,21 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     // What a supervisor watches stays in the foreground.
     loaded.config.supervised = background::supervisor(&loaded.config);
     let supervised = loaded.config.supervised != Supervised::No;
+    let reads_once = files.read_what_is_gone(&anywhere);
     if loaded.config.daemonize && !supervised && !background::is_detached() {
+        if let Some(path) = reads_once.first() {
+            return Err(StartError::new(
+                format!(
+                    "{path} can be read only once, and the process in the background reads it again"
+                ),
+                "pass a file, or standard input: fastness serve - --daemonize yes < FILE",
+            ));
+        }
         let started = background::detach(words, &files.into_stdin());
         return started.map(|()| 0).map_err(|why| StartError::new(why, ""));
     }
+    // What cannot be read again is no file that CONFIG REWRITE could write.
+    loaded.file = loaded.file.filter(|path| !reads_once.contains(path));
     let config = &loaded.config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let files: SharedDisk = Arc::new(OsDisk::new(&cwd));
@@ -115,8 +126,7 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     }
     let disk = open_directory(&config.dir)?;
     let _lock = lock_directory(&disk, &config.dir)?;
-    let pidfile = background::PidFile::write(config, &logger);
-    serve(loaded, disk, clock, logger, &pidfile)
+    serve(loaded, disk, clock, logger)
 }
 
 fn bad_config(error: ConfigError) -> StartError {
@@ -152,7 +162,6 @@ fn serve(
     disk: SharedDisk,
     clock: Arc<dyn Clock>,
     logger: Logger,
-    pidfile: &background::PidFile,
 ) -> Result<i32, StartError> {
     let mut config = loaded.config;
     descriptors::make_room_at_start(&mut config, &logger).map_err(|why| {
@@ -161,6 +170,8 @@ fn serve(
     let supervisor = config.supervised;
     let port = config.port;
     let (listeners, metrics) = listen(&config, &logger)?;
+    // Not before: the sockets are what a second server of the same configuration fails at.
+    let pidfile = background::PidFile::write(&config, &logger);
     let kinds = listener::kinds(&listeners);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
     let mut state = server_state(config, loaded.file.unwrap_or_default(), &clock);

@@ -14,6 +14,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode, crash_point};
 
 /// The longest content of a lock file that is repeated in an error.
@@ -157,7 +159,14 @@ struct OsFile {
 
 impl DiskFile for OsFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
-        at("read", &self.path, uninterrupted(|| self.file.read_at(buffer, offset)))
+        let read = || match self.file.read_at(buffer, offset) {
+            // A pipe has no offsets; who reads one begins at its beginning and goes on.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::SPIPE) => {
+                (&self.file).read(buffer)
+            }
+            other => other,
+        };
+        at("read", &self.path, uninterrupted(read))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, DiskError> {
@@ -244,6 +253,26 @@ mod tests {
         assert_eq!(&*file.map().unwrap(), b"he");
         assert_eq!(disk.file_len("a").unwrap(), Some(2));
         assert_eq!(disk.file_len("b").unwrap(), None);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end() {
+        let (dir, disk) = disk();
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let writer = std::thread::spawn(move || {
+            fs::write(path, vec![b'x'; 100_000]).unwrap();
+        });
+        let file = disk.open("pipe", OpenMode::Read).unwrap();
+        let (mut buffer, mut len) = (vec![0; 70_000], 0);
+        loop {
+            match file.read_at(len, &mut buffer).unwrap() {
+                0 => break,
+                taken => len += taken as u64,
+            }
+        }
+        assert_eq!(len, 100_000);
+        writer.join().unwrap();
     }
 
     #[test]

@@ -224,6 +224,24 @@ fn connections_that_cannot_be_taken_are_told_of_once() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_the_pidfile_of_the_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let pidfile = folder.path().join("server.pid");
+    let path = pidfile.to_str().unwrap();
+    let port = free_port().to_string();
+    let args = ["--port", &port, "--bind", "127.0.0.1", "--pidfile", path];
+    let mut server = Process::start(&[], &args);
+    server.wait_until_ready();
+    let pid = server.child.id().to_string();
+    refused(&args);
+    assert_eq!(fs::read_to_string(&pidfile).unwrap().trim(), pid);
+    // Another's by now: it stays.
+    fs::write(&pidfile, "1\n").unwrap();
+    server.end();
+    assert!(pidfile.exists());
+}
+
+#[test]
 fn the_directory_takes_a_restart_and_the_snapshots_name_does_not() {
     let server = Server::start(&peers::fastness(), &["enable-protected-configs yes", "save "]);
     let mut client = server.client();
@@ -245,6 +263,29 @@ fn the_directory_takes_a_restart_and_the_snapshots_name_does_not() {
 
 fn run(script: &str) -> Output {
     Command::new("bash").args(["-c", script]).output().unwrap()
+}
+
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (binary, data) = (env!("CARGO_BIN_EXE_fastness"), folder.path().join("data"));
+    let text = format!("port {port}\\nbind 127.0.0.1\\nhz 33\\n");
+    let script = format!("exec {binary} serve <(printf '{text}') --dir {}", data.display());
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let child = Command::new("bash").args(["-c", &script]).stdout(log).spawn().unwrap();
+    let mut server = Process { child, folder };
+    server.wait_until_ready();
+    let mut client = Client::connect(port).unwrap();
+    assert_eq!(client.must("CONFIG GET hz").to_string(), "[\"hz\" \"33\"]");
+    let refused = client.line("CONFIG REWRITE").unwrap().to_string();
+    assert!(refused.contains("running without a config file"), "{refused}");
+    server.end();
+    // The process in the background would find it empty.
+    let output = run(&format!("{binary} serve <(printf '{text}') --daemonize yes"));
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("can be read only once"), "{error}");
 }
 
 #[test]
