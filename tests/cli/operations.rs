@@ -241,6 +241,43 @@ fn a_start_that_fails_leaves_the_pidfile_of_the_running_server() {
     assert!(pidfile.exists());
 }
 
+/// The unit's command with this binary, file and directory; systemd waits for what comes to its socket.
+#[test]
+fn the_unit_tells_systemd_that_the_server_is_ready() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let unit = fs::read_to_string(packaging.join("fastness.service")).unwrap();
+    assert!(unit.contains("Type=notify\n"), "{unit}");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, port) = (folder.path().join("data"), free_port().to_string());
+    let words: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "/usr/bin/fastness" => env!("CARGO_BIN_EXE_fastness").to_owned(),
+            "/etc/fastness/fastness.conf" => packaging.join("fastness.conf").display().to_string(),
+            "/var/lib/fastness" => data.display().to_string(),
+            other => other.to_owned(),
+        })
+        .collect();
+    let socket = folder.path().join("notify");
+    let notify = UnixDatagram::bind(&socket).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let child = Command::new(&words[0])
+        .args(&words[1..])
+        .args(["--port", &port])
+        .env("NOTIFY_SOCKET", &socket)
+        .stdout(fs::File::create(folder.path().join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let server = Process { child, folder };
+    let mut heard = [0; 200];
+    let len =
+        notify.recv(&mut heard).unwrap_or_else(|error| panic!("{error}: {}", server.printed()));
+    assert!(heard[..len].starts_with(b"READY=1\n"), "{}", server.printed());
+    assert!(!server.printed().contains("has no effect"), "{}", server.printed());
+    server.end();
+}
+
 #[test]
 fn the_directory_takes_a_restart_and_the_snapshots_name_does_not() {
     let server = Server::start(&peers::fastness(), &["enable-protected-configs yes", "save "]);
