@@ -357,17 +357,21 @@ impl Connection {
     }
 
     /// Where the files of this Fastness are, with everything in them that it has replied to so far.
-    /// `None`: it is on another machine. `pid_in` reads the lock file of a directory.
+    /// `None`: it is on another machine, or in a container. `holds` tells whether the lock of a directory is held by
+    /// this run of a server.
     pub fn local_files(
         &mut self,
         facts: &Facts,
         clock: &dyn Clock,
-        pid_in: &dyn Fn(&str) -> Option<String>,
+        holds: &dyn Fn(&str, &str) -> bool,
     ) -> Result<Option<Files>, BackupError> {
+        if !self.address.is_this_machine() {
+            return Ok(None);
+        }
         let dir = self.setting("dir")?;
-        let pid = facts.field("process_id").unwrap_or_default();
-        let same = pid_in(&dir).is_some_and(|found| found.trim().trim_start_matches("pid ") == pid);
-        if !self.address.is_this_machine() || !same {
+        // The same path may be another directory here, and the same process id another server there.
+        let run_id = facts.field("run_id").unwrap_or_default();
+        if run_id.is_empty() || !holds(&dir, run_id) {
             return Ok(None);
         }
         if facts.number("aof_enabled") == 1 {

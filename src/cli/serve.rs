@@ -125,8 +125,9 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
         logger.warning(warning);
     }
     let disk = open_directory(&config.dir)?;
-    let _lock = lock_directory(&disk, &config.dir)?;
-    serve(loaded, disk, clock, logger)
+    let run_id = crate::rng::random_hex(40);
+    let _lock = lock_directory(&disk, &config.dir, &run_id)?;
+    serve(loaded, disk, clock, logger, run_id)
 }
 
 fn bad_config(error: ConfigError) -> StartError {
@@ -145,9 +146,14 @@ fn open_directory(dir: &str) -> Result<SharedDisk, StartError> {
     Ok(disk)
 }
 
-fn lock_directory(disk: &SharedDisk, dir: &str) -> Result<crate::disk::DiskLock, StartError> {
+/// The lock tells who holds it: a process id alone says little to who looks from outside of a container.
+fn lock_directory(
+    disk: &SharedDisk,
+    dir: &str,
+    run_id: &str,
+) -> Result<crate::disk::DiskLock, StartError> {
     let pid = std::process::id();
-    disk.lock("fastness.lock", &format!("{pid}\n")).map_err(|error| {
+    disk.lock("fastness.lock", &format!("{pid} {run_id}\n")).map_err(|error| {
         let held = error.source.kind() == std::io::ErrorKind::WouldBlock;
         let what = match held {
             true => format!("{dir} is in use by another process: {}", error.source),
@@ -162,6 +168,7 @@ fn serve(
     disk: SharedDisk,
     clock: Arc<dyn Clock>,
     logger: Logger,
+    run_id: String,
 ) -> Result<i32, StartError> {
     let mut config = loaded.config;
     descriptors::make_room_at_start(&mut config, &logger).map_err(|why| {
@@ -175,6 +182,7 @@ fn serve(
     let kinds = listener::kinds(&listeners);
     let reactors = usize::try_from(config.io_threads).unwrap_or(1);
     let mut state = server_state(config, loaded.file.unwrap_or_default(), &clock);
+    state.run_id = run_id;
     let renamed = Renamed::new(&state.config.renamed_commands);
     state.renamed = renamed.map_err(|why| {
         StartError::new(why, "correct the rename-command lines of the configuration file")

@@ -38,6 +38,12 @@ impl OsDisk {
         &self.root
     }
 
+    /// Whether somebody holds the lock on a file, which stays as it is.
+    pub fn is_locked(&self, path: &str) -> bool {
+        let file = File::open(self.resolve(path));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// An empty path is the root itself; an absolute one replaces the root (`Path::join`).
     fn resolve(&self, path: &str) -> PathBuf {
         if path.is_empty() { self.root.clone() } else { self.root.join(path) }
@@ -311,7 +317,9 @@ mod tests {
         let error = disk.lock("fastness.lock", "pid 4712\n").unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::WouldBlock);
         assert!(error.to_string().ends_with("pid 4711"), "{error}");
+        assert!(disk.is_locked("fastness.lock") && !disk.is_locked("nothing"));
         drop(lock);
+        assert!(!disk.is_locked("fastness.lock"));
         disk.lock("fastness.lock", "pid 4712\n").unwrap();
     }
 }

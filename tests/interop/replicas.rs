@@ -82,12 +82,19 @@ fn a_fastness_whose_directory_is_not_here_is_backed_up_by_its_stream() {
     let mut client = server.client();
     fill(&mut client, FEATURES);
     let expected = dump(&mut client, VALUES).unwrap();
-    // Whoever looks at that directory finds that it is another server's.
-    std::fs::write(server.data().join("fastness.lock"), "pid 1\n").unwrap();
     let root = tempfile::tempdir().unwrap();
     let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
-    let (repository, restored) = (path("repository"), path("restored"));
     let from = format!("redis://127.0.0.1:{}", server.port);
+    done(&["backup", "create", "--from", &from, "--to", &path("here")]);
+    assert_eq!(info(&mut client, "stats", "sync_full"), "0", "its files are here");
+    // Whoever looks at that directory finds that it is another server's, which has the same process id: in a container
+    // every server is the first process.
+    let lock = server.data().join("fastness.lock");
+    let held = std::fs::read_to_string(&lock).unwrap();
+    let (pid, run_id) = held.trim().split_once(' ').unwrap();
+    assert_eq!(run_id, info(&mut client, "server", "run_id"));
+    std::fs::write(&lock, format!("{pid} {}\n", "0".repeat(40))).unwrap();
+    let (repository, restored) = (path("repository"), path("restored"));
     let made = done(&["backup", "create", "--from", &from, "--to", &repository, "--digest"]);
     assert_eq!(made["origin"]["kind"].as_str().unwrap_or("replication"), "replication", "{made}");
     done(&["backup", "verify", &repository, "--full"]);

@@ -60,11 +60,7 @@ fn of_server(address: &Address, clock: &dyn Clock, tls: &TlsArgs) -> Result<Gath
         ..Origin::default()
     };
     if facts.is_fastness() {
-        let pid_in = |dir: &str| {
-            let found = durable::read_small(&OsDisk::new(dir), "fastness.lock", 64).ok()??;
-            String::from_utf8(found).ok()
-        };
-        if let Some(files) = connection.local_files(&facts, clock, &pid_in)? {
+        if let Some(files) = connection.local_files(&facts, clock, &is_locked_by)? {
             let disk = OsDisk::new(&files.dir);
             let mut source = match &files.snapshot {
                 Some(name) => source::of_snapshot(name, view(&disk, name)?)?,
@@ -76,6 +72,16 @@ fn of_server(address: &Address, clock: &dyn Clock, tls: &TlsArgs) -> Result<Gath
     }
     let gathered = of_replication(connection, &facts)?;
     Ok(Gathered { origin: origin("replication"), ..gathered })
+}
+
+/// Whether the run of a server holds the lock of a directory. Servers of before wrote no run into it: what they have is
+/// taken from their stream.
+fn is_locked_by(dir: &str, run_id: &str) -> bool {
+    let (disk, name) = (OsDisk::new(dir), "fastness.lock");
+    let Ok(Some(found)) = durable::read_small(&disk, name, 256) else { return false };
+    let found = String::from_utf8_lossy(&found);
+    // A copy of the directory has the same words in it, and nobody holds those.
+    found.split_ascii_whitespace().nth(1) == Some(run_id) && disk.is_locked(name)
 }
 
 /// Any other server, and a Fastness whose files are not here: the snapshot that it sends to a replica, by way

@@ -137,7 +137,9 @@ fn note_user(disk: &dyn Disk, names: &[String], report: &mut Report) {
         return;
     }
     let Ok(Some(bytes)) = durable::read_small(disk, name, 256) else { return };
-    let pid = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let text = String::from_utf8_lossy(&bytes);
+    // What follows is the id of the run.
+    let pid = text.split_ascii_whitespace().next().unwrap_or_default();
     let alive = pid.parse::<u32>().is_ok()
         && !crate::memory::kernel_file(&format!("/proc/{pid}/comm")).is_empty();
     if alive {
