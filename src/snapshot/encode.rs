@@ -234,17 +234,10 @@ impl Encoder {
         match hash.as_listpack() {
             _ if timed && self.target.is_valkey() => HASH_VALKEY_TIMED,
             Some((_, false)) if self.target.has_listpacks() => HASH_LISTPACK,
-            Some((_, true)) if self.keeps_timed_listpack(hash) => HASH_LISTPACK_TIMED,
+            Some((_, true)) if timed => HASH_LISTPACK_TIMED,
             _ if timed => HASH_TIMED,
             _ => HASH,
         }
-    }
-
-    /// A listpack with places for times stays one, also where no field has a time, as OBJECT ENCODING
-    /// shows, but in a version that does not know it.
-    fn keeps_timed_listpack(&self, hash: &Hash) -> bool {
-        self.target == Target::Newest
-            || (hash.earliest_expire().is_some() && !self.target.is_valkey())
     }
 
     pub(super) fn stream_type_byte(&self) -> u8 {

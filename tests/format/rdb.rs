@@ -160,6 +160,29 @@ fn dump_payloads_are_restored_and_dumped_again() {
     }
 }
 
+/// After HPERSIST a small hash still has room for times. Older servers read what is dumped of it all the same.
+#[test]
+fn a_hash_whose_fields_lost_their_times_is_one_of_version_11() {
+    let limits = Limits::default();
+    let mut hash = fastness::types::hash::Hash::new();
+    hash.insert(b"f", b"v", &limits);
+    hash.keep_times();
+    assert_eq!(hash.encoding_name(), "listpackex");
+    let kept = Kept::Hash(hash);
+    let mut payload = Vec::new();
+    dump(&mut payload, kept.view());
+    let (value, footer) = payload.split_at(payload.len() - 10);
+    assert_eq!((value[0], &footer[..2]), (4, &[11, 0][..]));
+    let text = text_of(restore(&payload, &limits).unwrap());
+    assert!(text.contains("hash") && text.contains("\"f\" \"v\""), "{text}");
+    let mut image = Image::default();
+    image.keys.insert((0, b"h".to_vec()), (kept, Default::default()));
+    let file = image.file(&mut Encoder::new(false));
+    assert!(file.starts_with(b"REDIS0011"));
+    let found = inspect(&file, &LoadOptions::default());
+    assert!(!found.has_field_expiry(), "{:?}", found.databases);
+}
+
 #[test]
 fn a_restored_stream_has_its_entry() {
     let payload = unhex(
