@@ -30,7 +30,13 @@ pub fn each(
     let mut passed = Passed::default();
     let output = |what: String| BackupError::Output { what };
     if selection.takes_functions() {
-        for source in functions(connection)? {
+        let found = functions(connection).map_err(|error| {
+            BackupError::refused(
+                format!("the function libraries cannot be read: {error}"),
+                "let the user run FUNCTION DUMP, or leave them out with --no-functions",
+            )
+        })?;
+        for source in found {
             sink.function(&source).map_err(output)?;
             passed.functions += 1;
         }
@@ -64,15 +70,24 @@ pub fn each(
     Ok(walk.passed)
 }
 
-/// The libraries; none from a server that knows no functions.
+/// The libraries; none from a server that knows no functions. One that does not tell may have some.
 pub fn functions(connection: &mut Connection) -> Result<Vec<Vec<u8>>, BackupError> {
-    let Ok(reply) = connection.request(&[b"FUNCTION", b"DUMP"]) else { return Ok(Vec::new()) };
+    let reply = match connection.request(&[b"FUNCTION", b"DUMP"]) {
+        Err(error) if is_unknown(&error) => return Ok(Vec::new()),
+        reply => reply?,
+    };
     let Some(payload) = reply.first().filter(|payload| !payload.is_empty()) else {
         return Ok(Vec::new());
     };
     let wrong = |why: &str| BackupError::Server { what: format!("FUNCTION DUMP: {why}") };
     let (body, _) = dump::check_footer(payload, true).map_err(|why| wrong(&why.to_string()))?;
     function::sources(body).map_err(wrong)
+}
+
+/// Whether the server has no such command.
+fn is_unknown(error: &BackupError) -> bool {
+    let text = error.to_string().to_lowercase();
+    text.contains("unknown command") || text.contains("unknown subcommand")
 }
 
 struct Walk<'w> {
@@ -126,7 +141,7 @@ impl Walk<'_> {
                     let text = reply.first().map(Vec::as_slice).unwrap_or_default();
                     times.push(crate::number::parse_i64(text));
                 }
-                Err(error) if self.absolute && error.to_string().contains("unknown command") => {
+                Err(error) if self.absolute && is_unknown(&error) => {
                     unknown = true;
                 }
                 Err(error) => return Err(error),

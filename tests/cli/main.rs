@@ -17,6 +17,7 @@ mod metrics;
 mod operations;
 mod repair;
 mod switching;
+mod single;
 mod words;
 
 use std::collections::BTreeMap;

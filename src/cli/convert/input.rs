@@ -180,9 +180,9 @@ impl InputArgs {
     }
 }
 
-/// What a running server has.
+/// The keys that a running server has.
 pub(in crate::cli) fn of_running(address: &str, tls: &TlsArgs) -> Result<DataSet, BackupError> {
-    InputArgs { tls: tls.clone(), ..InputArgs::default() }.open(address)
+    InputArgs { tls: tls.clone(), no_functions: true, ..InputArgs::default() }.open(address)
 }
 
 fn is_repository(path: &str) -> bool {

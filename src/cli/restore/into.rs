@@ -43,7 +43,11 @@ pub(super) fn server(job: &Into<'_>) -> Result<Restored, BackupError> {
     };
     // Only now: it may have taken long, and servers close connections that say nothing.
     let mut connection = terms::connect(&address, &args.tls)?;
-    let libraries = scan::functions(&mut connection)?;
+    let libraries = match loaded.libraries().next() {
+        Some(_) => scan::functions(&mut connection)?,
+        // A user that may not ask for them need not.
+        None => Vec::new(),
+    };
     let manner = Manner {
         replace: args.replace,
         target: target_of(&facts),
