@@ -153,17 +153,12 @@ impl Encoder {
         type_byte: u8,
         attributes: Attributes,
     ) {
-        if let Some(at) = attributes.expire_at_ms {
-            out.push(EXPIRETIME_MS);
-            out.extend_from_slice(&at.to_le_bytes());
-        }
-        let uses = self.target.has_uses();
-        if let Some(seconds) = attributes.idle_seconds.filter(|_| uses) {
-            out.push(IDLE);
-            put_length(out, seconds);
-        }
-        if let Some(frequency) = attributes.frequency.filter(|_| uses) {
-            out.extend_from_slice(&[FREQ, frequency]);
+        match self.target.has_uses() {
+            true => put_attributes(out, attributes),
+            false => put_attributes(
+                out,
+                Attributes { idle_seconds: None, frequency: None, ..attributes },
+            ),
         }
         out.push(type_byte);
         self.strings.put(out, key);
@@ -236,6 +231,7 @@ impl Encoder {
             Some((_, false)) if self.target.has_listpacks() => HASH_LISTPACK,
             Some((_, true)) if timed => HASH_LISTPACK_TIMED,
             _ if timed => HASH_TIMED,
+            // Also a listpack with places for times that holds none: only the version that times need knows its type.
             _ => HASH,
         }
     }
@@ -425,6 +421,21 @@ const HASH_LISTPACK_TIMED: u8 = 25;
 /// Kinds of list nodes.
 const PLAIN_NODE: u64 = 1;
 const PACKED_NODE: u64 = 2;
+
+/// Appends what is said of the key that follows.
+pub(super) fn put_attributes(out: &mut Vec<u8>, attributes: Attributes) {
+    if let Some(at) = attributes.expire_at_ms {
+        out.push(EXPIRETIME_MS);
+        out.extend_from_slice(&at.to_le_bytes());
+    }
+    if let Some(seconds) = attributes.idle_seconds {
+        out.push(IDLE);
+        put_length(out, seconds);
+    }
+    if let Some(frequency) = attributes.frequency {
+        out.extend_from_slice(&[FREQ, frequency]);
+    }
+}
 
 /// Appends the end of a file; `written` has run over everything before it. `checksum` is `rdbchecksum`.
 pub fn finish(out: &mut Vec<u8>, written: &mut Crc64, checksum: bool) {

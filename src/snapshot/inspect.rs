@@ -163,7 +163,7 @@ fn count(
     let is_section = records.is_section;
     loop {
         if is_section && records.reader.remaining() == 0 {
-            return Ok(());
+            return records.end_of_section();
         }
         match records.next()? {
             Record::Eof => return Ok(()),

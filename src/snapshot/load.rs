@@ -187,7 +187,7 @@ pub(super) fn load_records(
             )));
         }
     }
-    Ok(())
+    records.end_of_section()
 }
 
 /// Hands over one record; tells whether it was the end mark.

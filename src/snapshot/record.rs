@@ -1,8 +1,8 @@
 //! The records of an RDB file, one after the other: header, opcodes, and the head of each key.
 //!
 //! Loading and inspecting both walk with [`Records`]; it stops at each value, which the caller reads or
-//! passes over. Attributes are collected and handed out with their key. Every error names the record
-//! it was found in. See format-spec/snapshot.md, "Opcodes" and "Records".
+//! passes over. Attributes are collected and handed out with the next key, whatever stands in between: KeyDB
+//! writes a field about each key behind its expiry. Every error names the record it was found in. See format-spec/snapshot.md, "Opcodes" and "Records".
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -130,9 +130,13 @@ pub(super) struct Records<'a> {
     pub(super) version: Version,
     /// Database numbers must be below it.
     databases: u32,
-    /// Offset of the record handed out last, and of its key.
+    /// Offset of the record handed out last (of a key: of its first attribute), of its type or opcode, and of its key.
     pub(super) record_offset: u64,
+    pub(super) own_offset: u64,
     pub(super) key_offset: u64,
+    /// What is known of the next key, and the offset where that begins.
+    attributes: Attributes,
+    attributes_at: Option<u64>,
     pub(super) place: Place,
     /// Version text of the server that wrote the file.
     pub(super) producer: String,
@@ -159,7 +163,10 @@ impl<'a> Records<'a> {
             version,
             databases,
             record_offset,
+            own_offset: record_offset,
             key_offset: record_offset,
+            attributes: Attributes::default(),
+            attributes_at: None,
             place,
             producer,
             room,
@@ -170,7 +177,6 @@ impl<'a> Records<'a> {
     /// The next record.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Record<'a>, LoadError> {
-        let mut attributes = Attributes::default();
         self.place.key = None;
         self.place.type_byte = None;
         self.record_offset = self.reader.position();
@@ -178,8 +184,8 @@ impl<'a> Records<'a> {
             let offset = self.reader.position();
             match self.reader.u8().map_err(|error| self.damaged(error))? {
                 opcode @ SLOT_INFO.. => {
-                    let record = self.opcode(opcode, offset, &mut attributes)?;
-                    if let Some(record) = record {
+                    if let Some(record) = self.opcode(opcode, offset)? {
+                        self.own_offset = offset;
                         return Ok(record);
                     }
                 }
@@ -187,11 +193,25 @@ impl<'a> Records<'a> {
                     self.key_offset = self.reader.position();
                     let key = self.reader.string().map_err(|error| self.damaged(error))?;
                     self.place.type_byte = Some(type_byte);
+                    self.own_offset = offset;
+                    let attributes = std::mem::take(&mut self.attributes);
+                    self.record_offset = self.attributes_at.take().unwrap_or(self.record_offset);
                     return Ok(Record::Key { key, type_byte, attributes });
                 }
                 byte => return Err(self.refuse_type(byte, offset)),
             }
         }
+    }
+
+    /// Whether attributes were read whose key is still to come.
+    pub(super) fn awaits_key(&self) -> bool {
+        self.attributes_at.is_some()
+    }
+
+    /// A section may end here: a key and its attributes are never in two.
+    pub(super) fn end_of_section(&self) -> Result<(), LoadError> {
+        let Some(at) = self.attributes_at else { return Ok(()) };
+        Err(self.damaged(Corruption::malformed(at, "frame", "attributes without their key")))
     }
 
     /// A damage in the current record.
@@ -208,12 +228,7 @@ impl<'a> Records<'a> {
     }
 
     /// Reads an opcode's payload; `None` when it only belongs to what follows.
-    fn opcode(
-        &mut self,
-        opcode: u8,
-        offset: u64,
-        attributes: &mut Attributes,
-    ) -> Result<Option<Record<'a>>, LoadError> {
+    fn opcode(&mut self, opcode: u8, offset: u64) -> Result<Option<Record<'a>>, LoadError> {
         if opcode == SELECTDB {
             return self.select_db(offset).map(|db| Some(Record::SelectDb(db)));
         }
@@ -226,17 +241,39 @@ impl<'a> Records<'a> {
         if opcode == FUNCTION2 + 1 || (opcode == SLOT_INFO && is_valkey) {
             return Err(self.unsupported(format!("opcode {opcode}"), offset));
         }
-        let record = read_opcode(&mut self.reader, opcode, attributes, self.room);
+        let record = read_opcode(&mut self.reader, opcode, &mut self.attributes, self.room);
         let record = record.map_err(|error| self.damaged(error))?;
-        if let Some(Record::Aux { name, value }) = &record
-            && [&b"redis-ver"[..], b"valkey-ver", b"fastness-ver"].contains(&&**name)
-        {
+        match &record {
+            Some(Record::Aux { name, value }) => self.note_aux(name, value, offset)?,
+            None if opcode != SLOT_INFO => {
+                self.attributes_at.get_or_insert(offset);
+            }
+            _ => {}
+        }
+        Ok(record)
+    }
+
+    /// What a field says about the file, or about the key before it.
+    fn note_aux(&mut self, name: &[u8], value: &[u8], offset: u64) -> Result<(), LoadError> {
+        if [&b"redis-ver"[..], b"valkey-ver", b"fastness-ver"].contains(&name) {
             if !self.producer.is_empty() {
                 self.producer.push_str(", ");
             }
             self.producer.push_str(&format!("{} {}", name.escape_ascii(), value.escape_ascii()));
         }
-        Ok(record)
+        // Without its time the member would be there for ever.
+        if name == b"keydb-subexpire-key" || name == b"keydb-subexpire-when" {
+            return Err(self.unsupported(
+                format!(
+                    "the expiry of a single member of the key before it ({} \"{}\", by EXPIREMEMBER of KeyDB; \
+                     PERSIST KEY MEMBER there takes it away)",
+                    name.escape_ascii(),
+                    value.escape_ascii()
+                ),
+                offset,
+            ));
+        }
+        Ok(())
     }
 
     fn select_db(&mut self, offset: u64) -> Result<u32, LoadError> {
@@ -471,3 +508,7 @@ fn walk_stream<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -12,12 +12,12 @@ use std::ops::Range;
 
 use super::container::{self, is_container, is_foreign_zstd, parse_table};
 use super::crc64::Crc64;
-use super::encode::finish;
+use super::encode::{finish, put_attributes};
 use super::error::{Corruption, CorruptionKind, LoadError};
 use super::inspect::inspect;
 use super::load::{LoadOptions, value_error, verify};
 use super::primitives::Reader;
-use super::record::{Dialect, MAGIC_BYTES, Record, Records, Version, type_name};
+use super::record::{Attributes, Dialect, MAGIC_BYTES, Record, Records, Version, type_name};
 use super::value::ValueReader;
 
 /// How many records in a row show that the walk is in step again.
@@ -36,6 +36,15 @@ pub struct SkippedRecord {
     pub reason: String,
 }
 
+/// A piece of what is left.
+#[derive(Clone, Debug)]
+enum Piece {
+    /// Bytes of the file.
+    There(Range<usize>),
+    /// What the file says of the key that follows, at a place before other records.
+    Attributes(Attributes),
+}
+
 /// What a file comes to.
 #[derive(Clone, Debug)]
 pub struct Salvage {
@@ -43,7 +52,7 @@ pub struct Salvage {
     /// The RDB that a container gave, when it was one.
     rdb: Option<Vec<u8>>,
     /// The records that are kept, without header and end.
-    kept: Vec<Range<usize>>,
+    kept: Vec<Piece>,
     pub skipped: Vec<SkippedRecord>,
     /// Keys that are kept.
     pub keys: u64,
@@ -125,6 +134,21 @@ impl Salvage {
             sound: false,
         }
     }
+
+    /// Keeps the record that a walk has passed since `start`, a key with what is said of it.
+    fn keep(&mut self, records: &Records<'_>, start: usize, key: Option<Attributes>) {
+        let (at, own) = (number(records.record_offset), number(records.own_offset));
+        let (from, end) = (if records.awaits_key() { own } else { start }, offset(records));
+        // They stand before other records, which were kept without them: the key may not stay.
+        if let Some(attributes) = key.filter(|_| at < start) {
+            self.kept.extend([Piece::Attributes(attributes), Piece::There(own..end)]);
+            return;
+        }
+        match self.kept.last_mut() {
+            Some(Piece::There(last)) if last.end == from => last.end = end,
+            _ => self.kept.push(Piece::There(from..end)),
+        }
+    }
 }
 
 /// The file that is left.
@@ -140,8 +164,13 @@ pub fn assemble(bytes: &[u8], salvage: &Salvage) -> Vec<u8> {
     }
     .into_bytes();
     let bytes = salvage.rdb.as_deref().unwrap_or(bytes);
-    for range in &salvage.kept {
-        out.extend_from_slice(bytes.get(range.clone()).unwrap_or_default());
+    for piece in &salvage.kept {
+        match piece {
+            Piece::There(range) => {
+                out.extend_from_slice(bytes.get(range.clone()).unwrap_or_default())
+            }
+            Piece::Attributes(attributes) => put_attributes(&mut out, *attributes),
+        }
     }
     let mut crc = Crc64::new();
     crc.update(&out);
@@ -165,7 +194,7 @@ struct Walk<'a> {
 /// What one record was.
 enum Step {
     /// With its name, unless the file is sound.
-    Key(Vec<u8>),
+    Key(Vec<u8>, Attributes),
     Other,
     End,
 }
@@ -183,7 +212,7 @@ impl<'a> Walk<'a> {
     fn step(&self, records: &mut Records<'a>) -> Result<Step, LoadError> {
         match records.next()? {
             Record::Eof => Ok(Step::End),
-            Record::Key { key, type_byte, .. } => {
+            Record::Key { key, type_byte, attributes } => {
                 match self.values.read(&mut records.reader, type_byte) {
                     // Zeros read as keys without a name.
                     Ok(_) if !self.vouched && key.is_empty() && type_byte == 0 => {
@@ -192,8 +221,8 @@ impl<'a> Walk<'a> {
                     // A load drops a collection without elements; garbage often looks like one.
                     Ok(None) if self.vouched => Ok(Step::Other),
                     Ok(None) => Err(LoadError::NotRdb),
-                    Ok(_) if self.vouched => Ok(Step::Key(Vec::new())),
-                    Ok(_) => Ok(Step::Key(key.into_vec())),
+                    Ok(_) if self.vouched => Ok(Step::Key(Vec::new(), attributes)),
+                    Ok(_) => Ok(Step::Key(key.into_vec(), attributes)),
                     Err(error) => {
                         records.place.key = Some(key.into_vec());
                         Err(value_error(records, error))
@@ -228,7 +257,7 @@ impl<'a> Walk<'a> {
                     found.end = (end <= self.bytes.len()).then_some(end);
                     return;
                 }
-                Ok(Step::Key(key))
+                Ok(Step::Key(key, _))
                     if !self.vouched && !seen.insert((records.place.db, key.clone())) =>
                 {
                     // One of the two has a name that was changed; a load would take neither.
@@ -238,12 +267,12 @@ impl<'a> Walk<'a> {
                     found.skipped.push(self.skipped(&records, start, offset(&records), &twice));
                 }
                 Ok(step) => {
-                    found.keys += u64::from(matches!(step, Step::Key(_)));
-                    let end = offset(&records);
-                    match found.kept.last_mut() {
-                        Some(last) if last.end == start => last.end = end,
-                        _ => found.kept.push(start..end),
-                    }
+                    let attributes = match step {
+                        Step::Key(_, attributes) => Some(attributes),
+                        _ => None,
+                    };
+                    found.keys += u64::from(attributes.is_some());
+                    found.keep(&records, start, attributes);
                 }
                 Err(error) => {
                     let db = records.place.db;
@@ -299,7 +328,7 @@ impl<'a> Walk<'a> {
         let mut records = self.at(at, db);
         for _ in 0..IN_STEP {
             match self.step(&mut records) {
-                Ok(Step::Key(_) | Step::Other) => {}
+                Ok(Step::Key(..) | Step::Other) => {}
                 Ok(Step::End) => {
                     let left = self.bytes.len() - offset(&records);
                     return left == self.trailer_bytes();
@@ -312,7 +341,11 @@ impl<'a> Walk<'a> {
 }
 
 fn offset(records: &Records<'_>) -> usize {
-    usize::try_from(records.reader.position()).unwrap_or(usize::MAX)
+    number(records.reader.position())
+}
+
+fn number(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

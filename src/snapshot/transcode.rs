@@ -9,6 +9,7 @@
 use super::container::read::Container;
 use super::container::write::{Section, give_way};
 use super::container::{Kind, is_container};
+use super::encode::put_attributes;
 use super::error::{Corruption, CorruptionKind, LoadError, Parsed};
 use super::primitives::{Reader, StringWriter, put_length};
 use super::record::{
@@ -79,27 +80,31 @@ fn sections_of_rdb(
     let text = |error: LoadError| error.to_string();
     let mut walk = Records::of_file(bytes, u32::MAX).map_err(text)?;
     let version = walk.version;
-    let mut open = Section { kind: Kind::Head, bytes: Vec::new(), keys: 0, finished: true };
+    let magic = part(bytes, 0, walk.reader.position()).to_vec();
+    let mut open = Section { kind: Kind::Head, bytes: magic, keys: 0, finished: true };
     let mut selected = 0;
-    let mut head_end = walk.reader.position();
     loop {
         let start = walk.reader.position();
         let record = walk.next().map_err(text)?;
-        let (Record::Key { type_byte, .. }, in_head) = (&record, open.kind == Kind::Head) else {
+        let in_head = open.kind == Kind::Head;
+        let Record::Key { type_byte, attributes, .. } = record else {
             match record {
                 Record::Eof => break,
-                Record::Function(_) if open.kind != Kind::Head => {
+                Record::Function(_) if !in_head => {
                     return Err("a function library among the keys".to_owned());
                 }
-                _ if open.kind == Kind::Head => head_end = walk.reader.position(),
+                // Without attributes before it: those belong to the first key.
+                _ if in_head => {
+                    let own = part(bytes, walk.own_offset, walk.reader.position());
+                    open.bytes.extend_from_slice(own);
+                }
                 // Databases are selected anew below, and hints have done their work.
                 _ => {}
             }
             continue;
         };
-        skip_value(&mut walk.reader, *type_byte).map_err(|error| error.to_string())?;
+        skip_value(&mut walk.reader, type_byte).map_err(|error| error.to_string())?;
         if in_head {
-            open.bytes.extend_from_slice(part(bytes, 0, head_end));
             let next = Section { kind: Kind::Keys, bytes: Vec::new(), keys: 0, finished: false };
             emit(std::mem::replace(&mut open, next), start)?;
         }
@@ -108,7 +113,9 @@ fn sections_of_rdb(
             open.bytes.push(SELECTDB);
             put_length(&mut open.bytes, selected.into());
         }
-        let record = part(bytes, start, walk.reader.position());
+        // Something else may stand between a key and what is said of it.
+        put_attributes(&mut open.bytes, attributes);
+        let record = part(bytes, walk.own_offset, walk.reader.position());
         let verbatim = rewrite(record, version, StringWriter::new(false)).map_err(text)?;
         open.bytes.extend_from_slice(&verbatim);
         open.keys += 1;
@@ -116,9 +123,6 @@ fn sections_of_rdb(
             let next = Section { kind: Kind::Keys, bytes: Vec::new(), keys: 0, finished: false };
             emit(std::mem::replace(&mut open, next), walk.reader.position())?;
         }
-    }
-    if open.kind == Kind::Head {
-        open.bytes.extend_from_slice(part(bytes, 0, head_end));
     }
     if !open.bytes.is_empty() {
         emit(open, walk.reader.position())?;
