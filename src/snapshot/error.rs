@@ -171,6 +171,11 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether it is a key that is there twice, which only a receiver of keys finds.
+    pub(super) fn is_twice(&self) -> bool {
+        matches!(self, Self::Damaged { corruption, .. } if corruption.kind == CorruptionKind::Duplicate("key"))
+    }
+
     /// The clause by which Redis' log and tools that read it name this damage.
     pub fn redis_clause(&self) -> String {
         let Self::Damaged { corruption, place } = self else { return "Bad data format".to_owned() };

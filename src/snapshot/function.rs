@@ -4,8 +4,10 @@
 
 use super::dump::put_footer;
 use super::encode::{Encoder, VERSION};
+use super::error::LoadError;
 use super::primitives::Reader;
 use super::record::FUNCTION2;
+use crate::scripting::library::Libraries;
 
 /// The payload of these libraries.
 pub fn dump<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
@@ -16,6 +18,16 @@ pub fn dump<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     }
     put_footer(&mut out, 0, VERSION);
     out
+}
+
+/// What a load says of the first of these libraries, each with its offset, that it does not take.
+pub fn refused(libraries: &[(u64, Vec<u8>)]) -> Option<LoadError> {
+    let mut loaded = Libraries::default();
+    libraries.iter().find_map(|(offset, source)| {
+        let why = loaded.load(source, false).err()?;
+        let reason = String::from_utf8_lossy(&why).into_owned();
+        Some(LoadError::Refused { reason, offset: *offset, place: Default::default() })
+    })
 }
 
 /// The sources in a payload whose footer was checked.

@@ -2,7 +2,8 @@
 //!
 //! Counts keys by database and type, and names the first damage with offset, key and rule. A file
 //! whose checksum matches is only walked; one without a checksum, or with a wrong one, is decoded value by
-//! value as a load would, and the values dropped. Never fails: what goes wrong is part of the answer.
+//! value as a load would, and the values dropped. A key that is there twice is damage, too (`twice`). Never fails:
+//! what goes wrong is part of the answer. Whether libraries compile is not asked here, as other servers may load them.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -13,6 +14,7 @@ use super::error::LoadError;
 use super::load::{Checksum, LoadOptions, value_error, verify};
 use super::primitives::Reader;
 use super::record::{Record, Records, Version, skip_value, type_name};
+use super::twice::{self, Names};
 use super::value::ValueReader;
 use std::collections::BTreeMap;
 
@@ -31,6 +33,8 @@ pub struct Inspection {
     pub databases: BTreeMap<u32, DatabaseCounts>,
     /// Function libraries.
     pub functions: u64,
+    /// Their sources, and the offset of each.
+    pub libraries: Vec<(u64, Vec<u8>)>,
     /// Offset behind the RDB, when its end was found.
     pub end: Option<u64>,
     /// CRC-32 of all bytes before `end`.
@@ -56,9 +60,19 @@ pub struct DatabaseCounts {
 
 /// Looks at a file.
 pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
+    let mut names = Names::default();
+    let mut found = look(bytes, options, &mut names);
+    let alike = names.alike();
+    if found.damage.is_none() && !alike.is_empty() {
+        found.damage = twice::find(bytes, options, &alike).err();
+    }
+    found
+}
+
+fn look(bytes: &[u8], options: &LoadOptions, names: &mut Names) -> Inspection {
     let mut found = Inspection::default();
     if is_container(bytes) {
-        if let Err(error) = look_into_container(bytes, options, &mut found) {
+        if let Err(error) = look_into_container(bytes, options, &mut found, names) {
             found.damage = Some(error);
         }
         return found;
@@ -93,7 +107,7 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Inspection {
     let walk_only = found.checksum == Some(Checksum::Verified);
     match Records::of_file(bytes, options.databases) {
         Ok(mut records) => {
-            let counted = count(&mut records, walk_only, options, &mut found);
+            let counted = count(&mut records, walk_only, options, &mut found, names);
             if let Err(error) = counted {
                 // What the walk finds is nearer to the cause than a checksum.
                 found.damage = Some(error);
@@ -111,6 +125,7 @@ fn look_into_container(
     bytes: &[u8],
     options: &LoadOptions,
     found: &mut Inspection,
+    names: &mut Names,
 ) -> Result<(), LoadError> {
     let container = Container::open(bytes, true)?;
     (found.frames, found.packed) = (Some(container.frames.len()), true);
@@ -126,7 +141,7 @@ fn look_into_container(
         let mut records = Records::of_section(reader, version, options.databases);
         let before = found.keys();
         // The frame's checksum vouches for bytes, not for what a program put into them.
-        count(&mut records, false, options, found)?;
+        count(&mut records, false, options, found, names)?;
         container.check_keys(group, found.keys() - before)?;
         if group.first == 0 {
             found.producer = records.producer;
@@ -157,6 +172,7 @@ fn count(
     walk_only: bool,
     options: &LoadOptions,
     found: &mut Inspection,
+    names: &mut Names,
 ) -> Result<(), LoadError> {
     let values = ValueReader::new(records.version.dialect, &options.limits);
     // Only sections end without an end mark; the walk of a whole file finds that it is missing.
@@ -169,7 +185,10 @@ fn count(
             Record::Eof => return Ok(()),
             Record::SelectDb(_) | Record::Resize { .. } => {}
             Record::Aux { name, value } => found.aux.push((name.into_vec(), value.into_vec())),
-            Record::Function(_) => found.functions += 1,
+            Record::Function(source) => {
+                found.functions += 1;
+                found.libraries.push((records.record_offset, source.into_vec()));
+            }
             Record::Key { key, type_byte, attributes } => {
                 let read = if walk_only {
                     skip_value(&mut records.reader, type_byte)
@@ -188,6 +207,7 @@ fn count(
                     }
                     return Err(error);
                 }
+                names.note(records.place.db, &key);
                 let db = found.databases.entry(records.place.db).or_default();
                 db.keys += 1;
                 db.expires += u64::from(attributes.expire_at_ms.is_some());

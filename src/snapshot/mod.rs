@@ -23,6 +23,7 @@ pub mod salvage;
 pub mod stream;
 pub mod target;
 pub mod transcode;
+mod twice;
 mod value;
 pub mod view;
 

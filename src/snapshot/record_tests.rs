@@ -118,6 +118,16 @@ fn a_key_that_is_lost_takes_its_attributes_along() {
     let found = salvage(&damaged).unwrap();
     assert_eq!(found.skipped.len(), 1, "{:?}", found.skipped);
     assert_eq!(times(&assemble(&damaged, &found)), expected()[1..]);
+    // The first of two keys of the same name stays, with what is said of it.
+    let mut twice = body();
+    stamped(&mut twice, "second", LATER + 2);
+    string(&mut twice, "end");
+    let twice = file(&twice);
+    let found = salvage(&twice).unwrap();
+    assert_eq!((found.skipped.len(), found.keys), (1, 5));
+    let mut with_end = expected();
+    with_end.push(("end".to_owned(), None, None));
+    assert_eq!(times(&assemble(&twice, &found)), with_end);
 }
 
 #[test]

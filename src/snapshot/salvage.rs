@@ -4,6 +4,8 @@
 //! a row, or the rest of the file, can be read. Records are kept as they stand, byte for byte, so any dialect
 //! and version stays what it is; only the end is made anew, with a checksum that holds. Where the checksum of a file
 //! fails and every record can be read, one of them has a wrong value and nothing can tell which: that is said.
+//! Of what a load refuses though checksums hold, a key that is there twice stays as it is first, and a function library
+//! that does not compile goes.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -14,11 +16,13 @@ use super::container::{self, is_container, is_foreign_zstd, parse_table};
 use super::crc64::Crc64;
 use super::encode::{finish, put_attributes};
 use super::error::{Corruption, CorruptionKind, LoadError};
+use super::function;
 use super::inspect::inspect;
 use super::load::{LoadOptions, value_error, verify};
 use super::primitives::Reader;
 use super::record::{Attributes, Dialect, MAGIC_BYTES, Record, Records, Version, type_name};
 use super::value::ValueReader;
+use crate::scripting::library::Libraries;
 
 /// How many records in a row show that the walk is in step again.
 const IN_STEP: usize = 3;
@@ -68,7 +72,7 @@ pub struct Salvage {
 pub fn salvage(bytes: &[u8]) -> Result<Salvage, LoadError> {
     let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
     let inspected = inspect(bytes, &options);
-    let sound = inspected.damage.is_none();
+    let sound = inspected.damage.is_none() && function::refused(&inspected.libraries).is_none();
     let container = is_container(bytes) || parse_table(bytes).is_ok();
     if !container && !is_foreign_zstd(bytes) {
         let rdb = container::lines::find(bytes).and_then(|(end, _)| bytes.get(..end));
@@ -111,7 +115,7 @@ fn plain(bytes: &[u8], sound: bool, options: &LoadOptions) -> Salvage {
     let version = header.clone().unwrap_or(NEWEST);
     let vouched = sound || (header.is_ok() && verify(bytes, version, options).is_ok());
     let values = ValueReader::new(version.dialect, &options.limits);
-    let walk = Walk { bytes, values, version, vouched };
+    let walk = Walk { bytes, values, version, vouched, sound };
     let mut found = Salvage::of(version);
     walk.all(&mut found);
     found.unplaced = !vouched && header.is_ok() && found.skipped.is_empty() && found.end.is_some();
@@ -148,6 +152,19 @@ impl Salvage {
             Some(Piece::There(last)) if last.end == from => last.end = end,
             _ => self.kept.push(Piece::There(from..end)),
         }
+    }
+}
+
+/// A function library that is left out.
+fn library(source: &[u8], why: &[u8], start: usize, next: usize) -> SkippedRecord {
+    let name = source.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    SkippedRecord {
+        db: 0,
+        key: Some(name.to_vec()),
+        kind: "function library",
+        offset: start as u64,
+        len: (next - start) as u64,
+        reason: String::from_utf8_lossy(why).into_owned(),
     }
 }
 
@@ -189,12 +206,15 @@ struct Walk<'a> {
     version: Version,
     /// A checksum vouches for all of it.
     vouched: bool,
+    /// And a load takes it.
+    sound: bool,
 }
 
 /// What one record was.
 enum Step {
     /// With its name, unless the file is sound.
     Key(Vec<u8>, Attributes),
+    Function(Vec<u8>),
     Other,
     End,
 }
@@ -212,6 +232,7 @@ impl<'a> Walk<'a> {
     fn step(&self, records: &mut Records<'a>) -> Result<Step, LoadError> {
         match records.next()? {
             Record::Eof => Ok(Step::End),
+            Record::Function(source) => Ok(Step::Function(source.into_vec())),
             Record::Key { key, type_byte, attributes } => {
                 match self.values.read(&mut records.reader, type_byte) {
                     // Zeros read as keys without a name.
@@ -221,7 +242,7 @@ impl<'a> Walk<'a> {
                     // A load drops a collection without elements; garbage often looks like one.
                     Ok(None) if self.vouched => Ok(Step::Other),
                     Ok(None) => Err(LoadError::NotRdb),
-                    Ok(_) if self.vouched => Ok(Step::Key(Vec::new(), attributes)),
+                    Ok(_) if self.sound => Ok(Step::Key(Vec::new(), attributes)),
                     Ok(_) => Ok(Step::Key(key.into_vec(), attributes)),
                     Err(error) => {
                         records.place.key = Some(key.into_vec());
@@ -236,7 +257,7 @@ impl<'a> Walk<'a> {
 
     fn all(&self, found: &mut Salvage) {
         let mut records = self.at(MAGIC_BYTES, 0);
-        let mut seen = HashSet::new();
+        let (mut seen, mut libraries) = (HashSet::new(), Libraries::default());
         loop {
             let start = offset(&records);
             if start >= self.bytes.len() {
@@ -258,14 +279,21 @@ impl<'a> Walk<'a> {
                     return;
                 }
                 Ok(Step::Key(key, _))
-                    if !self.vouched && !seen.insert((records.place.db, key.clone())) =>
+                    if !self.sound && !seen.insert((records.place.db, key.clone())) =>
                 {
-                    // One of the two has a name that was changed; a load would take neither.
+                    // One of the two may have a name that was changed; a load would take neither.
                     records.place.key = Some(key);
                     let twice = records
                         .damaged(Corruption::new(start as u64, CorruptionKind::Duplicate("key")));
                     found.skipped.push(self.skipped(&records, start, offset(&records), &twice));
                 }
+                Ok(Step::Function(source)) if !self.sound => match libraries.load(&source, false) {
+                    Ok(_) => found.keep(&records, start, None),
+                    Err(why) => {
+                        let next = offset(&records);
+                        found.skipped.push(library(&source, &why, start, next));
+                    }
+                },
                 Ok(step) => {
                     let attributes = match step {
                         Step::Key(_, attributes) => Some(attributes),
@@ -328,7 +356,7 @@ impl<'a> Walk<'a> {
         let mut records = self.at(at, db);
         for _ in 0..IN_STEP {
             match self.step(&mut records) {
-                Ok(Step::Key(..) | Step::Other) => {}
+                Ok(Step::Key(..) | Step::Function(_) | Step::Other) => {}
                 Ok(Step::End) => {
                     let left = self.bytes.len() - offset(&records);
                     return left == self.trailer_bytes();

@@ -15,7 +15,7 @@ use crate::recovery::find::{config_for, config_of_names};
 use crate::recovery::inspect::{Facts, base_fault, inspect, view};
 use crate::snapshot::inspect::{Inspection, inspect as inspect_snapshot};
 use crate::snapshot::load::Checksum;
-use crate::snapshot::{Dialect, LoadError, LoadOptions};
+use crate::snapshot::{Dialect, LoadError, LoadOptions, function};
 
 use super::log::{self, LogFile};
 use super::report::{Damage, FileReport, Keys, ManifestFacts, Report, Role, SnapshotFacts, State};
@@ -347,7 +347,9 @@ fn snapshot(
     report: &mut Report,
 ) -> Option<(usize, Option<u32>)> {
     let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
-    let found = inspect_snapshot(bytes, &options);
+    let mut found = inspect_snapshot(bytes, &options);
+    // A start compiles them.
+    found.damage = found.damage.or_else(|| function::refused(&found.libraries));
     let facts = snapshot_facts(&found);
     if let Some(file) = report.file_mut(path) {
         file.state = match (&found.damage, found.checksum) {

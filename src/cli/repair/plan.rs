@@ -220,7 +220,7 @@ fn snapshot(bytes: &[u8], file: &mut FilePlan) -> Option<usize> {
                     true => "its checksum does not hold, and every record can be read: the value of one key (it \
                              cannot be told which) is not what was written"
                         .to_owned(),
-                    false => "some of its records cannot be read".to_owned(),
+                    false => "some of its records cannot be loaded".to_owned(),
                 });
             }
             file.skipped_keys.clone_from(&found.skipped);
