@@ -49,6 +49,8 @@ pub struct Source {
     pub keys: Option<u64>,
     /// Whether a field of a hash in the base may expire.
     pub field_expiry: bool,
+    /// The base is a file without a directory or log around it.
+    pub is_file: bool,
     /// What an operator should know.
     pub notes: Vec<String>,
 }
@@ -156,6 +158,12 @@ pub(super) fn of_unfinished(disk: &dyn Disk) -> Result<Source, BackupError> {
 pub fn of_snapshot(name: &str, view: FileView) -> Result<Source, BackupError> {
     let base = Some(SourceFile::new(name, 0, None, view));
     check(Source { base, ..Source::default() })
+}
+
+/// A file by itself, of which nothing but its name is known: a log, or a snapshot, behind which a log may follow.
+pub fn of_file(name: &str, view: FileView) -> Result<Source, BackupError> {
+    let base = Some(SourceFile::new(name, 1, None, view));
+    check(Source { base, is_file: true, ..Source::default() })
 }
 
 fn open_files(disk: &dyn Disk, facts: &Facts) -> Result<Source, BackupError> {
@@ -273,7 +281,11 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
         source.keys = Some(base.records);
         source.position = base.position;
         records_at = found.end.and_then(|end| usize::try_from(end).ok()).unwrap_or(base.len);
-        if base.seq == 0 && records_at < base.len {
+        // As a start and `check` take it: other bytes behind a snapshot are no log.
+        let is_log = |next: Option<&u8>| matches!(next, Some(b'*' | b'#'));
+        let alone = source.is_file && !base.name.ends_with(".aof");
+        let ends = base.seq == 0 || (alone && !is_log(base.view.get(records_at)));
+        if ends && records_at < base.len {
             source.notes.push(format!("{} goes on behind its end; that is left out", base.name));
             base.len = records_at;
         }

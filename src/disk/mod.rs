@@ -59,7 +59,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn sync_all(&self) -> Result<(), DiskError>;
     /// The file's length in bytes.
     fn len(&self) -> Result<u64, DiskError>;
-    /// The whole content as it is now, mapped where the platform can. Never for a file that may be truncated meanwhile.
+    /// The whole content as it is now, mapped where the platform can. Never for a file that may be truncated meanwhile. What is
+    /// no regular file has no length, and could be read once only: `InvalidInput`.
     fn map(&self) -> Result<FileView, DiskError>;
     /// Whether the file has no bytes.
     fn is_empty(&self) -> Result<bool, DiskError> {
@@ -100,7 +101,7 @@ pub struct DiskLock(pub Box<dyn fmt::Debug + Send + Sync>);
 
 /// A read-only view of a file's bytes.
 pub enum FileView {
-    /// Owned bytes (simulated disk, pipes, small files).
+    /// Owned bytes (simulated disk, empty files).
     Owned(Vec<u8>),
     /// Pages of the file itself.
     Mapped(memmap2::Mmap),

@@ -207,8 +207,14 @@ impl DiskFile for OsFile {
 
     #[allow(unsafe_code, reason = "memory-mapped reading; the proof is beside the call")]
     fn map(&self) -> Result<FileView, DiskError> {
-        // A mapping of no bytes is an error of mmap(2), and the file may be a pipe or device.
-        if self.is_empty()? {
+        let metadata = at("stat", &self.path, self.file.metadata())?;
+        if !metadata.is_file() {
+            // A pipe or device has length 0 whatever is in it, and must not pass for an empty file.
+            let reason = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(DiskError::new("read", &self.path, reason));
+        }
+        // A mapping of no bytes is an error of mmap(2).
+        if metadata.len() == 0 {
             return Ok(FileView::Owned(Vec::new()));
         }
         // SAFETY: The memory behind `&[u8]` must neither change nor vanish while it is borrowed. The
@@ -291,6 +297,8 @@ mod tests {
         assert!(disk.open("a", OpenMode::Read).unwrap().write_at(0, b"x").is_err());
         assert!(disk.open("a", OpenMode::CreateOrTruncate).unwrap().is_empty().unwrap());
         assert!(disk.open("a", OpenMode::Read).unwrap().map().unwrap().is_empty());
+        let device = disk.open("/dev/null", OpenMode::Read).unwrap().map().unwrap_err();
+        assert_eq!(device.source.kind(), io::ErrorKind::InvalidInput, "{device}");
     }
 
     #[test]

@@ -9,10 +9,11 @@ use super::twice::Twice;
 use super::{Item, Passed, Selection, Sink, shown};
 use crate::backup::BackupError;
 use crate::backup::load::{self, LoadedState};
-use crate::backup::source::{self, Source, SourceFile};
+use crate::backup::source::{self, Source};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskFile, FileView, OpenMode, SharedDisk};
 use crate::keyspace::Kind;
+use crate::recovery::LoadError;
 use crate::recovery::inspect::view;
 use crate::rng::random_hex;
 use crate::snapshot::{Attributes, LoadOptions, LoadSink, Loaded, Refusal, load as load_snapshot};
@@ -98,7 +99,15 @@ impl DataSet {
     /// A file: a snapshot, a log, or lines of text, as its first bytes say.
     pub fn of_file(disk: &dyn Disk, path: &str) -> Result<Self, BackupError> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let view = view(disk, path)?;
+        let view = view(disk, path).map_err(|error| match error {
+            LoadError::Disk(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => {
+                BackupError::refused(
+                    format!("{path} is not a regular file"),
+                    "name a file, or - and pipe it into standard input",
+                )
+            }
+            other => other.into(),
+        })?;
         match view.trim_ascii_start().first() {
             Some(b'{') => {
                 let content = Content::Text { name: name.to_owned(), view: View(view) };
@@ -106,10 +115,7 @@ impl DataSet {
             }
             None => Err(BackupError::refused(format!("{path} is empty"), "name another file")),
             // A single file may be a log, or go on as one behind its snapshot.
-            Some(_) => {
-                let base = Some(SourceFile::new(name, 1, None, view));
-                Self::of_source(source::check(Source { base, ..Source::default() })?)
-            }
+            Some(_) => Self::of_source(source::of_file(name, view)?),
         }
     }
 

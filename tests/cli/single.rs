@@ -1,16 +1,16 @@
-//! Inputs that are not what they seem: snapshots with good checksums that a start refuses, servers that do not tell
-//! everything.
+//! Single files that are not what they seem: empty ones, pipes, zeros under a snapshot's name, and snapshots with good
+//! checksums that a start refuses. `check`, `repair`, `convert` and `inspect` say of them what a start would.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use fastness::snapshot::crc64;
 use serde_json::Value;
 
-use super::check;
 use super::support::peers;
 use super::support::server::{Place, Server};
+use super::{check, check_text, vector};
 
 fn json(args: &[&str]) -> (i32, Value) {
     let output =
@@ -24,6 +24,18 @@ fn json(args: &[&str]) -> (i32, Value) {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// Runs it with a file piped into standard input.
+fn piped(args: &[&str], input: &Path) -> Output {
+    let mut cat = Command::new("cat").arg(input).stdout(Stdio::piped()).spawn().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_fastness"))
+        .args(args)
+        .stdin(cat.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    cat.wait().unwrap();
+    output
 }
 
 /// An RDB of these records, with a good checksum.
@@ -40,6 +52,59 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, bytes).unwrap();
     path
+}
+
+#[test]
+fn an_empty_file_is_not_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = write(dir.path(), "some.aof", b"");
+    let (code, report) = check(&log);
+    assert_eq!((code, &report["verdict"]), (2, &"nothing".into()), "{report}");
+    assert!(check_text(&log).contains("no data is here"));
+    let (code, report) = json(&["repair", text(&log)]);
+    assert_eq!(code, 2, "{report}");
+    // A snapshot of no bytes is none that a start takes.
+    let (code, report) = check(&write(dir.path(), "dump.rdb", b""));
+    assert_eq!((code, &report["verdict"]), (1, &"damaged".into()), "{report}");
+}
+
+#[test]
+fn a_snapshot_of_zeros_is_damaged_and_not_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "dump.rdb", &[0; 4096]);
+    for place in [path.as_path(), dir.path()] {
+        let (code, report) = check(place);
+        assert_eq!((code, &report["verdict"]), (1, &"damaged".into()), "{report}");
+        assert_eq!(report["files"][0]["role"], "snapshot", "{report}");
+        assert!(!report.to_string().contains("cuts these"), "{report}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    let sound = vector("rdb-redis-8.0.rdb");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.rdb");
+    for args in [
+        &["check", "/dev/stdin"][..],
+        &["repair", "/dev/stdin"],
+        &["convert", "/dev/stdin", text(&out)],
+        &["inspect", "/dev/stdin"],
+    ] {
+        let output = piped(args, &sound);
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {why}");
+        assert!(why.contains("not a regular file") && why.contains("next: "), "{args:?}: {why}");
+    }
+    assert_eq!(check(Path::new("/dev/null")).0, 2);
+    // A file that is standard input is one.
+    let output = Command::new(env!("CARGO_BIN_EXE_fastness"))
+        .args(["check", "/dev/stdin"])
+        .stdin(fs::File::open(&sound).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(piped(&["convert", "-", text(&out)], &sound).status.success());
 }
 
 /// What a start refuses, `check` calls damaged, and `repair` makes something of it that starts.
@@ -100,6 +165,32 @@ fn a_library_that_does_not_compile_is_damage_that_can_be_repaired() {
     let path = write(dir.path(), "dump.rdb", &rdb(library));
     let (code, report) = json(&["convert", text(&path), text(&dir.path().join("out.rdb"))]);
     assert_eq!((code, &report["functions"]), (0, &1.into()), "{report}");
+}
+
+#[test]
+fn bytes_behind_a_snapshot_are_left_out_and_a_log_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = rdb(b"\xfe\x00\x00\x01k\x01v");
+    let out = dir.path().join("out.ndjson");
+    for (rest, keys, left_out) in [
+        (&b"\n\0rubbish"[..], 1, true),
+        (&[0; 300], 1, true),
+        (b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", 2, false),
+    ] {
+        let path = write(dir.path(), "dump.rdb", &[sound.as_slice(), rest].concat());
+        let (code, report) = check(&path);
+        assert_eq!(code, 0, "{report}");
+        let (code, report) = json(&["convert", text(&path), text(&out), "--force"]);
+        assert_eq!((code, &report["keys"]), (0, &keys.into()), "{report}");
+        let note = report["notes"].to_string();
+        assert_eq!(note.contains("goes on behind its end; that is left out"), left_out, "{report}");
+        let (code, report) = json(&["inspect", text(&path)]);
+        assert_eq!((code, &report["notes"].to_string()), (0, &note), "{report}");
+        // Where the name says that it is a log, it must be one.
+        let log = write(dir.path(), "some.aof", &[sound.as_slice(), rest].concat());
+        let (code, report) = json(&["inspect", text(&log)]);
+        assert_eq!(code == 0, !left_out || rest[0] == 0, "{report}");
+    }
 }
 
 /// A server that does not tell its function libraries may have some: they are not left out without a word.

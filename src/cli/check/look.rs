@@ -54,12 +54,17 @@ fn file(path: &str) -> Result<Report, String> {
         return Ok(report);
     }
     let bytes = view(&disk, name).map_err(|error| error.to_string())?;
-    let role = match starts_with_snapshot(&bytes) && !name.ends_with(".aof") {
+    // A name can say what the bytes do not any more.
+    let is_snapshot = name.ends_with(".rdb");
+    let role = match is_snapshot || (starts_with_snapshot(&bytes) && !name.ends_with(".aof")) {
         true => Role::Snapshot,
         false => Role::Segment,
     };
     report.files.push(FileReport::new(name, role, Some(bytes.len() as u64)));
-    single_log(name, &bytes, path, &mut report);
+    match is_snapshot && !starts_with_snapshot(&bytes) {
+        true => drop(snapshot(name, &bytes, path, &mut report)),
+        false => single_log(name, &bytes, path, &mut report),
+    }
     Ok(report)
 }
 

@@ -154,7 +154,12 @@ impl Report {
         if !self.damage.is_empty() {
             return Verdict::Torn;
         }
-        let holds_data = |file: &&FileReport| file.role != Role::Temporary;
+        // Of a log with segments there is a manifest.
+        let holds_data = |file: &&FileReport| match file.role {
+            Role::Temporary => false,
+            Role::Segment => file.state != State::Empty,
+            _ => true,
+        };
         match self.files.iter().find(holds_data) {
             Some(_) => Verdict::Sound,
             None => Verdict::Nothing,

@@ -80,6 +80,10 @@ fn file(path: &str) -> Result<Place, String> {
     if listed {
         return directory(disk, path, root, &names);
     }
+    let is_empty = view(&disk, name).map_err(|error| error.to_string())?.is_empty();
+    if is_empty && !name.ends_with(".rdb") {
+        return Err(format!("{path} is empty: there is no data here"));
+    }
     let (path, single) = (path.to_owned(), vec![name.to_owned()]);
     Ok(Place { path, disk, root: root.to_owned(), log: None, single })
 }
