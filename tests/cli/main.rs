@@ -16,8 +16,8 @@ mod exchange;
 mod metrics;
 mod operations;
 mod repair;
-mod switching;
 mod single;
+mod switching;
 mod words;
 
 use std::collections::BTreeMap;
