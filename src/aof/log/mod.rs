@@ -20,6 +20,7 @@
 mod filler;
 mod names;
 mod rotate;
+mod settle;
 mod stage;
 mod start;
 mod write;
@@ -49,8 +50,9 @@ use names::Names;
 pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
+pub use settle::{GoodEnd, settle};
 pub use stage::Staged;
-pub use start::{GoodEnd, Recovered, settle};
+pub use start::Recovered;
 pub use write::Written;
 
 /// Room in front of pending bytes for the frame line, so that line and payload are one write.
