@@ -96,6 +96,10 @@ fn errors_name_file_line_and_reason() {
             "appendfilename a/b",
             "/cwd/redis.conf:1: 'appendfilename a/b': appendfilename can't be a path, just a filename",
         ),
+        (
+            "backupdirname .",
+            "/cwd/redis.conf:1: 'backupdirname .': backupdirname must be a directory of its own inside dir",
+        ),
         ("appenddirname ''", "/cwd/redis.conf:1: 'appenddirname ''': appenddirname can't be empty"),
         (
             "proc-title-template {x}",

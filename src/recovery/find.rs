@@ -1,7 +1,9 @@
 //! Which names a data directory uses, found by looking, where no configuration tells.
 //!
-//! A folder with a `*.manifest` is the log's; the default snapshot, or the only `*.rdb`, is the snapshot.
+//! A folder with a `*.manifest` is the log's; the default snapshot, or the only `*.rdb`, is the snapshot. `temp-X.manifest`
+//! is a leftover of log X, unless there are segments of a log `temp-X`.
 
+use crate::aof::filename::{FileKind, FileNames};
 use crate::config::Config;
 use crate::disk::Disk;
 
@@ -10,7 +12,8 @@ use crate::disk::Disk;
 pub fn config_for(disk: &dyn Disk, names: &[String]) -> Config {
     let default = Config::default();
     let manifest_in = |names: &[String]| -> Option<String> {
-        names.iter().find(|name| name.ends_with(".manifest") && !name.starts_with("temp-")).cloned()
+        let made = |name: &&String| !name.starts_with("temp-") || has_segments(name, names);
+        names.iter().filter(|name| name.ends_with(".manifest")).find(made).cloned()
     };
     let mut folder = default.appenddirname.clone();
     let mut manifest = format!("{}.manifest", default.appendfilename);
@@ -32,6 +35,12 @@ pub fn config_for(disk: &dyn Disk, names: &[String]) -> Config {
     config_of_names(&folder, &manifest, &snapshot.unwrap_or_else(|| default.dbfilename.clone()))
 }
 
+/// Whether segments of the log with this manifest are among `names`.
+fn has_segments(manifest: &str, names: &[String]) -> bool {
+    let log = FileNames::new("", manifest.strip_suffix(".manifest").unwrap_or(manifest));
+    names.iter().any(|name| matches!(log.kind(name), FileKind::Incr(_)))
+}
+
 /// The snapshot among the files of a data directory: `dump.rdb`, or the first that has such a name.
 pub fn sole_snapshot(names: &[String]) -> Option<String> {
     let default = Config::default().dbfilename.clone();
@@ -51,4 +60,24 @@ pub fn config_of_names(dir: &str, manifest: &str, snapshot: &str) -> Config {
         config.dbfilename = snapshot.to_owned();
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    #[test]
+    fn a_log_whose_name_begins_with_temp_is_found_and_a_leftover_is_not() {
+        let found = |files: &[&str]| {
+            let disk = SimDisk::new();
+            files.iter().for_each(|file| disk.put(&format!("log/{file}"), b""));
+            config_for(&disk, &["log/".to_owned()]).appendfilename.clone()
+        };
+        let own = ["temp-shop.aof.1.incr.aof", "temp-shop.aof.manifest"];
+        assert_eq!(found(&own), "temp-shop.aof");
+        let left = ["temp-shop.aof.manifest", "temp-shop.aof.2.base.rdb", "shop.aof.1.incr.aof"];
+        assert_eq!(found(&left), Config::default().appendfilename);
+        assert_eq!(found(&["shop.aof.manifest", "temp-shop.aof.manifest"]), "shop.aof");
+    }
 }

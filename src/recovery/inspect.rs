@@ -3,7 +3,7 @@
 use super::LoadError;
 use super::decide::Situation;
 use crate::aof::chain::{SegmentFile, read_log};
-use crate::aof::filename::{FileKind, FileNames};
+use crate::aof::filename::{FileKind, FileNames, is_left_by_redis};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::{HEADER_LEN_MAX, HEADER_START};
@@ -133,7 +133,7 @@ fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
 /// Log files that the manifest does not list, and temporary files.
 fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
     for temporary in crate::engine::persist::TEMP_SAVES {
-        if disk.file_len(temporary)?.is_some() {
+        if disk.file_len(temporary)?.is_some() && !is_in_use(facts, temporary) {
             facts.temporary.push(temporary.to_owned());
         }
     }
@@ -142,21 +142,33 @@ fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> 
         other => other?,
     };
     for name in entries {
-        let listed = facts.manifest.entries().any(|entry| entry.name == name);
+        let path = facts.names.path(&name);
+        if is_in_use(facts, &path) {
+            continue;
+        }
         match facts.names.kind(&name) {
-            FileKind::Temp => facts.temporary.push(facts.names.path(&name)),
+            FileKind::Temp => facts.temporary.push(path),
+            FileKind::Other if is_left_by_redis(&name) => facts.temporary.push(path),
             // The segment of a start that was interrupted before the manifest could list it.
-            FileKind::Incr(_) if !listed && !holds_records(disk, &facts.names.path(&name))? => {
-                facts.temporary.push(facts.names.path(&name));
-            }
-            FileKind::Base(..) | FileKind::Incr(_) if !listed => facts.stray.push(name),
-            _ => {}
+            FileKind::Incr(_) if !holds_records(disk, &path)? => facts.temporary.push(path),
+            FileKind::Base(..) | FileKind::Incr(_) => facts.stray.push(name),
+            FileKind::Manifest | FileKind::Other => {}
         }
     }
     look_for_lost_lines(disk, facts)?;
     look_for_lone_base(facts);
     facts.situation.stray_log = !facts.stray.is_empty();
     Ok(())
+}
+
+/// Whether `path` is a file that the configuration or the manifest names, whatever else it may look like.
+fn is_in_use(facts: &Facts, path: &str) -> bool {
+    // With `appenddirname .` a file of the data directory has two paths.
+    let plain = |path: &str| path.trim_start_matches("./").to_owned();
+    let path = plain(path);
+    let listed = |entry: &Entry| plain(&facts.names.path(&entry.name)) == path;
+    [&facts.snapshot, &facts.old_log].into_iter().any(|used| plain(used) == path)
+        || facts.manifest.entries().any(listed)
 }
 
 /// Nothing is written to a segment before a manifest that lists it is durable, and those that come later list a newer

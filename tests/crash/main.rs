@@ -30,6 +30,7 @@ mod plan;
 mod promises;
 mod saves;
 mod sim;
+mod starts;
 mod verdict;
 
 use fastness::disk::sim::Fault;

@@ -59,9 +59,8 @@ impl Names {
             match kind {
                 FileKind::Incr(number) => incr_seq = incr_seq.max(number).max(seq.unwrap_or(0)),
                 FileKind::Base(number, _) => base_seq = base_seq.max(number).max(seq.unwrap_or(0)),
-                FileKind::Manifest | FileKind::Temp => {}
                 // Redis takes any name; its number counts for whatever the entry may be.
-                FileKind::Other => {
+                FileKind::Manifest | FileKind::Temp | FileKind::Other => {
                     incr_seq = incr_seq.max(seq.unwrap_or(0));
                     base_seq = base_seq.max(seq.unwrap_or(0));
                 }

@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::content::{Content, read_content};
+use crate::aof::filename;
 use crate::aof::manifest::{Content as Listed, Entry};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, SharedDisk, durable};
@@ -120,7 +121,7 @@ fn find(
     }
     let base = facts.manifest.base.as_ref().or(facts.lone_base.as_ref());
     let base = base
-        .map(|base| (facts.names.path(&base.name), facts.names.path("temp-convert"), Table::Lines));
+        .map(|base| (facts.names.path(&base.name), facts.names.path(filename::TEMP_CONVERT), Table::Lines));
     let snapshot = sole_snapshot(names).map(|name| (name, TEMP_CONVERT.to_owned(), Table::None));
     let mut files = Vec::new();
     for (path, temp, table) in base.into_iter().chain(snapshot) {

@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Directive] = &[
         "The directory that the BACKUP commands put their files into, inside `dir`.",
     )
     .immutable()
-    .checked(file_name!("backupdirname", "dirname")),
+    .checked(backup_dir),
     integer(
         "backup-sealed-ttl",
         at!(backup_sealed_ttl),
@@ -198,3 +198,14 @@ pub(super) const ROWS: &[Directive] = &[
         "Force the file to disk piece by piece while a snapshot is written.",
     ),
 ];
+
+/// The files of a backup have the names that the log's have, and go with the backup: their directory is another one.
+fn backup_dir(value: Value) -> Result<Value, String> {
+    let check: fn(Value) -> Result<Value, String> = file_name!("backupdirname", "dirname");
+    match check(value)? {
+        Value::Text(name) if name == b"." || name == b".." => {
+            Err("backupdirname must be a directory of its own inside dir".to_owned())
+        }
+        value => Ok(value),
+    }
+}

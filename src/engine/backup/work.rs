@@ -342,8 +342,9 @@ pub(super) fn remove(disk: &dyn Disk, names: &FileNames) -> Result<(), String> {
 /// Removes the log that exists for a backup only.
 fn remove_private(disk: &dyn Disk, dir: &str) -> Result<(), String> {
     let text = |error: crate::disk::DiskError| error.to_string();
+    let private = FileNames::new(dir, super::PRIVATE_NAME);
     for name in disk.list(dir).map_err(text)? {
-        if name.contains(super::PRIVATE_NAME) && name.starts_with("temp-") {
+        if private.kind(&name) != FileKind::Other {
             durable::remove_if_there(disk, &durable::join(dir, &name)).map_err(text)?;
         }
     }
