@@ -1,6 +1,7 @@
 //! Names on the disk: the manifest, and the sequence numbers of what it lists.
 //!
-//! Nothing that the durable manifest may list is ever removed, and no number is used twice, not even that of
+//! Nothing that the durable manifest may list is ever removed (not even when asked while nobody knows which manifest
+//! is the durable one), and no number is used twice, not even that of
 //! a file which is there without being listed.
 
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) struct Names {
     pub(super) manifest: Manifest,
     /// The file on the disk is not written before the first base is installed.
     pub(super) gated: bool,
+    /// It is not known which manifest a power loss would leave, this one or one before it.
+    in_doubt: bool,
     /// Above every number that is listed or there.
     next_incr_seq: u64,
     next_base_seq: u64,
@@ -67,13 +70,14 @@ impl Names {
             }
         }
         let (next_incr_seq, next_base_seq) = (incr_seq + 1, base_seq + 1);
-        let gated = false;
+        let (gated, in_doubt) = (false, false);
         let kept = Kept::default();
         Ok(Self {
             disk,
             files,
             manifest,
             gated,
+            in_doubt,
             next_incr_seq,
             next_base_seq,
             last_salt,
@@ -147,7 +151,13 @@ impl Names {
         let result = if self.gated {
             Ok(())
         } else {
-            durable::replace_file(&*self.disk, &temp, &path, &manifest.encode())
+            let replaced = durable::replace_file(&*self.disk, &temp, &path, &manifest.encode());
+            match &replaced {
+                Ok(()) => self.in_doubt = false,
+                Err(ReplaceError::Unknown(_)) => self.in_doubt = true,
+                Err(ReplaceError::Unchanged(_)) => {}
+            }
+            replaced
         };
         if !matches!(result, Err(ReplaceError::Unchanged(_))) {
             self.manifest = manifest;
@@ -210,9 +220,9 @@ impl Names {
         result
     }
 
-    /// Removes the files of the manifest's history, which must be durable; returns how many are left.
+    /// Removes the files of the manifest's history, once it is durable (I6); returns how many are left.
     pub(super) fn remove_history(&mut self) -> usize {
-        if self.manifest.history.is_empty() || self.gated {
+        if self.manifest.history.is_empty() || self.gated || self.in_doubt {
             return self.manifest.history.len();
         }
         let kept = self.kept_names();

@@ -314,6 +314,38 @@ fn failed_sync_is_never_forgotten_and_ends_with_a_new_base() {
     assert_eq!((world.promised, recover(&world.disk).unwrap().count), (7, 7));
 }
 
+/// I6: the manifest is renamed, and its directory not synced. What the one before it lists must stay, whoever asks.
+#[test]
+fn what_an_older_manifest_lists_stays_while_it_may_be_the_durable_one() {
+    let mut in_doubt = 0;
+    for at in 0..12 {
+        let mut world = world();
+        world.append_many(2);
+        world.commit().unwrap();
+        world.rewrite().unwrap();
+        world.append();
+        world.commit().unwrap();
+        world.log.prepare_rotation().unwrap();
+        let cut = world.log.cut().unwrap();
+        world.commit().unwrap();
+        world.disk.fail_at(world.disk.operation_count() + at, Fault::SyncDropsPages);
+        let failed = world.install(cut, 3).is_err();
+        in_doubt += usize::from(failed && world.log.state() == LogState::Failed);
+        // As the archive does, once it has what it needs.
+        world.log.keep(Kept { from_seq: 9, bytes_max: 1 });
+        world.disk.clear_faults();
+        for mode in crate::disk::sim::CrashMode::ALL {
+            let after = world.disk.crash(mode, &mut SeededRng::new(at));
+            assert_eq!(recover(&after).map(|found| found.count), Ok(3), "{at} {mode:?}");
+        }
+        world.heal();
+        assert_eq!(world.log.state(), LogState::Ready);
+        assert!(world.log.manifest().history.is_empty(), "{at}: it goes with the next one");
+        assert_eq!(recover(&world.disk).unwrap().count, 3);
+    }
+    assert!(in_doubt > 0);
+}
+
 #[test]
 fn gated_log_promises_and_lists_nothing_before_its_first_base() {
     let disk = SimDisk::new();
