@@ -126,11 +126,8 @@ const TEMPORARY: &str = "temp-";
 /// Whether Redis leaves a file of this name in a data directory when it ends while it rewrites its log or saves.
 pub fn is_left_by_redis(name: &str) -> bool {
     let id = |prefix: &str, suffix: &str| name.strip_prefix(prefix)?.strip_suffix(suffix);
-    let forms = [
-        id("temp-rewriteaof-bg-", ".aof"),
-        id("temp-rewriteaof-", ".aof"),
-        id(TEMPORARY, ".rdb"),
-    ];
+    let forms =
+        [id("temp-rewriteaof-bg-", ".aof"), id("temp-rewriteaof-", ".aof"), id(TEMPORARY, ".rdb")];
     let number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     forms.into_iter().flatten().any(number)
 }
@@ -159,7 +156,8 @@ mod tests {
             assert_eq!(names.kind(&names.temp_manifest()), FileKind::Temp, "{name}");
         }
         let names = FileNames::new("d", "appendonly.aof");
-        for other in ["temp-notes.txt", "temp-dump.rdb", "temp-", "temp-appendonly.aof.1.incr.aof"] {
+        for other in ["temp-notes.txt", "temp-dump.rdb", "temp-", "temp-appendonly.aof.1.incr.aof"]
+        {
             assert_eq!(names.kind(other), FileKind::Other, "{other}");
         }
         for temp in ["temp-convert", "temp-appendonly.aof.incr"] {

@@ -12,13 +12,13 @@ use super::load::{SnapshotOptions, load_snapshot};
 use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
-use crate::aof::log::{GoodEnd, Kept, Recovered, settle as aof_settle};
+use crate::aof::log::{GoodEnd, Kept, Recovered, TornTail, Unsettled, torn_name};
 use crate::aof::manifest::{Content, Entry, Manifest};
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
 use crate::backup::unfinished;
 use crate::config::Config;
-use crate::disk::{Disk, OpenMode, SharedDisk, durable};
+use crate::disk::{Disk, SharedDisk, durable};
 use crate::engine::Engine;
 use crate::keyspace::ExpireMode;
 use crate::logger::Logger;
@@ -33,6 +33,8 @@ struct Outcome {
     end: Option<LogEnd>,
     /// What the base was found to hold.
     base_content: Option<Content>,
+    /// What there was no room for.
+    unsettled: Unsettled,
     notes: Vec<String>,
 }
 
@@ -246,47 +248,44 @@ fn make_end_durable(
         let name = names.get(index)?;
         files.iter().find(|(entry, _)| entry.name == *name).map(|(_, path)| path.clone())
     };
-    if let Some((index, error)) = &end.torn
-        && let Some(path) = path_of(*index)
-    {
+    let torn = end.torn.as_ref().and_then(|(index, error)| {
         let from = end.files.get(*index).map_or(0, |file| file.offset);
-        outcome.notes.push(keep_torn_tail(disk, &path, from, error)?);
-    }
-    if let Some(last) = end.content_end.checked_sub(1)
-        && let (Some(path), Some(good)) = (path_of(last), good)
-    {
-        aof_settle(disk, &path, &good)?;
+        Some((path_of(*index)?, from, error))
+    });
+    let last = end.content_end.checked_sub(1);
+    let unsettled = Unsettled {
+        good: last.and_then(path_of).zip(good),
+        torn: torn.as_ref().map(|(path, from, _)| (path.clone(), *from)),
+    };
+    match unsettled.settle(disk) {
+        Ok(kept) => outcome.notes.extend(torn.map(|(.., error)| torn_note(error, kept.as_ref()))),
+        Err(full) if full.is_full() => {
+            outcome.notes.extend(torn.map(|(path, from, error)| {
+                let kept_as = torn_name(&path, from);
+                format!(
+                    "{} It will be kept as {kept_as} when there is room",
+                    torn_note(error, None)
+                )
+            }));
+            outcome.notes.push(format!(
+                "the disk is full ({full}): the data set is served, writes are refused until there is room"
+            ));
+            outcome.unsettled = unsettled;
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
-/// Copies what is about to be cut off a file into a file beside it, durably (P6).
-fn keep_torn_tail(
-    disk: &dyn Disk,
-    path: &str,
-    from: u64,
-    error: &CorruptionError,
-) -> Result<String, LoadError> {
-    let file = disk.open(path, OpenMode::Read)?;
-    let len = file.len()?.saturating_sub(from);
-    let kept_as = format!("{path}.torn-at-{from}");
-    let copy = disk.open(&kept_as, OpenMode::CreateOrTruncate)?;
-    let mut buffer = vec![0; 1 << 16];
-    let mut copied = 0;
-    while copied < len {
-        let taken = file.read_at(from + copied, &mut buffer)?;
-        if taken == 0 {
-            break;
-        }
-        copy.write_all_at(copied, buffer.get(..taken).unwrap_or_default())?;
-        copied += taken as u64;
-    }
-    copy.sync_all()?;
-    disk.sync_dir(durable::parent(&kept_as))?;
-    Ok(format!(
+/// What is said of a torn end, and of what was cut off.
+fn torn_note(error: &CorruptionError, kept: Option<&TornTail>) -> String {
+    let cut = kept.map_or(String::new(), |kept| {
+        format!(" Cut off {} bytes, kept as {}", kept.bytes, kept.path)
+    });
+    format!(
         "!!! Warning: short read while loading the AOF file. AOF loaded anyway because \
-         aof-load-truncated is enabled: {error}. Cut off {copied} bytes, kept as {kept_as}"
-    ))
+         aof-load-truncated is enabled: {error}.{cut}"
+    )
 }
 
 /// Puts the directory into the form that the configuration asks for, and opens the log.
@@ -299,7 +298,11 @@ fn settle(
 ) -> Result<(), LoadError> {
     let refused = |why: String| LoadError::Refused { why };
     for path in &facts.temporary {
-        durable::remove_if_there(engine.disk.as_ref(), path)?;
+        match durable::remove_if_there(engine.disk.as_ref(), path) {
+            // It means nothing where it is, and the next start tries again.
+            Err(error) if error.is_full() => {}
+            other => other?,
+        }
     }
     if config.appendonly {
         let mut recovered = recovered(engine.disk.as_ref(), facts, outcome)?;
@@ -345,6 +348,7 @@ fn recovered(disk: &dyn Disk, facts: &Facts, outcome: &Outcome) -> Result<Recove
         incrs_kept: outcome.incrs_kept,
         position: end.position,
         link: end.link,
+        unsettled: outcome.unsettled.clone(),
         base_bytes,
         incr_bytes,
         ..Recovered::default()

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastness::aof::log::LogState;
+use fastness::aof::manifest::{Entry, Manifest};
 use fastness::clock::Clock;
 use fastness::config::{AppendFsync, Config};
 use fastness::disk::Disk as _;
-use fastness::disk::sim::SimDisk;
+use fastness::disk::sim::{CrashMode, Fault, SimDisk};
 use fastness::engine::Engine;
 use fastness::logger::Logger;
 use fastness::recovery;
 use fastness::resp::{OwnedArgs, Reply};
+use fastness::rng::SeededRng;
 use fastness::session::{Client, ClientId};
 use parking_lot::Mutex;
 
@@ -130,4 +133,138 @@ fn a_listed_file_stays_whatever_its_name() {
             assert_eq!(server.ask("GET a"), "$1\r\n1", "{name}");
         }
     }
+}
+
+/// A server's directory, killed; with a torn tail, if wanted. What it holds is `a` to `e`.
+fn killed(torn: bool) -> SimDisk {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk, &config(AppendFsync::Always), Duration::ZERO).unwrap();
+    for key in ["a", "b"] {
+        assert_eq!(server.ask(&format!("SET {key} {key}")), "+OK");
+    }
+    server.engine.rewrite_now().unwrap();
+    for key in ["c", "d", "e"] {
+        assert_eq!(server.ask(&format!("SET {key} {key}")), "+OK");
+    }
+    let disk = copy(&disk);
+    if torn {
+        let last = disk.files().into_iter().filter(|path| path.ends_with("incr.aof")).next_back();
+        let last = last.unwrap();
+        let mut bytes = disk.bytes(&last).unwrap();
+        bytes.truncate(bytes.len() - 3);
+        disk.put(&last, &bytes);
+    }
+    disk
+}
+
+fn copy(disk: &SimDisk) -> SimDisk {
+    disk.crash(CrashMode::Everything, &mut SeededRng::new(0))
+}
+
+fn all_is_there(server: &mut Server, keys: &[&str], what: &str) {
+    for key in keys {
+        let reply = format!("${}\r\n{key}", key.len());
+        assert_eq!(server.ask(&format!("GET {key}")), reply, "{what}");
+    }
+}
+
+/// A start while no operation finds room from some instant on; then there is some again.
+#[test]
+fn a_full_disk_at_any_operation_of_a_start_refuses_writes_until_there_is_room() {
+    for torn in [false, true] {
+        let keys: &[&str] = if torn { &["a", "b", "c", "d"] } else { &["a", "b", "c", "d", "e"] };
+        let (before, mut full) = (killed(torn), 0);
+        for at in 0.. {
+            let (disk, what) = (copy(&before), format!("torn: {torn}, full from {at} on"));
+            (at..at + 10_000).for_each(|at| disk.fail_at(at, Fault::NoSpace));
+            let config = config(AppendFsync::Always);
+            let mut server = Server::start(&disk, &config, Duration::ZERO).expect(&what);
+            if disk.operation_count() <= at {
+                assert!(full > 5, "{full}");
+                break;
+            }
+            all_is_there(&mut server, keys, &what);
+            if server.engine.log.as_ref().unwrap().state() == LogState::Full {
+                full += 1;
+                let refused = server.ask("SET refused 1");
+                assert!(refused.starts_with("-MISCONF") && refused.contains("full"), "{refused}");
+            }
+            for seed in 0..4 {
+                let modes = CrashMode::ALL.into_iter();
+                for after in modes.map(|mode| disk.crash(mode, &mut SeededRng::new(seed))) {
+                    let started = Server::start(&after, &config, Duration::ZERO);
+                    all_is_there(&mut started.expect(&what), keys, &what);
+                }
+            }
+            disk.clear_faults();
+            server.log_round();
+            assert_eq!(server.ask("SET new new"), "+OK", "{what}");
+            for mode in CrashMode::ALL {
+                let after = disk.crash(mode, &mut SeededRng::new(at));
+                let mut started = Server::start(&after, &config, Duration::ZERO).expect(&what);
+                all_is_there(&mut started, &[keys, &["new"]].concat(), &what);
+                let kept = after.files().iter().filter(|path| path.contains("torn-at")).count();
+                assert_eq!(kept, usize::from(torn), "{what}");
+                assert!(!after.files().iter().any(|path| path.contains("temp-")), "{what}");
+            }
+        }
+    }
+}
+
+/// The log itself has filled the disk. The start leaves the files as they are, and goes on by itself.
+#[test]
+fn a_start_on_a_disk_that_the_log_has_filled_leaves_no_half_made_files() {
+    let disk = killed(true);
+    let config = config(AppendFsync::Always);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let before = disk.files();
+    let mut server = Server::start(&disk, &config, Duration::ZERO).unwrap();
+    for _ in 0..3 {
+        server.log_round();
+        all_is_there(&mut server, &["a", "b", "c", "d"], "full");
+        assert!(server.ask("DEL a").starts_with("-MISCONF"));
+        assert_eq!(disk.files(), before);
+    }
+    // A rewrite needs a segment, too.
+    assert!(server.engine.rewrite_now().is_err());
+    assert!(server.engine.log.as_ref().unwrap().close().is_ok(), "there is nothing to write");
+    disk.set_capacity(None);
+    server.log_round();
+    assert_eq!(server.ask("SET e e"), "+OK");
+    assert!(server.ask("INFO persistence").contains("aof_state:ready"));
+    let mut server = Server::start(&disk, &config, Duration::ZERO).unwrap();
+    all_is_there(&mut server, &["a", "b", "c", "d", "e"], "room");
+    server.engine.rewrite_now().unwrap();
+    assert_eq!(server.ask("SET f f"), "+OK");
+    let mut server = Server::start(&copy(&disk), &config, Duration::ZERO).unwrap();
+    all_is_there(&mut server, &["a", "b", "c", "d", "e", "f"], "rewritten");
+}
+
+/// Where the room comes from a rewrite, its segment is the first one.
+#[test]
+fn a_rewrite_may_find_the_room_that_the_start_did_not() {
+    let disk = killed(false);
+    let config = config(AppendFsync::Always);
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut server = Server::start(&disk, &config, Duration::ZERO).unwrap();
+    disk.set_capacity(None);
+    server.engine.rewrite_now().unwrap();
+    assert_eq!(server.ask("SET f f"), "+OK");
+    let mut server = Server::start(&copy(&disk), &config, Duration::ZERO).unwrap();
+    all_is_there(&mut server, &["a", "b", "c", "d", "e", "f"], "rewritten");
+}
+
+/// A crash before the old files of a rewrite were removed, on a disk that they fill.
+#[test]
+fn old_files_make_room_for_a_start() {
+    let disk = killed(false);
+    let path = "appendonlydir/appendonly.aof.manifest";
+    let bytes = disk.bytes(path).unwrap();
+    let mut manifest = Manifest::parse(&bytes).unwrap().manifest;
+    disk.put("appendonlydir/appendonly.aof.90.base.rdb", &[b'x'; 4000]);
+    manifest.history.push(Entry::new("appendonly.aof.90.base.rdb".to_owned(), 90));
+    disk.put(path, &manifest.encode());
+    disk.set_capacity(Some(disk.used_bytes()));
+    let mut server = Server::start(&disk, &config(AppendFsync::Always), Duration::ZERO).unwrap();
+    assert_eq!(server.ask("SET f f"), "+OK");
 }

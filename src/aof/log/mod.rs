@@ -6,6 +6,7 @@
 //! `appended >= written >= synced`; replies wait for them.
 //!
 //! What happens when it fails (`format-spec/aof.md`, section 7):
+//! - The disk is full at the start: `begin.rs`.
 //! - The disk is full: the part of a frame that was written is cut off again, the frame is kept, the
 //!   state is [`LogState::Full`], and the next write that succeeds ends it.
 //! - Any other failed write, and any failed sync of bytes that someone waits for, latches
@@ -17,6 +18,7 @@
 //! the engine's lock only `pending` is taken, by `append`, `append_staged` and `cut`; nobody waits for a disk while it holds
 //! one of those behind `serial`.
 
+mod begin;
 mod filler;
 mod names;
 mod rotate;
@@ -50,7 +52,7 @@ use names::Names;
 pub use filler::FILL_AHEAD;
 pub use names::Kept;
 pub use rotate::{BaseInstalled, CutPoint, NewBase};
-pub use settle::{GoodEnd, settle};
+pub use settle::{GoodEnd, TornTail, Unsettled, settle, torn_name};
 pub use stage::Staged;
 pub use start::Recovered;
 pub use write::Written;
@@ -86,6 +88,8 @@ pub struct Log {
     unsynced_since: AtomicU64,
     /// Bytes of filler that are written ahead of small frames.
     fill_ahead: AtomicUsize,
+    /// The start had no room for a segment, and there is none since.
+    unbegun: AtomicBool,
     /// A [`LogState`].
     state: AtomicU8,
     /// Why the state is not ready.

@@ -12,6 +12,7 @@ use super::super::record::{Header, Position, Salt};
 use super::BaseFormat;
 use super::Segment;
 use super::rotate::{CutPoint, NewBase};
+use super::settle::Unsettled;
 use crate::disk::durable::{self, ReplaceError};
 use crate::disk::{DiskError, OpenMode, SharedDisk};
 use crate::rng::Rng;
@@ -34,6 +35,8 @@ pub(super) struct Names {
     salts: Box<dyn Rng>,
     /// Which old segments stay for now.
     pub(super) kept: Kept,
+    /// What comes before the first segment: it, and the directory.
+    pub(super) unsettled: Option<Unsettled>,
 }
 
 /// Segments that somebody besides the log needs: they stay although a base took their place, and are not used again.
@@ -46,7 +49,7 @@ pub struct Kept {
 }
 
 impl Names {
-    /// The names in the directory, which must exist.
+    /// The names in the directory, if there is one.
     pub(super) fn new(
         disk: SharedDisk,
         files: FileNames,
@@ -56,7 +59,10 @@ impl Names {
     ) -> Result<Self, DiskError> {
         let (mut incr_seq, mut base_seq) = (0, 0);
         let listed = manifest.entries().map(|entry| (files.kind(&entry.name), Some(entry.seq)));
-        let there = disk.list(&files.dir)?;
+        let there = match disk.list(&files.dir) {
+            Err(error) if error.is_not_found() => Vec::new(),
+            there => there?,
+        };
         let there = there.iter().map(|name| (files.kind(name), None));
         for (kind, seq) in listed.chain(there) {
             match kind {
@@ -83,23 +89,29 @@ impl Names {
             last_salt,
             salts,
             kept,
+            unsettled: None,
         })
     }
 
     /// Creates a segment with its header, durable, and lists it, durably.
     pub(super) fn add_segment(&mut self) -> Result<Segment, ReplaceError> {
+        if let Some(unsettled) = &self.unsettled {
+            let settled = unsettled.settle(&*self.disk);
+            let settled = settled.and_then(|_| durable::create_dir(&*self.disk, &self.files.dir));
+            settled.map_err(ReplaceError::Unchanged)?;
+            self.unsettled = None;
+        }
         let segment = self.create_segment().map_err(ReplaceError::Unchanged)?;
-        let name = self.files.incr(segment.seq);
         let mut manifest = self.manifest.clone();
-        manifest.incrs.push(Entry::new(name.clone(), segment.seq).with_salt(segment.salt));
+        let entry = Entry::new(self.files.incr(segment.seq), segment.seq);
+        manifest.incrs.push(entry.with_salt(segment.salt));
         match self.replace_manifest(manifest) {
             Ok(()) => {
                 self.last_salt = segment.salt;
                 Ok(segment)
             }
             Err(error @ ReplaceError::Unchanged(_)) => {
-                // Not listed, so not getting rid of it does no harm.
-                let _ = self.disk.remove(&self.files.path(&name));
+                self.take_back(segment.seq);
                 Err(error)
             }
             Err(error @ ReplaceError::Unknown(_)) => {
@@ -124,10 +136,11 @@ impl Names {
             self.disk.sync_dir(&self.files.dir)?;
             Ok(file)
         };
-        let file = create().inspect_err(|_| {
-            // Nothing names it, so not getting rid of it does no harm.
-            let _ = self.disk.remove(&path);
-        })?;
+        let created = create();
+        if created.is_err() {
+            self.take_back(seq);
+        }
+        let file = created?;
         let len = line.len() as u64;
         let (crc, first, proven) = (0, true, Position::ZERO);
         let (filled, fill_failed) = (0, false);
@@ -142,6 +155,37 @@ impl Names {
             filled,
             fill_failed,
         })
+    }
+
+    /// A segment is not listed: not getting rid of it does no harm, but for its number, which is not used again then.
+    fn take_back(&mut self, seq: u64) {
+        let path = self.files.path(&self.files.incr(seq));
+        if durable::remove_if_there(&*self.disk, &path).is_ok() {
+            self.next_incr_seq = seq;
+        }
+    }
+
+    /// The number of the next segment.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_incr_seq
+    }
+
+    /// The manifest on the disk is still the one that was read: it may list what this one has in its history.
+    pub(super) fn not_on_disk(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// Removes files that the manifest had in its history when it was read, the first `old` ones; true when any went.
+    pub(super) fn remove_old(&mut self, old: usize) -> bool {
+        if old == 0 || self.disk.sync_dir(&self.files.dir).is_err() {
+            return false;
+        }
+        let kept = self.kept_names();
+        let old = self.manifest.history.iter().take(old);
+        let paths = old
+            .filter(|entry| !kept.contains(&entry.name))
+            .map(|entry| self.files.path(&entry.name));
+        paths.filter(|path| self.disk.remove(path).is_ok()).count() > 0
     }
 
     /// Writes the manifest durably; in memory it changes as soon as the file may have.

@@ -138,18 +138,18 @@ impl Log {
         let waiting = pending
             .cut
             .take_if(|cut| cut.segment.seq == base.incr_seq && cut.position == base.position);
-        if let Some(Cut { at, mut segment, .. }) = waiting {
+        if let Some(Cut { at, segment, .. }) = waiting {
             pending.buffer.drain(HEADROOM..HEADROOM + at);
             io.frame = None;
             io.buffer.truncate(HEADROOM);
-            segment.crc = io.segment.crc;
-            segment.proven = base.position;
+            let segment = segment.behind(&io.segment, base.position);
             current.file = Arc::clone(&segment.file);
             current.written = base.position;
             current.synced = base.position;
             current.note_all_synced();
             self.unsynced_since.store(0, Ordering::Release);
             io.segment = segment;
+            self.unbegun.store(false, Ordering::Release);
             let mut cause = self.cause.lock();
             *cause = None;
             self.state.store(LogState::Ready as u8, Ordering::Release);

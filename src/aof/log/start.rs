@@ -13,11 +13,12 @@ use super::super::filename::FileNames;
 use super::super::manifest::Manifest;
 use super::super::reader::Link;
 use super::super::record::{Position, Salt};
+use super::begin::first_segment;
 use super::names::Names;
+use super::settle::Unsettled;
 use super::{Current, CutPoint, HEADROOM, Io, Kept, Log, LogError, LogState, LogStats, Pending};
 use crate::clock::Clock;
 use crate::disk::SharedDisk;
-use crate::disk::durable;
 use crate::rng::Rng;
 
 /// What the new log continues.
@@ -40,12 +41,15 @@ pub struct Recovered {
     pub gated: bool,
     /// Old segments that stay.
     pub kept: Kept,
+    /// What there was no room for before.
+    pub unsettled: Unsettled,
 }
 
 impl Log {
     /// Starts the log with a new segment behind `recovered`.
     ///
-    /// The last segment with content must have been cut and synced before ([`settle`](super::settle())).
+    /// The last segment with content must have been cut and synced before ([`settle`](super::settle())), or be in
+    /// `unsettled`. On a full disk the log begins without a segment, in the state that says so.
     pub fn start(
         disk: SharedDisk,
         clock: Arc<dyn Clock>,
@@ -55,8 +59,7 @@ impl Log {
     ) -> Result<Self, LogError> {
         let fail = |error| LogError::Disk(Arc::new(error));
         let Recovered { mut manifest, position, link, gated, kept: old_kept, .. } = recovered;
-        durable::create_dir(&*disk, &files.dir).map_err(fail)?;
-        let kept = recovered.incrs_kept.min(manifest.incrs.len());
+        let (kept, old) = (recovered.incrs_kept.min(manifest.incrs.len()), manifest.history.len());
         let empty = manifest.incrs.split_off(kept);
         manifest.history.extend(empty);
         note_end(&mut manifest, position, link);
@@ -64,8 +67,8 @@ impl Log {
             .map_err(fail)?;
         names.gated = gated;
         names.kept = old_kept;
-        let mut segment = names.add_segment().map_err(|error| fail(error.into_inner()))?;
-        names.remove_history();
+        names.unsettled = Some(recovered.unsettled);
+        let (mut segment, full) = first_segment(&mut names, old).map_err(fail)?;
         segment.crc = link.crc.unwrap_or(0);
         segment.proven = position;
         let stats = LogStats {
@@ -74,6 +77,7 @@ impl Log {
             segments: names.manifest.incrs.len() as u64,
             ..LogStats::default()
         };
+        let state = if full.is_some() { LogState::Full } else { LogState::Ready };
         let file = Arc::clone(&segment.file);
         let start_point = CutPoint { position, incr_seq: segment.seq };
         Ok(Self {
@@ -107,8 +111,9 @@ impl Log {
             syncing: AtomicBool::new(false),
             unsynced_since: AtomicU64::new(0),
             fill_ahead: AtomicUsize::new(0),
-            state: AtomicU8::new(LogState::Ready as u8),
-            cause: Mutex::new(None),
+            unbegun: AtomicBool::new(full.is_some()),
+            state: AtomicU8::new(state as u8),
+            cause: Mutex::new(full.map(Arc::new)),
             stats: Mutex::new(stats),
             #[cfg(any(test, feature = "sim"))]
             heard: Mutex::default(),

@@ -40,6 +40,7 @@ impl Log {
     /// Hands everything that was appended before the call to the kernel, and completes a rotation, which
     /// may take syncs. For the thread that also syncs.
     pub fn write(&self) -> Result<(), LogError> {
+        self.begin()?;
         self.write_all(&mut self.io.lock())
     }
 
@@ -58,7 +59,8 @@ impl Log {
         if self.written() == self.appended() {
             return Ok(Written::Done);
         }
-        if let Some(mut io) = self.io.try_lock_for(TRY_WRITE_WAIT)
+        if !self.unbegun.load(Ordering::Acquire)
+            && let Some(mut io) = self.io.try_lock_for(TRY_WRITE_WAIT)
             && (io.segment.filled > io.segment.len || !self.syncing.load(Ordering::Acquire))
             && self.pending.lock().cut.is_none()
         {
@@ -107,6 +109,10 @@ impl Log {
     /// Writes and syncs everything, a last empty frame that proves it, and the manifest that tells where
     /// the log ends, so that damage in a log that was closed is never taken for a torn end.
     pub fn close(&self) -> Result<(), LogError> {
+        if self.unbegun.load(Ordering::Acquire) && self.pending_bytes() == 0 {
+            // The files are as they were found.
+            return Ok(());
+        }
         self.write()?;
         self.sync()?;
         self.mark_synced()?;
@@ -285,11 +291,10 @@ impl Log {
         self.publish_synced(written, true);
         // Unless the cut was moved on meanwhile.
         if let Some(cut) = self.pending.lock().cut.take_if(|cut| cut.at == 0) {
-            let mut next = cut.segment;
-            next.crc = io.segment.crc;
-            next.proven = written;
+            let next = cut.segment.behind(&io.segment, written);
             self.current.lock().file = Arc::clone(&next.file);
             io.segment = next;
+            self.begun();
         }
         Ok(())
     }

@@ -120,8 +120,9 @@ fn find(
         return Err(Failure(1, format!("{missing} is missing, and the manifest lists it")));
     }
     let base = facts.manifest.base.as_ref().or(facts.lone_base.as_ref());
-    let base = base
-        .map(|base| (facts.names.path(&base.name), facts.names.path(filename::TEMP_CONVERT), Table::Lines));
+    let base = base.map(|base| {
+        (facts.names.path(&base.name), facts.names.path(filename::TEMP_CONVERT), Table::Lines)
+    });
     let snapshot = sole_snapshot(names).map(|name| (name, TEMP_CONVERT.to_owned(), Table::None));
     let mut files = Vec::new();
     for (path, temp, table) in base.into_iter().chain(snapshot) {

@@ -77,6 +77,8 @@ pub enum Fault {
     PowerCut,
     /// EIO without any effect.
     Eio,
+    /// ENOSPC without any effect, whatever the operation: some file systems need room for all of them.
+    NoSpace,
     /// A write takes at most this many bytes; other operations are not affected.
     ShortWrite(usize),
     /// A sync fails, and what it should have written is marked clean and lost, as Linux does it. Operations

@@ -161,6 +161,7 @@ impl World {
         }
         match fault {
             Some(Fault::Eio) => Err(eio()),
+            Some(Fault::NoSpace) => Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::PowerCut) => {
                 self.off = true;
                 Ok(fault)
