@@ -12,6 +12,7 @@ pub mod corruption;
 pub mod filename;
 pub mod log;
 pub mod manifest;
+pub mod mark;
 pub mod reader;
 pub mod record;
 pub mod salvage;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::aof::mark::LogMark;
 use crate::clock::UnixMillis;
 use crate::config::Config;
 use crate::keyspace::{LARGE_BYTES, LAZY_ALLOCATIONS};
@@ -299,6 +300,8 @@ impl ArchiveState {
 #[derive(Clone, Debug)]
 pub struct Persistence {
     pub archive: ArchiveFacts,
+    /// While the log is off: what memory holds of the one that was on.
+    pub log_mark: Option<LogMark>,
     /// Changes since the last save (`rdb_changes_since_last_save`).
     pub dirty: u64,
     /// FLUSHALL ran in this unit: with save points, the snapshot file is replaced at its end.
@@ -353,6 +356,7 @@ impl Default for Persistence {
     fn default() -> Self {
         Self {
             archive: ArchiveFacts::default(),
+            log_mark: None,
             dirty: 0,
             flushed: false,
             last_save_at: 0,

@@ -7,7 +7,8 @@ use super::persist::PersistRequest;
 use crate::aof::filename::FileNames;
 use crate::aof::log::{Log, Recovered};
 use crate::aof::manifest::{MANIFEST_LEN_MAX, Manifest};
-use crate::aof::record::Position;
+use crate::aof::mark::LogMark;
+use crate::aof::record::{Position, Salt};
 use crate::clock::Clock;
 use crate::command::generic::wait::WAITAOF_WITHOUT_LOG;
 use crate::command::state::{Persistence, ServerState, Stats};
@@ -115,6 +116,7 @@ impl Engine {
                 }
                 self.fail_backup("appendonly is stopped");
                 log.close().map_err(|error| error.to_string())?;
+                self.server.persistence.log_mark = self.log_mark();
                 self.log = None;
                 self.server.persistence.log_error = None;
                 self.server.persistence.log_state = "ready";
@@ -163,6 +165,14 @@ impl Engine {
     /// Whether the worker has something to do that the log's first base cannot interrupt: all but a save.
     fn is_beside_other_job(&self) -> bool {
         self.persist.running.is_some_and(|running| running != PersistRequest::Save)
+    }
+
+    /// What memory holds: of the log that is on, or of the last one.
+    pub(super) fn log_mark(&self) -> Option<LogMark> {
+        let persistence = &self.server.persistence;
+        let position = Position(persistence.appended);
+        let mark = self.log.as_ref().map(|log| LogMark { salt: log.salt(), position });
+        mark.or(persistence.log_mark).filter(|mark| mark.salt != Salt(0))
     }
 
     /// What EXEC could not begin while it ran.

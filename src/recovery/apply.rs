@@ -14,6 +14,7 @@ use crate::aof::chain::{LogEnd, SegmentFile};
 use crate::aof::corruption::CorruptionError;
 use crate::aof::log::{GoodEnd, Kept, Recovered, TornTail, Unsettled, torn_name};
 use crate::aof::manifest::{Content, Entry, Manifest};
+use crate::aof::mark::LogMark;
 use crate::aof::reader::starts_with_snapshot;
 use crate::aof::record::Position;
 use crate::backup::unfinished;
@@ -53,14 +54,15 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     let facts = inspect(disk.as_ref(), &config)?;
     let decision = decide(facts.situation);
     let outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
-    for note in &outcome.notes {
+    for note in facts.doubt.iter().chain(&outcome.notes) {
         logger.warning(note);
     }
     loader.ks.expire_mode = ExpireMode::Active;
     let mut engine = live.lock();
     engine.adopt(loader);
-    settle(decision, &facts, &config, &outcome, &mut engine)?;
+    // Nobody asks before the lock is let go, and a save is refused while the data set is loaded.
     engine.server.loading = None;
+    settle(decision, &facts, &config, &outcome, &mut engine)?;
     // The threads that loaded took it: a limit holds from the first request on.
     engine.sample_memory();
     let took = clock.monotonic().saturating_sub(started);
@@ -319,12 +321,23 @@ fn settle(
         if decision == Decision::LoadSnapshotThenStartLog {
             engine.rewrite_now().map_err(refused)?;
         }
-    } else if matches!(decision, Decision::LoadLogThenSave | Decision::LoadOldLogThenSave) {
+        finish(engine);
+        return Ok(());
+    }
+    engine.server.persistence.log_mark = match &outcome.end {
+        Some(end) => Some(LogMark { salt: end.link.salt, position: end.position }),
+        None => facts.snapshot_mark,
+    };
+    if matches!(decision, Decision::LoadLogThenSave | Decision::LoadOldLogThenSave) {
         engine.save_undisturbed().map_err(refused)?;
     }
+    finish(engine);
+    Ok(())
+}
+
+fn finish(engine: &mut Engine) {
     engine.refresh_settings();
     engine.settings_changed = true;
-    Ok(())
 }
 
 /// What the new segment of the log continues.

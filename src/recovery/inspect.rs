@@ -2,17 +2,14 @@
 
 use super::LoadError;
 use super::decide::Situation;
+use super::newer;
 use crate::aof::chain::{SegmentFile, read_log};
 use crate::aof::filename::{FileKind, FileNames, is_left_by_redis};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
-use crate::aof::reader::starts_with_snapshot;
+use crate::aof::mark::LogMark;
 use crate::aof::record::{HEADER_LEN_MAX, HEADER_START};
-use crate::clock::UnixMillis;
 use crate::config::Config;
 use crate::disk::{Disk, FileView, OpenMode, durable};
-use crate::snapshot::Attributes;
-use crate::snapshot::Loaded;
-use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
 
 /// What is in a data directory.
 #[derive(Debug)]
@@ -40,6 +37,10 @@ pub struct Facts {
     pub snapshot: String,
     /// Path of the single-file log of Redis before 7.0.
     pub old_log: String,
+    /// While the log is off: what the snapshot says that it holds of a log.
+    pub snapshot_mark: Option<LogMark>,
+    /// Why it is not sure whether the snapshot or the log is newer.
+    pub doubt: Option<String>,
 }
 
 /// How often a manifest may be replaced while its directory is looked at.
@@ -77,25 +78,16 @@ fn look(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
         temporary: Vec::new(),
         snapshot: config.dbfilename.clone(),
         old_log: config.appendfilename.clone(),
+        snapshot_mark: None,
+        doubt: None,
         names,
     };
     facts.situation.old_log = disk.file_len(&facts.old_log)?.is_some();
     facts.situation.snapshot = disk.file_len(&facts.snapshot)?.is_some();
     read_manifest(disk, &mut facts)?;
     look_for_strays(disk, &mut facts)?;
-    let situation = &mut facts.situation;
-    situation.files_complete = facts.missing.is_empty();
-    if !situation.log_wanted && situation.snapshot && situation.manifest && situation.files_complete
-    {
-        let saved_at = snapshot_time(disk, &facts.snapshot)?;
-        let logged_at = log_time(disk, &facts)?;
-        // A log without times was written by Redis, which with its log off loads the snapshot.
-        facts.situation.snapshot_newer = match (saved_at, logged_at) {
-            (Some(saved), Some(logged)) => saved >= logged / 1000,
-            (_, None) => true,
-            (None, Some(_)) => false,
-        };
-    }
+    facts.situation.files_complete = facts.missing.is_empty();
+    newer::compare(disk, &mut facts)?;
     Ok(facts)
 }
 
@@ -267,48 +259,4 @@ const ANOTHER: &str = "this is another file, or another state of it";
 /// The content of a file, mapped.
 pub fn view(disk: &dyn Disk, path: &str) -> Result<FileView, LoadError> {
     Ok(disk.open(path, OpenMode::Read)?.map()?)
-}
-
-/// When a snapshot was made, in Unix seconds, if it says so.
-fn snapshot_time(disk: &dyn Disk, path: &str) -> Result<Option<i64>, LoadError> {
-    struct Creation(Option<i64>);
-    impl LoadSink for Creation {
-        fn aux(&mut self, name: &[u8], value: &[u8]) {
-            if name == b"ctime" {
-                self.0 = crate::number::parse_i64(value);
-            }
-        }
-        fn key(&mut self, _: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
-            Err(Refusal::Other("enough seen".to_owned()))
-        }
-        fn function(&mut self, _: &[u8]) -> Result<(), Refusal> {
-            Ok(())
-        }
-    }
-    let mut creation = Creation(None);
-    let options = LoadOptions { verify: false, databases: u32::MAX, ..LoadOptions::default() };
-    // The load ends at the first key, on purpose; whether the file is sound is asked when it is loaded.
-    let _ = load(&view(disk, path)?, &options, &mut creation);
-    Ok(creation.0)
-}
-
-/// When the last record of the log was written, if its files say so.
-fn log_time(disk: &dyn Disk, facts: &Facts) -> Result<Option<UnixMillis>, LoadError> {
-    let mut views = Vec::new();
-    for entry in &facts.manifest.incrs {
-        views.push((entry, view(disk, &facts.names.path(&entry.name))?));
-    }
-    let segments: Vec<SegmentFile<'_>> = views
-        .iter()
-        .map(|(entry, view)| SegmentFile {
-            name: &entry.name,
-            bytes: view,
-            salt: entry.salt(),
-            end: entry.end(),
-            records_at: 0,
-        })
-        .filter(|segment| !starts_with_snapshot(segment.bytes))
-        .collect();
-    let end = read_log(None, &segments, |_| Ok::<(), ()>(()));
-    Ok(end.ok().and_then(|end| end.files.iter().filter_map(|file| file.time).max()))
 }

@@ -11,6 +11,7 @@ pub mod find;
 mod forecast;
 pub mod inspect;
 pub mod load;
+mod newer;
 pub mod reload;
 pub mod replay;
 

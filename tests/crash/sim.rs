@@ -42,6 +42,11 @@ impl StepClock {
     pub(crate) fn advance(&self, by: Duration) {
         self.passed_us.fetch_add(by.as_micros() as u64, Ordering::SeqCst);
     }
+
+    /// Sets the clock on the wall.
+    pub(crate) fn set_back(&self, by_ms: i64) {
+        self.set_by_us.fetch_sub(by_ms * 1000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for StepClock {

@@ -268,3 +268,78 @@ fn old_files_make_room_for_a_start() {
     let mut server = Server::start(&disk, &config(AppendFsync::Always), Duration::ZERO).unwrap();
     assert_eq!(server.ask("SET f f"), "+OK");
 }
+
+fn log_off() -> Config {
+    let mut config = config(AppendFsync::Always);
+    config.appendonly = false;
+    config
+}
+
+/// P8: whatever the clock says, the log is left behind only when the snapshot holds all of it.
+#[test]
+fn a_log_that_is_switched_off_is_left_behind_only_for_a_snapshot_of_all_of_it() {
+    for set_back in [0, 3_600_000] {
+        let (disk, late) = (SimDisk::new(), Duration::from_secs(3600));
+        let mut server = Server::start(&disk, &config(AppendFsync::Always), late).unwrap();
+        assert_eq!(server.ask("SET a a"), "+OK");
+        assert_eq!(server.ask("SAVE"), "+OK");
+        // All is in the snapshot.
+        let saved = copy(&disk);
+        // Within the same second, or before it.
+        server.clock.set_back(set_back);
+        assert_eq!(server.ask("SET b b"), "+OK");
+        let mut off = Server::start(&copy(&disk), &log_off(), late).unwrap();
+        all_is_there(&mut off, &["a", "b"], "written behind the snapshot");
+        // A rewrite drops the segment that the snapshot knows.
+        server.engine.rewrite_now().unwrap();
+        if set_back == 0 {
+            let mut off = Server::start(&copy(&disk), &log_off(), late).unwrap();
+            all_is_there(&mut off, &["a", "b"], "rewritten");
+        }
+        // Here the snapshot is the newer one, again and again, and holds what no log has.
+        let mut early = late;
+        for round in 0..3 {
+            let mut off = Server::start(&saved, &log_off(), early).unwrap();
+            assert_eq!(off.ask("INCR count"), format!(":{}", round + 1));
+            assert_eq!(off.ask("SAVE"), "+OK");
+            early = early.saturating_sub(Duration::from_secs(600));
+        }
+    }
+}
+
+/// The conversion saves what the log holds, and the snapshot knows that it does.
+#[test]
+fn after_a_conversion_the_snapshot_is_the_data_set() {
+    let disk = killed(false);
+    for round in 0..3 {
+        let mut off = Server::start(&disk, &log_off(), Duration::ZERO).unwrap();
+        all_is_there(&mut off, &["a", "b", "c", "d", "e"], "converted");
+        assert_eq!(off.ask("INCR count"), format!(":{}", round + 1));
+        assert_eq!(off.ask("SAVE"), "+OK");
+    }
+    // The same when the log is switched off while the server runs.
+    let disk = killed(false);
+    let late = Duration::from_secs(3600);
+    let mut server = Server::start(&disk, &config(AppendFsync::Always), late).unwrap();
+    assert_eq!(server.ask("SET f f"), "+OK");
+    assert_eq!(server.ask("CONFIG SET appendonly no"), "+OK");
+    server.clock.set_back(3_600_000);
+    assert_eq!(server.ask("SET g g"), "+OK");
+    assert_eq!(server.ask("SAVE"), "+OK");
+    let mut off = Server::start(&disk, &log_off(), Duration::ZERO).unwrap();
+    all_is_there(&mut off, &["a", "e", "f", "g"], "switched off");
+}
+
+/// P5: what a damaged log holds besides the snapshot is not known, and not dropped silently.
+#[test]
+fn a_damaged_log_that_is_switched_off_is_reported() {
+    let disk = SimDisk::new();
+    let mut server = Server::start(&disk, &config(AppendFsync::Always), Duration::ZERO).unwrap();
+    assert_eq!((server.ask("SET a a"), server.ask("SET b b")), ("+OK".into(), "+OK".into()));
+    assert_eq!((server.ask("SAVE"), server.ask("SET c c")), ("+OK".into(), "+OK".into()));
+    server.engine.log.as_ref().unwrap().close().unwrap();
+    let path = "appendonlydir/appendonly.aof.1.incr.aof";
+    assert!(disk.rot(path, disk.bytes(path).unwrap().len() as u64 / 2, 1));
+    let refused = Server::start(&disk, &log_off(), Duration::ZERO).err().unwrap();
+    assert!(refused.contains("appendonly.aof.1.incr.aof"), "{refused}");
+}

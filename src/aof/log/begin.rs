@@ -75,6 +75,7 @@ impl Log {
         let mut io = self.io.lock();
         let _serial = self.serial.lock();
         let next = segment.behind(&io.segment, io.segment.proven);
+        self.pending.lock().salt = next.salt;
         self.current.lock().file = Arc::clone(&next.file);
         let mut stats = self.stats.lock();
         stats.segments = names.manifest.incrs.len() as u64;

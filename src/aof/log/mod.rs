@@ -241,6 +241,8 @@ struct Pending {
     position: Position,
     /// The database that a loader has selected at the end of the buffer; `None` at a segment's start.
     selected_db: Option<u32>,
+    /// The salt of the segment that what is appended now goes to; where there is none, of the one before.
+    salt: Salt,
     /// A new segment that nothing was cut for yet.
     prepared: Option<Segment>,
     /// The newest cut, or the start: the only one that a base may be installed for.
@@ -333,6 +335,11 @@ impl Log {
     /// The figures so far.
     pub fn stats(&self) -> LogStats {
         *self.stats.lock()
+    }
+
+    /// By which a snapshot that is taken now knows this log.
+    pub fn salt(&self) -> Salt {
+        self.pending.lock().salt
     }
 
     /// The names of this log's files.

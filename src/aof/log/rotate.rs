@@ -85,6 +85,7 @@ impl Log {
         pending.selected_db = None;
         self.selects_zero.store(false, Ordering::Relaxed);
         pending.last_cut = point;
+        pending.salt = segment.salt;
         pending.cut = Some(Cut { at: pending.len(), position: point.position, segment });
         Ok(point)
     }

@@ -79,6 +79,7 @@ impl Log {
         };
         let state = if full.is_some() { LogState::Full } else { LogState::Ready };
         let file = Arc::clone(&segment.file);
+        let salt = if full.is_some() { link.salt } else { segment.salt };
         let start_point = CutPoint { position, incr_seq: segment.seq };
         Ok(Self {
             disk,
@@ -100,6 +101,7 @@ impl Log {
                 buffer: vec![0; HEADROOM],
                 position,
                 selected_db: None,
+                salt,
                 prepared: None,
                 last_cut: start_point,
                 cut: None,

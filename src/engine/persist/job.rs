@@ -11,6 +11,7 @@ use super::unopened::Unopened;
 use super::{FileForm, Manner, PersistRequest, SnapshotFile, Table};
 use crate::aof::filename::BaseFormat;
 use crate::aof::log::{CutPoint, Log, NewBase};
+use crate::aof::mark::{MARK_FIELD, MILLIS_FIELD};
 use crate::clock::{Clock, UnixMillis};
 use crate::disk::{FileView, OpenMode, SharedDisk, durable};
 use crate::engine::Engine;
@@ -157,7 +158,7 @@ impl SaveJob {
             created_at: engine.ks.now / 1000,
             used_memory: engine.server.used_memory,
             aof_base: matches!(self.request, PersistRequest::Rewrite | PersistRequest::Backup),
-            extra: Vec::new(),
+            extra: self.origin(engine),
         };
         let mut out = Vec::new();
         encoder.header(&mut out, &header);
@@ -198,6 +199,19 @@ impl SaveJob {
         let keys = (0..engine.ks.databases()).map(|db| engine.ks.len(db) as u64).sum();
         engine.server.persistence.snapshot_keys = (0, keys);
         Ok(())
+    }
+
+    /// What the head says for a later start, which may have to tell whether this snapshot or a log is newer.
+    fn origin(&self, engine: &Engine) -> Vec<(String, String)> {
+        if self.request == PersistRequest::Sync {
+            return Vec::new();
+        }
+        let mut fields = vec![(MILLIS_FIELD.to_owned(), engine.ks.now.to_string())];
+        // A base stands in a manifest, which knows more.
+        if self.request == PersistRequest::Save {
+            fields.extend(engine.log_mark().map(|mark| (MARK_FIELD.to_owned(), mark.to_string())));
+        }
+        fields
     }
 
     /// What the snapshot for replicas is to be: as the one wants it that waits longest.

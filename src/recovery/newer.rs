@@ -1,0 +1,170 @@
+//! With the log off now: which is newer, the snapshot or the log? Changes nothing (I5).
+//!
+//! A snapshot of this server tells how much of which log it holds: positions of one log are compared, whatever the
+//! clock did. Only where they tell nothing (a file of Redis, another log, one that was rewritten since) it is
+//! the clock; then the log counts as newer unless the snapshot surely is, because a log that is loaded is saved as a
+//! snapshot, and one that is not loaded is lost sight of.
+
+use super::LoadError;
+use super::inspect::{Facts, view};
+use crate::aof::chain::{SegmentFile, read_log};
+use crate::aof::mark::{LogMark, MARK_FIELD, MILLIS_FIELD};
+use crate::aof::reader::starts_with_snapshot;
+use crate::aof::record::Position;
+use crate::clock::UnixMillis;
+use crate::disk::Disk;
+use crate::number::parse_i64;
+use crate::snapshot::Attributes;
+use crate::snapshot::Loaded;
+use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
+
+/// What the head of a snapshot says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Head {
+    mark: Option<LogMark>,
+    millis: Option<UnixMillis>,
+    /// `ctime`, in seconds.
+    seconds: Option<i64>,
+}
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct End {
+    position: Position,
+    /// When the last record was written, or the base; `None`: by Redis, which does not say.
+    millis: Option<UnixMillis>,
+    /// It is one of this server's, and cannot be read to its end.
+    damaged: bool,
+}
+
+/// Looks, where the decision depends on it.
+pub(super) fn compare(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    if facts.situation.log_wanted || !facts.situation.snapshot {
+        return Ok(());
+    }
+    let saved = head(disk, &facts.snapshot)?;
+    facts.snapshot_mark = saved.mark;
+    if facts.situation.manifest && facts.situation.files_complete {
+        let end = log_end(disk, facts)?;
+        let listed =
+            |mark: &LogMark| facts.manifest.entries().any(|entry| entry.salt() == Some(mark.salt));
+        (facts.situation.snapshot_newer, facts.doubt) =
+            is_newer(saved, saved.mark.filter(listed), end);
+    }
+    Ok(())
+}
+
+/// Whether the snapshot is newer, and why that is not sure. `mark`: one of this log.
+fn is_newer(saved: Head, mark: Option<LogMark>, log: End) -> (bool, Option<String>) {
+    if log.damaged {
+        // What it holds besides is not known: the load says where the damage is.
+        return (false, None);
+    }
+    if let Some(mark) = mark {
+        return (mark.position >= log.position, None);
+    }
+    let Some(logged) = log.millis else {
+        // Redis loads the snapshot when its log is off.
+        return (true, None);
+    };
+    if let Some(saved) = saved.millis {
+        return (saved > logged, None);
+    }
+    let Some(saved) = saved.seconds.and_then(|seconds| seconds.checked_mul(1000)) else {
+        return (false, None);
+    };
+    let newer = saved > logged;
+    let doubt = (!newer && saved.saturating_add(999) >= logged).then(|| {
+        "the snapshot and the last record of the log are of the same second, and the snapshot does not say which \
+         came first: the log is loaded. To have the snapshot, move the log's directory away and start again"
+            .to_owned()
+    });
+    (newer, doubt)
+}
+
+impl LoadSink for Head {
+    fn aux(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"ctime" => self.seconds = parse_i64(value),
+            _ if name == MILLIS_FIELD.as_bytes() => self.millis = parse_i64(value),
+            _ if name == MARK_FIELD.as_bytes() => self.mark = LogMark::parse(value),
+            _ => {}
+        }
+    }
+    fn key(&mut self, _: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
+        Err(Refusal::Other("enough seen".to_owned()))
+    }
+    fn function(&mut self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+fn head(disk: &dyn Disk, path: &str) -> Result<Head, LoadError> {
+    let mut head = Head::default();
+    let options = LoadOptions { verify: false, databases: u32::MAX, ..LoadOptions::default() };
+    // The load ends at the first key, on purpose; whether the file is sound is asked when it is loaded.
+    let _ = load(&view(disk, path)?, &options, &mut head);
+    Ok(head)
+}
+
+fn log_end(disk: &dyn Disk, facts: &Facts) -> Result<End, LoadError> {
+    let manifest = &facts.manifest;
+    let mut end = End::default();
+    if let Some((base, position)) = manifest.base.as_ref().and_then(|b| Some((b, b.position()?))) {
+        end.position = position;
+        let head = head(disk, &facts.names.path(&base.name))?;
+        end.millis = head.millis.or(head.seconds.and_then(|seconds| seconds.checked_mul(1000)));
+    }
+    let mut views = Vec::new();
+    for entry in &manifest.incrs {
+        views.push((entry, view(disk, &facts.names.path(&entry.name))?));
+    }
+    let segments: Vec<SegmentFile<'_>> = views
+        .iter()
+        .map(|(entry, view)| SegmentFile {
+            name: &entry.name,
+            bytes: view,
+            salt: entry.salt(),
+            end: entry.end(),
+            records_at: 0,
+        })
+        .filter(|segment| !starts_with_snapshot(segment.bytes))
+        .collect();
+    match read_log(None, &segments, |_| Ok::<(), ()>(())) {
+        Ok(read) => {
+            end.position = end.position.max(read.position);
+            end.millis = end.millis.max(read.files.iter().filter_map(|file| file.time).max());
+        }
+        Err(_) => end.damaged = segments.iter().any(|segment| segment.salt.is_some()),
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aof::record::Salt;
+
+    #[test]
+    fn positions_count_before_the_clock_and_in_doubt_the_log() {
+        let log = End { position: Position(50), millis: Some(5_200), damaged: false };
+        let mark = |position| Some(LogMark { salt: Salt(1), position: Position(position) });
+        let saved = |millis, seconds| Head { mark: None, millis, seconds };
+        for late in [saved(Some(9_000), Some(9)), saved(Some(1), Some(0))] {
+            assert_eq!(is_newer(late, mark(49), log), (false, None));
+            assert_eq!(is_newer(late, mark(50), log), (true, None));
+            let damaged = End { damaged: true, ..log };
+            assert_eq!(is_newer(late, mark(50), damaged), (false, None));
+        }
+        for (millis, newer) in [(5_199, false), (5_200, false), (5_201, true)] {
+            assert_eq!(is_newer(saved(Some(millis), Some(5)), None, log), (newer, None));
+        }
+        for (seconds, newer, doubt) in [(4, false, false), (5, false, true), (6, true, false)] {
+            let found = is_newer(saved(None, Some(seconds)), None, log);
+            assert_eq!((found.0, found.1.is_some()), (newer, doubt), "{seconds}");
+        }
+        let redis = End { millis: None, ..log };
+        assert_eq!(is_newer(saved(None, None), None, redis), (true, None));
+        assert_eq!(is_newer(saved(None, None), None, log), (false, None));
+    }
+}
