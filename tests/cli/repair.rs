@@ -371,6 +371,7 @@ fn what_redis_wrote_is_mended_and_stays_what_redis_reads() {
 fn a_snapshot_loses_the_keys_that_cannot_be_read_and_names_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("dump.rdb");
+    fs::write(dir.path().join("temp-dump.rdb"), "another's").unwrap();
     let sound = fs::read(vector("rdb-redis-8.0.rdb")).unwrap();
     let mut named = 0;
     for at in (20..sound.len()).step_by(37) {
@@ -390,6 +391,8 @@ fn a_snapshot_loses_the_keys_that_cannot_be_read_and_names_them() {
         assert!(!keys.is_empty() || reason.contains("checksum"), "{at}: {done}");
     }
     assert!(named > 3, "{named}");
+    assert_eq!(fs::read(dir.path().join("temp-dump.rdb")).unwrap(), b"another's");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing temporary is left");
 }
 
 #[test]

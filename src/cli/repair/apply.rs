@@ -229,7 +229,8 @@ fn replace_single(
     let disk = &place.disk;
     let bytes = view(disk, path).map_err(text)?;
     let name = path.rsplit('/').next().unwrap_or(path);
-    let temp = durable::join(durable::parent(path), &format!("temp-{name}"));
+    // `temp-NAME` may be a file of somebody.
+    let temp = durable::join(durable::parent(path), &format!("temp-fastness-repair-{name}"));
     keep_copy(disk, path, &format!("{folder}/{name}")).map_err(text)?;
     let file = disk.open(&temp, OpenMode::CreateOrTruncate).map_err(text)?;
     let (mut at, mut records_at) = (0, 0);
