@@ -67,6 +67,10 @@ fn exec(ctx: &mut Ctx, _args: &Args) -> Result<Outcome, CommandError> {
     let (failed, broken) = (transaction.failed, client.watch_broken);
     if failed || broken {
         end_transaction(ctx, id);
+        // That it is broken tells of what was written.
+        for watch in watched.iter().filter(|_| !failed) {
+            ctx.ks.rest_on_key(watch.db, &watch.key);
+        }
         if failed {
             return Err(CommandError::text(
                 "EXECABORT Transaction discarded because of previous errors.",

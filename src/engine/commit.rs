@@ -56,6 +56,9 @@ impl Engine {
             };
             self.server.persistence.appended = position;
             appended = position;
+            if std::mem::take(&mut self.server.libraries.changed) {
+                self.server.libraries.position = position;
+            }
             self.ks.publish_position(position);
             self.ks.need = self.ks.need.max(position);
             if let Some(client) = self.sessions.client_mut(id) {

@@ -464,9 +464,8 @@ impl Engine {
         if flags.has(Flags::PROTECTED) {
             self.permit_protected(id, row)?;
         }
-        // During a pause, too, what runs only reads.
-        self.ks.expiry_waits =
-            (flags.has(Flags::READONLY) && !self.log_is_ready()) || self.is_paused();
+        // What runs then only reads: writes are refused or wait.
+        self.ks.expiry_waits = !self.log_is_ready() || self.is_paused();
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {
             return Err(CommandError::text("NOAUTH Authentication required."));

@@ -232,7 +232,7 @@ impl Engine {
     /// Whether what `everysec` leaves unsynced is nearly as old as it may get: writers wait for the sync then.
     ///
     /// Not quite, because a reply takes time: what was executed before must be answered within the bound.
-    pub(super) fn log_lags(&self) -> bool {
+    pub(crate) fn log_lags(&self) -> bool {
         let lag_max = self.server.config.everysec_max_lag;
         let lag_max = Duration::from_millis(lag_max.max(0).unsigned_abs());
         !lag_max.is_zero()

@@ -1,8 +1,8 @@
 //! MIGRATE's work: sending keys to another server, and giving them up here when they are there.
 //!
 //! The sending takes place outside the engine's lock, on a thread of its own, while the client waits. A
-//! key that was changed meanwhile is sent again, this time under the lock, so that no write is lost and
-//! none is on both sides. Inside a transaction or a script everything happens under the lock.
+//! key that was changed meanwhile is sent again, this time under the lock, and one that is gone is deleted there, so
+//! that no write is lost and none is on both sides. Inside a transaction or a script everything happens under the lock.
 //!
 //! Nothing leaves this server that the other one has not acknowledged. When the connection breaks, what
 //! was acknowledged is gone from here, the rest stays, and the client is told.
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Deletes the keys that the other server took. With `check`, those that are not any more what was
-    /// sent are sent again first.
+    /// sent are sent again first, and those that are gone are taken back from it.
     fn give_up(&mut self, migration: &Migration, sent: Sent, check: bool) -> Option<String> {
         let mut changed = Vec::new();
         for (key, taken) in migration.keys.iter().zip(&sent.taken) {
@@ -103,6 +103,7 @@ impl Engine {
             match self.as_migrated(migration.db, &key.name) {
                 Some(current) if check && current != *key => changed.push(current),
                 Some(_) => self.remove_migrated(migration.db, &key.name),
+                None if check => changed.push(MigratedKey::gone(&key.name)),
                 None => {}
             }
         }
@@ -195,6 +196,10 @@ fn requests(migration: &Migration, now: UnixMillis) -> Vec<u8> {
     }
     push(&[b"SELECT", migration.target_db.to_string().as_bytes()]);
     for key in &migration.keys {
+        if key.is_gone() {
+            push(&[b"DEL", &key.name]);
+            continue;
+        }
         let ttl = key.expire.map_or(0, |at| at.saturating_sub(now).max(1)).to_string();
         let words: &[&[u8]] = &[b"RESTORE", &key.name, ttl.as_bytes(), &key.payload, b"REPLACE"];
         push(if migration.replace { words } else { words.get(..4).unwrap_or(words) });

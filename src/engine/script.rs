@@ -128,9 +128,6 @@ impl Engine {
     /// A function; the reply waits for the log to have its library.
     fn function(&mut self, name: &[u8]) -> Result<Prepared, ScriptError> {
         let libraries = &mut self.server.libraries;
-        if std::mem::take(&mut libraries.changed) {
-            libraries.position = self.server.persistence.appended;
-        }
         self.ks.need = self.ks.need.max(libraries.position);
         libraries.function(name)
     }

@@ -177,7 +177,7 @@ impl Engine {
         self.log.as_ref().is_some_and(|log| log.synced().0 >= position)
     }
 
-    /// Sends a client that waits no longer a reply that touches no key.
+    /// Sends a client that waits no longer a reply without a key's value. It tells how the keys are that were waited for.
     fn resume(
         &mut self,
         id: ClientId,
@@ -193,7 +193,13 @@ impl Engine {
         }
         let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
         write(&mut reply);
-        let release = Release::default();
+        let need = match &waiter.wait.kind {
+            WaitKind::Keys(keys, _) | WaitKind::KeysWith(keys, ..) => {
+                self.ks.written_at(waiter.db, keys)
+            }
+            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => 0,
+        };
+        let release = Release { need, ..Release::default() };
         let mail = self.sessions.resume(id, reply.buffer, release);
         self.sessions.outgoing.push(mail);
     }

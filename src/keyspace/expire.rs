@@ -27,6 +27,25 @@ impl Keyspace {
         self.expiry_waits || self.overdue == Overdue::Hidden
     }
 
+    /// The reply tells something of the key without looking at it: it rests on what was written there.
+    pub fn rest_on_key(&mut self, db: usize, key: &[u8]) {
+        self.rest_on(db, hash64(key));
+    }
+
+    /// The log position of what was written last at these keys.
+    pub fn written_at(&mut self, db: usize, keys: &[Vec<u8>]) -> u64 {
+        let need = std::mem::take(&mut self.need);
+        for key in keys {
+            self.rest_on_key(db, key);
+        }
+        std::mem::replace(&mut self.need, need)
+    }
+
+    /// Fields of hashes whose times are before this are there and hidden; 0 when looking at one removes it.
+    pub fn fields_hidden_before(&self) -> u64 {
+        if self.hides_overdue() { u64::try_from(self.now).unwrap_or(0) } else { 0 }
+    }
+
     /// What is in memory at a key, whether its time is over or not, for a reply: it rests on what was written there.
     pub fn look_at_held(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         self.rest_on(db, hash64(key));
@@ -71,7 +90,7 @@ impl Keyspace {
         key: &[u8],
         named: impl Iterator<Item = &'f [u8]>,
     ) {
-        if !self.field_expiry || !self.time_passes() {
+        if !self.field_expiry || !self.time_passes() || self.hides_overdue() {
             return;
         }
         let hash = self.arrive(db, key);
@@ -89,7 +108,7 @@ impl Keyspace {
 
     /// Removes all fields of the hash at a key whose time is over, and the hash if none is left.
     pub fn expire_all_fields(&mut self, db: usize, key: &[u8]) {
-        if self.field_expiry && self.time_passes() {
+        if self.field_expiry && self.time_passes() && !self.hides_overdue() {
             let hash = self.arrive(db, key);
             self.expire_fields(db, key, hash, usize::MAX);
         }

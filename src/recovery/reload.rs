@@ -13,6 +13,7 @@ impl Engine {
         save: bool,
         merge: bool,
     ) -> Result<bool, String> {
+        self.not_in_a_transaction()?;
         if save {
             // A background save of the same does not keep this one waiting.
             self.restart_persist();
@@ -38,8 +39,17 @@ impl Engine {
         Ok(true)
     }
 
+    /// What a transaction did so far is not in the log yet, and would go with the keyspace.
+    fn not_in_a_transaction(&self) -> Result<(), String> {
+        match self.persist.in_exec {
+            true => Err("ERR DEBUG RELOAD and LOADAOF cannot be part of a transaction".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     /// DEBUG LOADAOF: what the log holds, also one that is not written to now, replaces what is in memory.
     pub(crate) fn debug_load_log(&mut self) -> Result<bool, String> {
+        self.not_in_a_transaction()?;
         if let Some(log) = self.log.clone() {
             log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
         }

@@ -374,8 +374,9 @@ impl Shared {
         let mut woken = vec![false; self.reactors.len()];
         for mut mail in posted.drain(..) {
             let needs_sync = engine.reply_needs_sync(mail.to());
+            let lags = engine.log_lags();
             if let Some(release) = mail.release_mut() {
-                release.needs_sync = needs_sync;
+                release.needs_sync = needs_sync || (release.wrote && lags);
             }
             let bytes = mail.bytes().len() as u64;
             engine.server.stats.net_output_bytes += bytes;

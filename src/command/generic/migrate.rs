@@ -45,6 +45,18 @@ pub struct MigratedKey {
     pub payload: Vec<u8>,
 }
 
+impl MigratedKey {
+    /// One that was sent and is gone here since: it is to go there as well.
+    pub fn gone(name: &[u8]) -> Self {
+        Self { name: name.to_vec(), expire: None, payload: Vec::new() }
+    }
+
+    /// Whether it is such a one; DUMP never gives nothing.
+    pub fn is_gone(&self) -> bool {
+        self.payload.is_empty()
+    }
+}
+
 pub(super) const MIGRATE: Command = Command {
     name: "MIGRATE",
     arity: -6,

@@ -315,11 +315,13 @@ fn look_up(ctx: &mut Ctx, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if let Some(field) = field {
         ctx.ks.expire_named_fields(ctx.db, &key, std::iter::once(field));
     }
+    let hidden = ctx.ks.fields_hidden_before();
     let found = ctx.ks.lookup(ctx.db, &key).map(Entry::value)?;
     match (found, field) {
         (ValueRef::Str(string), None) => {
             Some(value::text(string, &mut itoa::Buffer::new()).to_vec())
         }
+        (ValueRef::Hash(hash), Some(field)) if hash.is_due(field, hidden) => None,
         (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|value| value.to_vec()),
         _ => None,
     }

@@ -152,7 +152,6 @@ pub(super) const HPERSIST: Command = Command {
     name: "HPERSIST",
     arity: -5,
     args: "key FIELDS numfields:integer field ...",
-    propagate: Propagate::AsSent,
     doc: doc("7.4.0", COMPLEXITY, "Takes away the times at which fields expire."),
     handler: Handler::Plain(hpersist),
     ..SET
@@ -163,7 +162,8 @@ fn hpersist(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let clock = field_clock(ctx);
     let mut hash = ctx.ks.write::<Hash>(ctx.db, key)?;
     let fields = parse_fields(args, 2, BAD_COUNT)?;
-    let mut changed = false;
+    // Of the others some may be over already: by the log they would be there again.
+    let mut persisted = Vec::new();
     ctx.reply.array(fields.len());
     for field in fields.iter() {
         let outcome = match hash.as_ref().and_then(|hash| hash.field_expire(field)) {
@@ -174,13 +174,14 @@ fn hpersist(ctx: &mut Ctx, args: &Args) -> CommandResult {
                 if let Some(hash) = hash.as_mut() {
                     hash.set_field_expire(field, None);
                 }
-                changed = true;
+                persisted.push(field);
                 1
             }
         };
         ctx.reply.int(outcome);
     }
-    if changed {
+    record_fields(ctx, &[b"HPERSIST", key], &persisted);
+    if !persisted.is_empty() {
         ctx.changed(key, event::HASH, "hpersist");
     }
     Ok(())

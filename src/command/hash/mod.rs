@@ -63,6 +63,11 @@ fn field_clock(ctx: &Ctx) -> u64 {
     if ctx.origin == Origin::Log { 0 } else { u64::try_from(ctx.now).unwrap_or(0) }
 }
 
+/// The hash, unless the time of this field of it is over and nothing may change now, so that it is still there.
+fn showing<'h>(hash: Option<&'h Hash>, field: &[u8], hidden_before: u64) -> Option<&'h Hash> {
+    hash.filter(|hash| !hash.has_due(hidden_before) || !hash.is_due(field, hidden_before))
+}
+
 /// Writes a field or a value as a bulk string.
 #[inline]
 fn write_element(reply: &mut Reply, element: Element<'_>) {

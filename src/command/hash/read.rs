@@ -2,7 +2,7 @@
 
 use super::{
     Access, Args, Command, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc, field_clock,
-    look_at, write_element, write_value,
+    look_at, showing, write_element, write_value,
 };
 use crate::types::Hash;
 
@@ -38,7 +38,9 @@ pub(super) const HGET: Command = Command {
 
 fn hget(ctx: &mut Ctx, args: &Args) -> CommandResult {
     look_at(ctx, args.at(1), args.iter().skip(2));
+    let hidden = ctx.ks.fields_hidden_before();
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
+    let hash = showing(hash, args.at(2), hidden);
     write_value(ctx.reply, hash.and_then(|hash| hash.get(args.at(2))));
     Ok(())
 }
@@ -58,9 +60,11 @@ pub(super) const HMGET: Command = Command {
 
 fn hmget(ctx: &mut Ctx, args: &Args) -> CommandResult {
     look_at(ctx, args.at(1), args.iter().skip(2));
+    let hidden = ctx.ks.fields_hidden_before();
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
     ctx.reply.array(args.len() - 2);
     for field in args.iter().skip(2) {
+        let hash = showing(hash, field, hidden);
         write_value(ctx.reply, hash.and_then(|hash| hash.get(field)));
     }
     Ok(())
@@ -76,7 +80,9 @@ pub(super) const HEXISTS: Command = Command {
 
 fn hexists(ctx: &mut Ctx, args: &Args) -> CommandResult {
     look_at(ctx, args.at(1), args.iter().skip(2));
+    let hidden = ctx.ks.fields_hidden_before();
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
+    let hash = showing(hash, args.at(2), hidden);
     ctx.reply.flag(hash.is_some_and(|hash| hash.contains(args.at(2))));
     Ok(())
 }
@@ -91,7 +97,9 @@ pub(super) const HSTRLEN: Command = Command {
 
 fn hstrlen(ctx: &mut Ctx, args: &Args) -> CommandResult {
     look_at(ctx, args.at(1), args.iter().skip(2));
+    let hidden = ctx.ks.fields_hidden_before();
     let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
+    let hash = showing(hash, args.at(2), hidden);
     ctx.reply.count(hash.and_then(|hash| hash.value_len(args.at(2))).unwrap_or(0));
     Ok(())
 }

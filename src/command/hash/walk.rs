@@ -1,5 +1,7 @@
 //! HSCAN and HRANDFIELD: a hash in pages, and fields by chance.
 
+use std::borrow::Cow;
+
 use super::super::scan_args::{self, ScanOptions, ScanReply, Scanned};
 use super::{
     Access, Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, KeySpec, doc,
@@ -74,8 +76,9 @@ pub(super) const HRANDFIELD: Command = Command {
 fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
     ctx.ks.expire_all_fields(ctx.db, args.at(1));
     if args.len() == 2 {
-        let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?;
-        match hash.and_then(|hash| hash.random(ctx.rng)) {
+        let hidden = ctx.ks.fields_hidden_before();
+        let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?.map(|hash| shown(hash, hidden));
+        match hash.as_deref().and_then(|hash| hash.random(ctx.rng)) {
             Some((field, _)) => write_element(ctx.reply, field),
             None => ctx.reply.null(),
         }
@@ -83,10 +86,16 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
     }
     let (count, with_values) = draw_options(args)?;
     let end = if count < 0 { repeats_end(ctx, count.unsigned_abs())? } else { 0 };
+    let hidden = ctx.ks.fields_hidden_before();
     let Some(hash) = ctx.ks.read::<Hash>(ctx.db, args.at(1))? else {
         ctx.reply.array(0);
         return Ok(());
     };
+    let hash = &*shown(hash, hidden);
+    if hash.len() == 0 {
+        ctx.reply.array(0);
+        return Ok(());
+    }
     let reply = &mut *ctx.reply;
     let per_field = if with_values && !reply.resp3 { 2 } else { 1 };
     if let Ok(count) = usize::try_from(count) {
@@ -105,6 +114,16 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
         }
     }
     Ok(())
+}
+
+/// The hash without the fields whose time is over, where they may not go now.
+fn shown(hash: &Hash, hidden_before: u64) -> Cow<'_, Hash> {
+    if !hash.has_due(hidden_before) {
+        return Cow::Borrowed(hash);
+    }
+    let mut copy = hash.clone();
+    copy.take_expired(hidden_before, usize::MAX, &mut |_, _| ());
+    Cow::Owned(copy)
 }
 
 /// Reads the count and WITHVALUES.

@@ -91,7 +91,7 @@ const SUBCOMMAND: Command = Command {
 };
 
 const CHANGING: Command = Command {
-    flags: Flags::NOSCRIPT.or(Flags::WRITE),
+    flags: Flags::NOSCRIPT.or(Flags::WRITE).or(Flags::WHOLE_KEYSPACE),
     propagate: Propagate::AsSent,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     ..SUBCOMMAND
@@ -240,7 +240,7 @@ fn help(ctx: &mut Ctx, _args: &Args) -> CommandResult {
 const KILL: Command = Command {
     name: "KILL",
     arity: 2,
-    flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY),
+    flags: Flags::NOSCRIPT.or(Flags::ALLOW_BUSY).or(Flags::WHOLE_KEYSPACE),
     tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
     doc: doc("7.0.0", "O(1)", "Ends the running function."),
     handler: Handler::Plain(kill),

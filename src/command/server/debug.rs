@@ -161,6 +161,7 @@ fn reload(_ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
 
 fn object(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let clock = ctx.ks.use_clock.clone();
+    ctx.ks.rest_on_key(ctx.db, args.at(2));
     // Also of a key whose time is over, which stays.
     let entry = ctx.ks.again(ctx.db, args.at(2)).ok_or(CommandError::NoSuchKey)?;
     let used = entry.used_at();
