@@ -172,8 +172,12 @@ impl Work {
                 // Whoever comes there next need not wait for us.
                 archiver.end();
             }
-            self.archiver = None;
+            self.forget();
             self.facts = ArchiveFacts::default();
+            if let Some(log) = self.shared.log().filter(|_| self.url.is_empty()) {
+                // Nobody needs the old segments any more.
+                log.keep(Kept::default());
+            }
         }
         if settings.url.is_empty() {
             self.note(ArchiveState::Off);
@@ -181,13 +185,14 @@ impl Work {
         }
         let log = self.shared.log().filter(|log| !log.is_gated());
         let Some(log) = log else {
-            self.archiver = None;
+            self.forget();
             self.note(ArchiveState::Waiting);
             return LOOK_EVERY;
         };
         if !self.log.as_ref().is_some_and(|known| Arc::ptr_eq(known, &log)) {
             // CONFIG SET appendonly begins a new one.
-            (self.archiver, self.log) = (None, Some(Arc::clone(&log)));
+            self.forget();
+            self.log = Some(Arc::clone(&log));
             self.samples.clear();
         }
         match self.ship(&settings, &log) {
@@ -197,6 +202,14 @@ impl Work {
             }
             Err(error) => self.ill(&error, settings.interval),
         }
+    }
+
+    /// Begins anew, with another archive or another log.
+    fn forget(&mut self) {
+        self.archiver = None;
+        // What is on its way goes to where it was to go; the new archive has nothing of it.
+        self.base = None;
+        self.base_not_before = Duration::ZERO;
     }
 
     /// Ships once; true when there is more.

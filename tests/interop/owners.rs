@@ -92,6 +92,73 @@ fn a_second_server_is_kept_out_of_an_archive_until_it_takes_over() {
 }
 
 #[test]
+fn an_archive_that_is_named_while_another_gets_its_base_gets_a_base_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| text(&root.path().join(name));
+    let archive = format!("archive {}", place("first"));
+    let options = [archive.as_str(), "enable-protected-configs yes", "archive-base-rate 2000"];
+    let server = Server::start(&peers::fastness(), &options);
+    let mut client = server.client();
+    wait_for(&mut client, "archive_state", "ok");
+    for n in 0..100 {
+        client.must(&format!("SET key{n} {}", "v".repeat(1000)));
+    }
+    client.must("CONFIG SET rdbcompression no");
+    client.must("BGREWRITEAOF");
+    wait_for(&mut client, "aof_rewrite_in_progress", "0");
+    // By now a base of 100 KB is on its way, which takes a minute.
+    std::thread::sleep(Duration::from_secs(3));
+    client.must("CONFIG SET archive-base-rate 0");
+    client.must(&format!("CONFIG SET archive {}", place("second")));
+    client.must("SET last 1");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while fastness(&["backup", "list", &place("second")], &[]).0 != 0 {
+        assert!(Instant::now() < deadline, "no base: {:?}", client.must("INFO persistence"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    wait_for(&mut client, "archive_lag_bytes", "0");
+    let restored = done(&["restore", "--from", &place("second"), "--output", &place("x.rdb")]);
+    assert_eq!(restored["keys"], 101);
+}
+
+#[test]
+fn old_segments_go_when_nothing_is_archived_any_more() {
+    let root = tempfile::tempdir().unwrap();
+    let archive = format!("archive {}", text(&root.path().join("archive")));
+    let options = [archive.as_str(), "enable-protected-configs yes"];
+    let server = Server::start(&peers::fastness(), &options);
+    let mut client = server.client();
+    client.must("SET a 1");
+    wait_for(&mut client, "archive_state", "ok");
+    wait_for(&mut client, "archive_lag_bytes", "0");
+    // What is not archived yet stays for now.
+    client.must("CONFIG SET archive /dev/null/nowhere");
+    wait_for(&mut client, "archive_state", "failing");
+    let segments = || {
+        let names = std::fs::read_dir(server.data().join("appendonlydir")).unwrap();
+        let names = names.flatten().map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".incr.aof")).count()
+    };
+    let rewrite = |client: &mut Client| {
+        client.must("SET a 2");
+        client.must("BGREWRITEAOF");
+        wait_for(client, "aof_rewrite_in_progress", "0");
+    };
+    rewrite(&mut client);
+    rewrite(&mut client);
+    assert!(segments() > 1, "they are kept for the archive");
+    client.call(&["CONFIG", "SET", "archive", ""]).unwrap();
+    wait_for(&mut client, "archive_enabled", "0");
+    let deadline = Instant::now() + WITHIN;
+    while segments() > 1 {
+        assert!(Instant::now() < deadline, "{} segments", segments());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    rewrite(&mut client);
+    assert_eq!(segments(), 1);
+}
+
+#[test]
 fn a_passphrase_comes_from_a_file_or_a_variable_and_is_never_shown() {
     let server = Server::start(&peers::fastness(), &[]);
     server.client().must("SET secret value");
@@ -108,6 +175,18 @@ fn a_passphrase_comes_from_a_file_or_a_variable_and_is_never_shown() {
     assert!(answer["next"].as_str().unwrap().contains("--passphrase-file"), "{answer}");
     assert_eq!(fastness(&create, &variable).0, 0);
     done(&create);
+    // An identity for another repository says nothing of the soundness of this one; nor does having none.
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/format-spec/vectors/backup-sealed.identity");
+    let verify = ["backup", "verify", &repository];
+    for full in [&["--full"][..], &[]] {
+        let named = [&verify[..], full, &["--identity", other]].concat();
+        let (code, answer) = fastness(&named, &variable);
+        assert_eq!(code, 2, "{answer}");
+        let by_variable = [variable[0], ("FASTNESS_IDENTITY", other)];
+        assert_eq!(fastness(&[&verify[..], full].concat(), &by_variable).0, 0);
+    }
+    assert_eq!(fastness(&[&verify[..], &["--full"]].concat(), &[]).0, 2);
+    done(&verify);
     done(&[&create[..], &["--passphrase-file", &file]].concat());
     let (code, answer) = fastness(&[&create[..], &["--passphrase-file", &wrong]].concat(), &[]);
     assert_eq!(code, 2, "{answer}");
