@@ -99,19 +99,22 @@ pub fn create(
     }
     look_for_all(repository, &manifest)?;
     let put = repository.put_manifest(&manifest);
-    if let Err(BackupError::Store(error)) = &put
-        && error.transient
-    {
+    let mut notes = source.notes.clone();
+    match put {
         // It may be a backup yet: until that is clear nothing that it names may be swept.
-        under_way.leave();
+        Err(BackupError::Store(error)) if error.transient => {
+            under_way.leave();
+            return Err(error.into());
+        }
+        Err(error) => return Err(error),
+        Ok(()) => notes.extend(under_way.end()),
     }
-    put?;
     Ok(Created {
         manifest,
         sent: sender.sent.into_inner(),
         objects_sent: sender.objects_sent.into_inner(),
         objects_there: sender.objects_there.into_inner(),
-        notes: source.notes.clone(),
+        notes,
     })
 }
 

@@ -2,6 +2,7 @@
 //! `format-spec/backup.md`, section 3.
 
 use super::BackupError;
+use super::manifest::manifest_name;
 use super::repository::Repository;
 use super::time;
 use crate::clock::UnixMillis;
@@ -49,6 +50,16 @@ impl UnderWay<'_> {
     pub fn leave(mut self) {
         self.stays = true;
     }
+
+    /// Removes the note now; what an operator should know if that fails.
+    pub fn end(mut self) -> Option<String> {
+        self.stays = true;
+        let error = self.repository.store.remove(&self.name).err()?;
+        Some(format!(
+            "{} could not be removed: {error}. It is in nobody's way, and prune would need to remove things, too",
+            self.name
+        ))
+    }
 }
 
 impl Drop for UnderWay<'_> {
@@ -81,8 +92,12 @@ impl Repository {
             let other = listed.name.strip_prefix(UNDER_WAY).unwrap_or_default();
             let opposite = work.opposite().name();
             let since = other.strip_prefix(opposite).and_then(|rest| rest.strip_prefix('-'));
+            let Some(since) = since else { continue };
+            // A backup that is there is complete, whatever became of its note.
+            let is_done =
+                || Ok::<_, BackupError>(self.store.size(&manifest_name(since))?.is_some());
             let oldest = time::compact(now - ABANDONED_AFTER_MS);
-            if since.is_some_and(|since| since > oldest.as_str()) {
+            if since > oldest.as_str() && !(work == Work::Prune && is_done()?) {
                 return Err(BackupError::refused(
                     format!("{} is under way in this repository: {other}", opposite),
                     format!(

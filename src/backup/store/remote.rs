@@ -92,6 +92,12 @@ fn patience() -> RetryConfig {
     RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() }
 }
 
+/// Whether a failure of some kind or other is a refusal. S3 answers a removal of many objects with one error for each,
+/// which come as any failure comes.
+fn says_forbidden(said: &str) -> bool {
+    ["AccessDenied", "Forbidden"].iter().any(|word| said.contains(word))
+}
+
 impl RemoteStore {
     fn path(&self, name: &str) -> Path {
         match self.prefix.is_empty() {
@@ -110,8 +116,10 @@ impl RemoteStore {
         if matches!(error, Error::NotFound { .. }) {
             return StoreError::not_found(op, name);
         }
+        let refused =
+            matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
         let next = match error {
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => format!(
+            _ if refused || says_forbidden(&said) => format!(
                 "the store refused these credentials, or does not let them {op}: {}",
                 self.credentials
             ),
@@ -234,6 +242,15 @@ fn without_query(word: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_not_tried_again_whatever_form_the_answer_has() {
+        assert!(says_forbidden(
+            "Generic S3 error: DeleteObjects failed for key a: Access Denied (AccessDenied)"
+        ));
+        assert!(says_forbidden("Server returned non-2xx status code: 403 Forbidden: "));
+        assert!(!says_forbidden("error sending request: the connection broke"));
+    }
 
     #[test]
     fn what_a_server_said_is_shown_without_secrets_and_in_one_line() {

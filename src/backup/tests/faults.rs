@@ -12,6 +12,7 @@ use crate::backup::repository::Repository;
 use crate::backup::restore::{to_directory, to_memory};
 use crate::backup::store::Store;
 use crate::backup::store::memory::{Fault, MemoryStore};
+use crate::backup::under_way::Work;
 use crate::backup::verify::verify;
 use crate::clock::{Clock as _, SimClock};
 use crate::disk::sim::SimDisk;
@@ -80,6 +81,36 @@ fn a_store_that_fails_at_any_operation_of_a_backup_costs_no_more_than_another_tr
             }
         }
     }
+}
+
+#[test]
+fn a_note_that_cannot_be_removed_is_told_and_is_in_no_sweep_s_way() {
+    let mut world = World::new(10);
+    let store = Arc::new(MemoryStore::new());
+    let repository = repository(&store);
+    world.run(&["SET", "a", "1"]);
+    world.write();
+    world.back_up(&repository).unwrap();
+    let mut operations = || {
+        store.fail_at(u64::MAX, Fault::Fails);
+        world.back_up(&repository).unwrap();
+        store.operations()
+    };
+    let last = operations() - 1;
+    // These credentials may store and not remove.
+    store.fail_at(last, Fault::Fails);
+    let notes = world.back_up(&repository).unwrap().notes;
+    store.heal();
+    assert!(notes.iter().any(|note| note.contains("under-way/create-")), "{notes:?}");
+    assert!(store.names().iter().any(|name| name.starts_with("under-way/create-")));
+    let keep_one = Retention { last: 1, ..Retention::default() };
+    let now = world.clock.wall();
+    let pruned = prune(&repository, &keep_one, now, "00", true).unwrap();
+    assert_eq!(pruned.removed.len(), 2);
+    // That of one that may still go on is.
+    repository.begin(Work::Create, now, "another").unwrap().leave();
+    let refused = prune(&repository, &keep_one, now, "00", true);
+    assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
 }
 
 #[test]
