@@ -265,7 +265,12 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
             return Err(BackupError::Source { what });
         }
         if let (Some(listed), Some(crc)) = (base.listed_content, found.crc32) {
-            let read = Content { size: base.view.len() as u64, crc };
+            let size = base.view.len() as u64;
+            // Records may follow the snapshot, and the list is of the whole file.
+            let read = match found.end == Some(size) {
+                true => Content { size, crc },
+                false => Content::of(&base.view),
+            };
             if read != listed {
                 let name = &base.name;
                 let what = format!("{name} is not the file that the log's manifest lists");
@@ -371,8 +376,12 @@ fn note_ends(source: &mut Source, end: &LogEnd, times: &[Times], base_has_log: b
         let (found, times) = ends.remove(0);
         if let Some(base) = &mut source.base {
             base.len = usize::try_from(found.offset).unwrap_or(base.len);
-            base.last_time = times.last.or(base.last_time);
             base.records += found.units;
+            if found.units > 0 {
+                // When the snapshot was made says nothing of what follows it.
+                base.last_time = times.last;
+                source.instant = times.last;
+            }
         }
         source.keys = None;
     }
