@@ -340,11 +340,7 @@ impl Repository {
             let damaged = |what: String| BackupError::damaged(&name, what);
             let closed = object::look(bytes).map_err(damaged)?;
             if closed.is_sealed() && !self.keys.opens() {
-                return Err(BackupError::refused(
-                    format!("{} is encrypted", self.place()),
-                    "pass --identity FILE with the identity of one of its recipients, or the passphrase in \
-                     FASTNESS_PASSPHRASE or --passphrase-file FILE if it was made with one",
-                ));
+                return Err(self.is_closed());
             }
             let object = object::decode(bytes, &self.keys).map_err(damaged)?;
             match object.sha == part.sha && object.content.len() as u64 == part.size {

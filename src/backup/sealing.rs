@@ -135,6 +135,22 @@ impl Repository {
         self.sealed_for(&[recipients, &own].concat())
     }
 
+    /// Whether one of our identities opens what is stored here, as far as its recipients tell; also where nothing is encrypted.
+    pub fn has_right_identity(&self) -> bool {
+        let recipients = self.keys.recipients();
+        let own = self.keys.own_recipients();
+        recipients.is_empty() || own.iter().any(|own| recipients.contains(own))
+    }
+
+    /// That it is encrypted, and nothing opens it.
+    pub(super) fn is_closed(&self) -> BackupError {
+        BackupError::refused(
+            format!("{} is encrypted", self.place()),
+            "pass --identity FILE with the identity of one of its recipients, or the passphrase in \
+             FASTNESS_PASSPHRASE or --passphrase-file FILE if it was made with one",
+        )
+    }
+
     /// The same, read with the identities of files as age-keygen writes them.
     pub fn opened_with(mut self, identity_files: &[String]) -> Result<Self, BackupError> {
         for text in identity_files {

@@ -71,6 +71,7 @@ impl IdentityArgs {
     /// The repository at a URL, with what opens it. `reads`: it is of no use otherwise, so a passphrase is asked for.
     pub(crate) fn open(&self, url: &str, reads: bool) -> Result<Repository, BackupError> {
         let mut files = self.files.clone();
+        let is_named = !files.is_empty();
         if files.is_empty() {
             files.extend(std::env::var("FASTNESS_IDENTITY").ok().filter(|name| !name.is_empty()));
         }
@@ -83,12 +84,22 @@ impl IdentityArgs {
             Ok(String::from_utf8_lossy(&text).into_owned())
         };
         let texts = files.iter().map(read).collect::<Result<Vec<_>, BackupError>>()?;
-        let repository = repository(url)?.opened_with(&texts)?;
+        let closed = repository(url)?;
+        let opened = closed.clone().opened_with(&texts)?;
+        let right = !texts.is_empty() && opened.has_right_identity();
+        if is_named && !right {
+            return Err(BackupError::refused(
+                format!("{} is encrypted, and not for this identity", closed.place()),
+                "name the identity of one of its recipients, or give the passphrase that it was made with",
+            ));
+        }
+        // A variable may be meant for another repository.
+        let repository = if right { opened } else { closed };
         let asked_for = self.passphrase_file.is_some();
-        if repository.recipients().is_empty() || (!texts.is_empty() && !asked_for) {
+        if repository.recipients().is_empty() || (right && !asked_for) {
             return Ok(repository);
         }
-        // A variable may be meant for another repository; a file is meant for this one.
+        // So may a passphrase; a file is meant for this one.
         if !asked_for && !repository.has_passphrase()? {
             return Ok(repository);
         }
