@@ -22,6 +22,7 @@ mod error;
 pub mod fetch;
 pub mod files;
 pub mod into_server;
+mod lineage;
 pub mod load;
 pub mod manifest;
 pub mod object;

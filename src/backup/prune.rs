@@ -12,6 +12,7 @@ use super::archive::chain::{self, Archived};
 use super::archive::piece::{self, Piece};
 use super::manifest::{Manifest, manifest_name};
 use super::repository::{ListedBackup, Repository};
+use super::time::{CLOCKS_DIFFER_MS, Iso};
 use super::under_way::Work;
 use crate::clock::UnixMillis;
 use crate::logger::civil;
@@ -98,6 +99,25 @@ pub fn decide(
     rules
 }
 
+/// The same where some were made in the future, by a clock that was ahead: they stay, and the rules are for the others.
+fn decide_in_time(
+    backups: &[(String, UnixMillis)],
+    future: &[bool],
+    retention: &Retention,
+    now: UnixMillis,
+) -> Vec<Vec<&'static str>> {
+    let all = || backups.iter().zip(future);
+    let others: Vec<_> =
+        all().filter(|(_, future)| !**future).map(|(own, _)| own.clone()).collect();
+    let mut rules = decide(&others, retention, now).into_iter();
+    all()
+        .map(|(_, future)| match future {
+            true => vec!["future"],
+            false => rules.next().unwrap_or_default(),
+        })
+        .collect()
+}
+
 fn note(rules: &mut [Vec<&'static str>], index: usize, rule: &'static str) {
     if let Some(rules) = rules.get_mut(index) {
         rules.push(rule);
@@ -122,9 +142,13 @@ pub fn prune(
     let found = listed_twice(repository)?;
     let mut pruned = Pruned::default();
     let mut sound = Vec::new();
+    let mut future = Vec::new();
     for ListedBackup { id, manifest } in &found {
         match manifest {
-            Ok(manifest) => sound.push((id.clone(), manifest.created_at)),
+            Ok(manifest) => {
+                sound.push((id.clone(), manifest.created_at));
+                future.push(manifest.created_at > now + CLOCKS_DIFFER_MS);
+            }
             Err(error) => {
                 pruned.kept.push((id.clone(), vec!["damaged"]));
                 pruned.notes.push(format!(
@@ -134,7 +158,8 @@ pub fn prune(
         }
     }
     let complete = pruned.kept.is_empty();
-    let mut rules = decide(&sound, retention, now);
+    let mut rules = decide_in_time(&sound, &future, retention, now);
+    pruned.notes.extend(of_the_future(&sound, &future));
     let archived = Archived::list(repository)?;
     let manifests: Vec<&Manifest> =
         found.iter().filter_map(|own| own.manifest.as_ref().ok()).collect();
@@ -167,15 +192,41 @@ pub fn prune(
     pruned.objects = unnamed.len() as u64;
     pruned.bytes = unnamed.iter().map(|(_, size)| size).sum();
     if apply {
-        for id in &pruned.removed {
-            repository.store().remove(&manifest_name(id))?;
-        }
-        for (name, _) in &unnamed {
-            repository.store().remove(name)?;
-        }
+        remove(repository, &pruned.removed, unnamed)?;
     }
     drop(under_way);
     Ok(pruned)
+}
+
+/// Removes backups, and then the objects that nothing names any more.
+fn remove(
+    repository: &Repository,
+    backups: &[String],
+    mut unnamed: Vec<(String, u64)>,
+) -> Result<(), BackupError> {
+    for id in backups {
+        repository.store().remove(&manifest_name(id))?;
+    }
+    // From the end: what is left of a log when this is interrupted has no gap.
+    unnamed.sort();
+    for (name, _) in unnamed.iter().rev() {
+        repository.store().remove(name)?;
+    }
+    Ok(())
+}
+
+/// What an operator should know of backups that were made later than now.
+fn of_the_future(
+    backups: &[(String, UnixMillis)],
+    future: &[bool],
+) -> impl Iterator<Item = String> {
+    backups.iter().zip(future).filter(|(_, future)| **future).map(|((id, at), _)| {
+        format!(
+            "{id} was made at {}, which is yet to come: a clock was wrong. It stays and counts for no rule, so that it \
+             cannot take the place of a newer one",
+            Iso(*at)
+        )
+    })
 }
 
 /// All backups, from two lists: a list may be late or short, and a backup that it leaves out would lose its objects.
@@ -191,7 +242,7 @@ fn listed_twice(repository: &Repository) -> Result<Vec<ListedBackup>, BackupErro
             }
         }
     }
-    super::repository::sort(&mut found);
+    super::lineage::sort(&mut found);
     Ok(found)
 }
 
@@ -223,7 +274,7 @@ fn keep_for_archive(
 /// What only the other rules keep stands for its own instant. `None`: nothing tells, all pieces stay.
 fn log_needed_from(rules: &[Vec<&'static str>], manifests: &[&Manifest]) -> Option<u64> {
     let goes_on = |rules: &&Vec<&'static str>| {
-        rules.iter().any(|rule| matches!(*rule, "last" | "within" | "archive"))
+        rules.iter().any(|rule| matches!(*rule, "last" | "within" | "archive" | "future"))
     };
     let kept = rules.iter().zip(manifests).filter(|(rules, _)| goes_on(rules));
     kept.filter_map(|(_, manifest)| chain::follows_from(manifest)).min()

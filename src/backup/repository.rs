@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::BackupError;
 use super::archive::owner::{self, Owner};
+use super::lineage;
 use super::manifest::{Manifest, Part, manifest_name, object_name};
 use super::object::{self, Sha};
 use super::passphrase::{self, IDENTITY};
@@ -151,7 +152,7 @@ impl Repository {
             };
             found.push(ListedBackup { id, manifest });
         }
-        sort(&mut found);
+        lineage::sort(&mut found);
         Ok(found)
     }
 
@@ -349,14 +350,6 @@ impl Repository {
             }
         })
     }
-}
-
-/// Puts the oldest first.
-pub(super) fn sort(backups: &mut [ListedBackup]) {
-    // Names tell the second only.
-    let second = |backup: &ListedBackup| backup.id.split('-').next().map(str::to_owned);
-    let time = |backup: &ListedBackup| backup.manifest.as_ref().map_or(0, |own| own.created_at);
-    backups.sort_by(|a, b| second(a).cmp(&second(b)).then_with(|| time(a).cmp(&time(b))));
 }
 
 /// By how much two seals of one content may differ in length.

@@ -7,6 +7,9 @@ use std::fmt;
 use crate::clock::UnixMillis;
 use crate::logger::civil;
 
+/// Clocks of two machines may differ by so much without anything being wrong.
+pub const CLOCKS_DIFFER_MS: i64 = 60_000;
+
 /// An instant in ISO 8601, UTC, with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iso(pub UnixMillis);

@@ -21,9 +21,9 @@ use crate::backup::manifest::Manifest;
 use crate::backup::plan::{Plan, plan};
 use crate::backup::repository::Repository;
 use crate::backup::restore::{self, Restored};
-use crate::backup::time::{self, Iso};
+use crate::backup::time::{self, CLOCKS_DIFFER_MS, Iso};
 use crate::backup::{BackupError, chosen, files, source};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::disk::os::OsDisk;
 use crate::snapshot::target::Target as Version;
 
@@ -102,7 +102,8 @@ pub fn run(args: &RestoreArgs) -> ExitCode {
 fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
     let target = target(args)?;
     let repository = open(args)?.slowed_to(args.rate);
-    let plan = plan(&repository, args.backup.as_deref(), &target)?;
+    let mut plan = plan(&repository, args.backup.as_deref(), &target)?;
+    plan.notes.extend(of_the_future(&plan.manifest, &SystemClock::new()));
     let mut value = plan_json(&plan);
     let mut text = plan_text(&plan);
     if args.dry_run {
@@ -155,6 +156,18 @@ fn restore(args: &RestoreArgs) -> Result<(Value, String, u8), BackupError> {
         text.push_str(&format!("  next: fastness serve --dir {place}\n"));
     }
     Ok((value, text, 0))
+}
+
+/// What to know of a backup that was made later than now. By its time alone it would be taken for the newest one.
+fn of_the_future(backup: &Manifest, clock: &dyn Clock) -> Option<String> {
+    let Manifest { id, created_at, .. } = backup;
+    (*created_at > clock.wall() + CLOCKS_DIFFER_MS).then(|| {
+        format!(
+            "{id} was made at {}, which is yet to come: a clock was wrong, and a backup that is listed before it may \
+             be newer (fastness backup list; restore takes the one that --backup names)",
+            Iso(*created_at)
+        )
+    })
 }
 
 /// The repository, or the files that stand for one.
