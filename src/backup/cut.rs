@@ -83,10 +83,7 @@ pub fn find(
         return Err(LoadError::Log(error).into());
     }
     if timeless {
-        return Err(BackupError::refused(
-            "the log has no times: Redis wrote it, without aof-timestamp-enabled",
-            "restore to the end of a backup, or --to-position N",
-        ));
+        return Err(BackupError::no_times());
     }
     settle(target, found, before)
 }

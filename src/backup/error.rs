@@ -44,6 +44,14 @@ impl BackupError {
         Self::Refused { why: why.into(), next: next.into() }
     }
 
+    /// An instant was asked for, of a log that does not say when it was written.
+    pub(super) fn no_times() -> Self {
+        Self::refused(
+            "the log has no times: Redis wrote it, without aof-timestamp-enabled",
+            "restore to the end of a backup, or --to-position N",
+        )
+    }
+
     /// What helps next; empty when nothing can be said.
     pub fn next_step(&self) -> String {
         match self {

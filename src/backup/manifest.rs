@@ -199,6 +199,18 @@ fn plain_or_empty(name: &str) -> Option<String> {
 }
 
 impl BackedFile {
+    /// Of a base: since when its state is what it is. A snapshot is of one instant; Redis before version 7 goes on with
+    /// records in the same file, whose last time counts, if they have times.
+    pub fn state_time(&self) -> Option<UnixMillis> {
+        if self.last_time != self.first_time {
+            return self.last_time;
+        }
+        // Backups of old say the time of the snapshot for both.
+        let may_go_on =
+            self.seq > 0 && self.position.is_none() && !self.name.ends_with(".base.rdb");
+        self.first_time.filter(|_| !may_go_on)
+    }
+
     fn json(&self) -> Value {
         let mut map = Map::new();
         let mut put = |name: &str, value: Value| {

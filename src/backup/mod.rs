@@ -13,6 +13,7 @@
 //! objects that nothing names, which the next backup uses and `prune` sweeps.
 
 pub mod archive;
+mod candidates;
 mod checked_text;
 pub mod chosen;
 pub mod create;

@@ -1,23 +1,20 @@
 //! What a restore will do: from which backup, with which files, and where the log ends.
 //!
-//! A base is only right for an instant when it was made before it. Its time is known to the second, so a base made
-//! in the same second is not used when an older one is there. Of the backups that reach the
-//! target, the one with the newest base is taken: it has the least log to replay.
+//! Which backups may be taken, and in which order, is the business of `candidates`. Here the first of them is taken
+//! whose log has what is looked for.
 
 use super::BackupError;
 use super::archive::chain::Archived;
+use super::candidates::{Candidate, HOW_TO_LIST, candidates};
 use super::cut::{Found, Target, find, shorten};
 use super::fetch::Fetcher;
 use super::manifest::{BackedFile, Manifest};
 use super::object::Sha;
-use super::repository::{ListedBackup, Repository};
+use super::repository::Repository;
 use super::time::Iso;
 use crate::aof::chain::SegmentFile;
 use crate::aof::record::Position;
 use crate::clock::UnixMillis;
-
-/// Times of bases are whole seconds.
-const BASE_TIME_UNIT_MS: i64 = 1000;
 
 /// What a restore will do.
 #[derive(Clone, Debug)]
@@ -88,15 +85,15 @@ pub fn plan(
     target: &Target,
 ) -> Result<Plan, BackupError> {
     let candidates = match id {
-        Some(id) => vec![named(repository, id)?],
+        Some(id) => vec![Candidate::alone(named(repository, id)?, target)?],
         None => {
             let found = repository.backups()?;
-            candidates(extended(found, &Archived::list(repository)?), target)?
+            candidates(found, &Archived::list(repository)?, target)?
         }
     };
     let mut first_refusal = None;
-    for manifest in candidates {
-        match of_backup(repository, manifest, target) {
+    for candidate in candidates {
+        match of_backup(repository, candidate, target) {
             // An older backup may have what this one's log does not.
             Err(error @ BackupError::Refused { .. }) => {
                 first_refusal.get_or_insert(error);
@@ -107,8 +104,6 @@ pub fn plan(
     Err(first_refusal.unwrap_or_else(|| BackupError::refused("there is no backup", HOW_TO_LIST)))
 }
 
-const HOW_TO_LIST: &str = "fastness backup list shows what there is";
-
 fn named(repository: &Repository, id: &str) -> Result<Manifest, BackupError> {
     match repository.manifest(id) {
         Err(BackupError::Store(error)) if error.is_not_found() => {
@@ -118,96 +113,9 @@ fn named(repository: &Repository, id: &str) -> Result<Manifest, BackupError> {
     }
 }
 
-/// Every backup with what is archived behind it.
-fn extended(found: Vec<ListedBackup>, archived: &Archived) -> Vec<ListedBackup> {
-    let extend = |manifest: Manifest| archived.extend(&manifest).unwrap_or(manifest);
-    let listed = found.into_iter();
-    listed.map(|own| ListedBackup { manifest: own.manifest.map(extend), ..own }).collect()
-}
-
-/// The backups to look into, the best first.
-fn candidates(found: Vec<ListedBackup>, target: &Target) -> Result<Vec<Manifest>, BackupError> {
-    let newest_is_damaged = found.last().is_some_and(|backup| backup.manifest.is_err());
-    let mut sound = Vec::new();
-    for backup in found.into_iter().rev() {
-        match backup.manifest {
-            Ok(manifest) => sound.push(manifest),
-            // Nobody may take an older state for the newest one.
-            Err(error) if newest_is_damaged && sound.is_empty() && *target == Target::Latest => {
-                return Err(error);
-            }
-            Err(_) => {}
-        }
-    }
-    if sound.is_empty() {
-        return Err(BackupError::refused("there is no backup", HOW_TO_LIST));
-    }
-    match target {
-        Target::Latest => {
-            // A backup is newer than the archive, unless the archive went on after it.
-            let reach = |backup: &Manifest| backup.instant.max(Some(backup.created_at));
-            let newest = sound.iter().map(reach).max();
-            sound.retain(|backup| Some(reach(backup)) == newest);
-            sound.truncate(1);
-        }
-        Target::Time(at) => return for_instant(sound, *at),
-        Target::Position(at) => {
-            let holds = |backup: &Manifest| {
-                let start = backup.base.as_ref().map_or(Some(0), |base| base.position);
-                start.is_some_and(|start| start <= *at) && backup.position >= Some(*at)
-            };
-            sound.retain(holds);
-            if sound.is_empty() {
-                return Err(BackupError::refused(
-                    format!("no backup's log covers position {at}"),
-                    "fastness backup list shows from where to where they go",
-                ));
-            }
-        }
-        Target::Before { after, .. } => {
-            if let Some(after) = after {
-                sound.retain(|backup| is_right_at(backup, *after));
-            }
-        }
-    }
-    Ok(sound)
-}
-
-/// Whether a backup's base is no newer than an instant.
-fn is_right_at(backup: &Manifest, at: UnixMillis) -> bool {
-    match backup.base.as_ref() {
-        None => true,
-        // A snapshot alone is all that there is of it.
-        Some(base) if backup.segments.is_empty() => base.first_time.is_some_and(|made| made <= at),
-        Some(base) => base.first_time.is_some_and(|made| made + BASE_TIME_UNIT_MS - 1 <= at),
-    }
-}
-
-fn for_instant(mut sound: Vec<Manifest>, at: UnixMillis) -> Result<Vec<Manifest>, BackupError> {
-    let oldest = sound.iter().filter_map(|backup| backup.base.as_ref()?.first_time).min();
-    sound.retain(|backup| is_right_at(backup, at));
-    if sound.is_empty() {
-        let oldest = oldest.map_or(String::new(), |oldest| {
-            format!("; the oldest begins at {}", Iso(oldest + BASE_TIME_UNIT_MS - 1))
-        });
-        return Err(BackupError::refused(
-            format!("no backup is as old as {}{oldest}", Iso(at)),
-            HOW_TO_LIST,
-        ));
-    }
-    // Those that reach the instant first, the newest base first; then those that reach farthest.
-    let base_at = |backup: &Manifest| backup.base.as_ref().and_then(|base| base.first_time);
-    sound.sort_by_key(|backup| {
-        let reaches = backup.instant >= Some(at);
-        let rank = if reaches { base_at(backup) } else { backup.instant };
-        std::cmp::Reverse((reaches, rank, backup.created_at))
-    });
-    Ok(sound)
-}
-
 fn of_backup(
     repository: &Repository,
-    manifest: Manifest,
+    Candidate { manifest, notes }: Candidate,
     target: &Target,
 ) -> Result<Plan, BackupError> {
     let base = manifest.base.iter().map(|file| planned(file, true));
@@ -218,7 +126,7 @@ fn of_backup(
         instant: manifest.instant,
         next_time: None,
         whole: manifest.segments.iter().all(|file| file.sha.is_some()),
-        notes: Vec::new(),
+        notes,
         manifest,
     };
     if let Target::Time(at) = target

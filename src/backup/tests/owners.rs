@@ -202,7 +202,7 @@ fn whatever_the_store_does_nobody_ships_but_the_owner() {
 }
 
 /// What the server's thread does in one round.
-fn step(world: &mut World, archiver: &mut Archiver) -> Result<(), BackupError> {
+pub(super) fn step(world: &mut World, archiver: &mut Archiver) -> Result<(), BackupError> {
     let log = world.engine.log.clone().unwrap();
     loop {
         let Step { more, base, rewrite_wanted, .. } =
@@ -221,7 +221,7 @@ fn step(world: &mut World, archiver: &mut Archiver) -> Result<(), BackupError> {
     }
 }
 
-fn archiver(world: &World, store: &Arc<MemoryStore>, server: &str) -> Archiver {
+pub(super) fn archiver(world: &World, store: &Arc<MemoryStore>, server: &str) -> Archiver {
     let repository = Repository::open_or_make(Arc::<MemoryStore>::clone(store), "01").unwrap();
     let (log, disk) = (world.engine.log.as_ref().unwrap(), Arc::new(world.disk.clone()));
     let mut archiver = Archiver::new(repository, disk, log.files().clone(), "here");
