@@ -54,6 +54,9 @@ pub fn verify(
     threads: usize,
     progress: &Progress<'_>,
 ) -> Result<Verified, BackupError> {
+    if full && repository.keys.seals() && !repository.keys.opens() {
+        return Err(repository.is_closed());
+    }
     let mut verified = Verified::default();
     let mut sound = Vec::new();
     for backup in repository.backups()? {
@@ -76,15 +79,20 @@ pub fn verify(
             "fastness backup list shows what there is",
         ));
     }
-    let archived = Archived::list(repository)?;
-    // Pieces of the log count for the backups that they follow.
-    let whole: Vec<Manifest> = match only {
-        None => sound.iter().map(|own| archived.extend(own).unwrap_or(own.clone())).collect(),
+    let whole = match only {
+        None => extended(repository, &sound)?,
         Some(_) => sound.clone(),
     };
     // With what they are without them: the beginning of a segment is in pieces as well.
     let looked_at: Vec<Manifest> = whole.iter().chain(&sound).cloned().collect();
-    read_parts(repository, &looked_at, threads, progress, &mut verified);
+    let gone = read_parts(repository, &looked_at, threads, progress, &mut verified);
+    if !gone.is_empty() {
+        let named = still_named(repository)?;
+        verified.damage.extend(gone.into_iter().filter(|gone| named.contains(&gone.object)));
+    }
+    if only.is_none() {
+        look_for_holes(repository, &sound, &mut verified)?;
+    }
     if only.is_none() {
         let named = looked_at.iter().flat_map(Manifest::parts).map(Part::object).collect();
         look_at_the_rest(repository, &named, &mut verified)?;
@@ -98,6 +106,51 @@ pub fn verify(
         }
     }
     Ok(verified)
+}
+
+/// The backups in all ways in which the log went on behind them: its pieces count for the backups that they follow.
+fn extended(repository: &Repository, sound: &[Manifest]) -> Result<Vec<Manifest>, BackupError> {
+    let archived = Archived::list(repository)?;
+    Ok(sound.iter().flat_map(|own| archived.ways(own)).map(|way| way.manifest).collect())
+}
+
+/// What backups name by now: some may have been pruned while they were verified.
+fn still_named(repository: &Repository) -> Result<BTreeSet<String>, BackupError> {
+    let found = repository.backups()?.into_iter().filter_map(|backup| backup.manifest.ok());
+    let sound: Vec<Manifest> = found.collect();
+    let whole = extended(repository, &sound)?;
+    Ok(whole.iter().chain(&sound).flat_map(Manifest::parts).map(Part::object).collect())
+}
+
+/// Pieces of a log that nothing leads to, because one before them was lost.
+fn look_for_holes(
+    repository: &Repository,
+    sound: &[Manifest],
+    verified: &mut Verified,
+) -> Result<(), BackupError> {
+    let find = || -> Result<BTreeMap<String, Damage>, BackupError> {
+        let archived = Archived::list(repository)?;
+        let mut found: BTreeMap<String, Damage> = BTreeMap::new();
+        for own in sound {
+            for hole in archived.ways(own).into_iter().filter_map(|way| way.hole) {
+                if hole.inside {
+                    let what = hole.to_string();
+                    let object = hole.behind.clone();
+                    let damage = Damage { object, what, backups: Vec::new() };
+                    found.entry(hole.behind).or_insert(damage).backups.push(own.id.clone());
+                }
+            }
+        }
+        Ok(found)
+    };
+    let mut holes = find()?;
+    if !holes.is_empty() {
+        // A list may be late, or prune at work.
+        let again = find()?;
+        holes.retain(|name, _| again.contains_key(name));
+    }
+    verified.damage.extend(holes.into_values());
+    Ok(())
 }
 
 /// What no backup names: leftovers, which the next backup may take up, pieces of the log beside the way, notes.
@@ -143,13 +196,14 @@ fn look_at_the_rest(
     Ok(())
 }
 
+/// Reads all parts; those that are not there any more come back.
 fn read_parts(
     repository: &Repository,
     sound: &[Manifest],
     threads: usize,
     progress: &Progress<'_>,
     verified: &mut Verified,
-) {
+) -> Vec<Damage> {
     let mut users: BTreeMap<Sha, (Part, BTreeSet<&str>)> = BTreeMap::new();
     for manifest in sound {
         for part in manifest.parts() {
@@ -159,11 +213,13 @@ fn read_parts(
     let parts: Vec<&(Part, BTreeSet<&str>)> = users.values().collect();
     let total: u64 = parts.iter().map(|(part, _)| part.stored).sum();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
-    let damage: Mutex<Vec<Damage>> = Mutex::default();
+    let (damage, gone): (Mutex<Vec<Damage>>, Mutex<Vec<Damage>>) = Default::default();
     let work = || {
         while let Some((part, users)) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = repository.check_part(part) {
-                damage.lock().push(Damage {
+                let is_gone = matches!(&error, BackupError::Store(error) if error.is_not_found());
+                let list = if is_gone { &gone } else { &damage };
+                list.lock().push(Damage {
                     object: part.object(),
                     what: error.to_string(),
                     backups: users.iter().map(|id| (*id).to_owned()).collect(),
@@ -184,6 +240,7 @@ fn read_parts(
     let mut damage = damage.into_inner();
     damage.sort_by(|a, b| a.object.cmp(&b.object));
     verified.damage.extend(damage);
+    gone.into_inner()
 }
 
 /// Loads a backup, or the newest state of all, as a restore would.
@@ -198,10 +255,17 @@ fn load(
         .and_then(|plan| restore::to_memory(repository, &plan, threads, &|_, _| {}));
     match loaded {
         Ok(_) => verified.loaded += 1,
+        // It was pruned meanwhile.
+        Err(_) if id.is_some_and(|id| is_gone(repository, id)) => {}
         Err(error) => verified.damage.push(Damage {
             object: manifest.map_or("archive".to_owned(), Manifest::object),
             what: format!("it cannot be loaded: {error}"),
             backups: id.map(str::to_owned).into_iter().collect(),
         }),
     }
+}
+
+fn is_gone(repository: &Repository, id: &str) -> bool {
+    let found = repository.manifest(id);
+    matches!(found, Err(BackupError::Store(error)) if error.is_not_found())
 }

@@ -41,9 +41,13 @@ fn an_encrypted_repository_is_made_and_looked_after_without_the_key_and_read_wit
     let plan = plan(&found, None, &Target::Latest).unwrap();
     let refused = to_memory(&found, &plan, 1, &|_, _| {}).map(drop);
     assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
+    let refused = verify(&found, None, true, 1, &|_, _| {}).map(drop);
+    assert!(matches!(refused, Err(BackupError::Refused { .. })), "{refused:?}");
     let wrong = found.clone().opened_with(&[key_pair().0]).unwrap();
+    assert!(!wrong.has_right_identity());
     assert!(to_memory(&wrong, &plan, 1, &|_, _| {}).is_err());
     let opened = found.clone().opened_with(&[identity]).unwrap();
+    assert!(opened.has_right_identity());
     let digest = to_memory(&opened, &plan, 1, &|_, _| {}).unwrap().digest();
     assert_eq!(digest, digest_of(&world.engine));
     assert_eq!(verify(&opened, None, true, 1, &|_, _| {}).unwrap().damage, []);
