@@ -94,3 +94,34 @@ fn large_values_that_go_are_left_to_the_reclaim_thread() {
     world.send("SET small v");
     assert!(world.engine.server.garbage.is_empty(), "what is small is freed at once");
 }
+
+/// A field whose time is over while nothing may change is not there for who reads, and stays.
+#[test]
+fn fields_that_are_over_are_hidden_during_a_pause() {
+    let mut world = World::new();
+    world.send("HSET h f 1 g 2");
+    world.send("HPEXPIRE h 5 FIELDS 1 f");
+    world.send("HSET gone f 1");
+    world.send("HPEXPIRE gone 5 FIELDS 1 f");
+    world.clock.advance(std::time::Duration::from_millis(100));
+    world.send("CLIENT PAUSE 5000 WRITE");
+    for (request, answer) in [
+        ("HGET h f", "$-1\r\n"),
+        ("HGET h g", "$1\r\n2\r\n"),
+        ("HMGET h f g", "*2\r\n$-1\r\n$1\r\n2\r\n"),
+        ("HEXISTS h f", ":0\r\n"),
+        ("HSTRLEN h f", ":0\r\n"),
+        ("HRANDFIELD h", "$1\r\ng\r\n"),
+        ("HRANDFIELD h 9", "*1\r\n$1\r\ng\r\n"),
+        ("HRANDFIELD h -2", "*2\r\n$1\r\ng\r\n$1\r\ng\r\n"),
+        ("HRANDFIELD gone -2", "*0\r\n"),
+        ("HGETALL h", "*2\r\n$1\r\ng\r\n$1\r\n2\r\n"),
+        ("EVAL return(redis.call('HGET','h','f')) 0", "$-1\r\n"),
+        ("SORT_RO s BY nosort GET *->f", "*0\r\n"),
+    ] {
+        assert_eq!(world.send(request), answer, "{request}");
+    }
+    let held = world.engine.ks.held(0, b"h").map(crate::keyspace::Entry::value);
+    let Some(crate::keyspace::ValueRef::Hash(hash)) = held else { panic!("no hash") };
+    assert_eq!(hash.len(), 2, "nothing went");
+}

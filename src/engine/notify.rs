@@ -2,7 +2,8 @@
 //!
 //! Events become messages after each command, so that they and what the commands publish themselves stay in
 //! order. All are posted when the unit is committed: under `appendfsync always` nobody hears of a write
-//! before it is safe, as nobody reads it (P1, I2). A message also waits for the publisher's own
+//! before it is safe, as nobody reads it (P1, I2). Only lines for monitors do not wait: they show what is asked for, and
+//! are looked at when the disk does not answer. A message also waits for the publisher's own
 //! earlier writes, which it may tell of. If the log fails first, the message is not sent at all.
 
 use super::Engine;

@@ -205,3 +205,19 @@ fn the_log_is_switched_off_beside_a_save_or_a_rewrite() {
     wait_for("another", PATIENCE, || info(&mut client, "aof_rewrite_in_progress") == "0");
     assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
 }
+
+/// What a transaction has done so far is in no log yet.
+#[test]
+fn a_transaction_loads_nothing_anew() {
+    let place = Place::new();
+    let mut server = start(&place, &["appendonly yes"]);
+    let mut client = server.client();
+    for load in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+        asked_at_once(&mut client, &["MULTI", "SET a 1", load, "SET b 2", "EXEC"]);
+        assert_eq!(client.must("GET a"), bulk("1"));
+    }
+    server.kill();
+    let mut server = start(&place, &["appendonly yes"]);
+    assert_eq!(server.client().must("GET a"), bulk("1"));
+    server.kill();
+}

@@ -306,3 +306,34 @@ fn waitaof_ends_with_the_log() {
         client.must("CONFIG SET appendonly yes");
     }
 }
+
+/// A key that goes while it is on its way to another server goes there as well: none is on both sides, or left on one.
+#[test]
+fn what_is_deleted_while_it_migrates_is_deleted_there() {
+    let server = Server::start(&peers::fastness(), &["save "]);
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = target.local_addr().unwrap().port();
+    let mut client = server.client();
+    client.must("SET lock me");
+    let mut mover = Raw::to(&server);
+    mover.send(&format!("MIGRATE 127.0.0.1 {port} lock 0 20000"));
+    let asked = |answer: &[u8], until: &str, before: &mut dyn FnMut()| {
+        let (mut stream, _) = target.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut text, mut buffer) = (String::new(), [0; 4096]);
+        while !text.contains(until) {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "{text:?}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        before();
+        stream.write_all(answer).unwrap();
+        text
+    };
+    asked(b"+OK\r\n+OK\r\n", "RESTORE", &mut || {
+        client.must("DEL lock");
+    });
+    let second = asked(b"+OK\r\n:1\r\n", "lock", &mut || ());
+    assert!(second.contains("DEL\r\n$4\r\nlock"), "{second:?}");
+    mover.hears("+OK");
+}

@@ -367,3 +367,70 @@ fn rewrites_that_fail_are_tried_again_ever_more_rarely() {
     assert!(sim.settle().unwrap());
     assert_eq!(failures(&mut sim), 0);
 }
+
+/// What tells of a change without showing a value waits for it as a value would: a transaction that is given up for it,
+/// the end of a wait, a library that is there.
+#[test]
+fn replies_without_a_value_wait_for_what_they_tell_of() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(1, &["CLIENT", "ID"]);
+    let id = sim.heard().pop().unwrap();
+    let id: String = id.rsplit(':').next().unwrap().chars().filter(char::is_ascii_digit).collect();
+    sim.ask(0, &["RPUSH", "l", "a"]);
+    sim.turn(&Step::LogRound);
+    sim.ask(1, &["WATCH", "k"]);
+    assert_eq!(sim.heard().len(), 2);
+
+    sim.ask(0, &["SET", "k", "1"]);
+    sim.ask(1, &["MULTI"]);
+    sim.ask(1, &["GET", "q"]);
+    assert_eq!(sim.heard().len(), 2, "what is queued tells of nothing");
+    sim.ask(1, &["EXEC"]);
+    assert!(sim.heard().is_empty(), "that it is given up tells of the SET");
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 2);
+
+    sim.ask(0, &["DEL", "l"]);
+    sim.ask(1, &["BLPOP", "l", "0"]);
+    sim.ask(2, &["CLIENT", "UNBLOCK", &id]);
+    let heard = sim.heard();
+    assert!(
+        !heard.iter().any(|story| story.contains("LPOP")),
+        "the list is not gone yet: {heard:?}"
+    );
+    sim.turn(&Step::LogRound);
+    assert!(sim.heard().len() >= 2);
+
+    let library = "#!lua name=l\nredis.register_function('f', function() return 7 end)";
+    sim.ask(0, &["MULTI"]);
+    sim.ask(0, &["FUNCTION", "LOAD", library]);
+    sim.ask(0, &["FCALL", "f", "0"]);
+    assert_eq!(sim.heard().len(), 3);
+    sim.ask(0, &["EXEC"]);
+    sim.ask(1, &["FCALL", "f", "0"]);
+    sim.ask(2, &["FUNCTION", "LOAD", library]);
+    assert!(sim.heard().is_empty(), "the library may be lost still");
+    sim.turn(&Step::LogRound);
+    assert_eq!(sim.heard().len(), 3);
+}
+
+/// HPERSIST of a field whose time is over does nothing, for ever.
+#[test]
+fn a_field_that_is_over_does_not_come_back_by_hpersist() {
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Always);
+    sim.ask(0, &["HSET", "h", "f1", "v1", "f2", "v2"]);
+    sim.ask(0, &["HPEXPIRE", "h", "100000", "FIELDS", "1", "f2"]);
+    sim.ask(0, &["HPEXPIRE", "h", "2", "FIELDS", "1", "f1"]);
+    sim.turn(&Step::SetClock(10));
+    sim.ask(0, &["HPERSIST", "h", "FIELDS", "2", "f1", "f2"]);
+    sim.turn(&Step::LogRound);
+    let heard = sim.heard();
+    assert!(heard.last().unwrap().contains("*2\\r\\n:-2\\r\\n:1"), "{heard:?}");
+    let left = disk.crash(CrashMode::NothingUnsynced, &mut SeededRng::new(1));
+    let mut found = recover(&left, AppendFsync::Always, &later(), 1).unwrap();
+    let hash = found.ks.read::<fastness::types::Hash>(0, b"h").unwrap().unwrap();
+    assert_eq!(hash.field_expire(b"f2"), Some(None));
+    assert_ne!(hash.field_expire(b"f1"), Some(None), "it has no time any more");
+}
