@@ -90,6 +90,8 @@ pub struct Eviction {
     pub reclaiming: u64,
     /// What clients are told of evictions.
     pub notices: crate::session::NoticesUnderway,
+    /// What waits to be sent to replicas takes so much.
+    pub replica_bytes: u64,
     /// The part of it that no thread has taken yet.
     pub garbage_bytes: u64,
     /// Values that were dear to free and that nobody waited for, as Redis counts them.

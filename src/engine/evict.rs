@@ -33,7 +33,8 @@ const KEYS_PER_LOOK: usize = 16;
 impl ServerState {
     /// Bytes in use beyond `maxmemory`: 0 without a limit. Records that wait to be written and the
     /// copies of a running snapshot do not count, or one write's log would evict the next one's key; nor
-    /// does what is being freed, nor what clients are told of evictions.
+    /// does what is being freed, nor what clients are told of evictions, nor what waits for replicas: each eviction
+    /// would add to it.
     pub fn excess_memory(&self) -> u64 {
         let limit = self.config.maxmemory;
         if limit == 0 {
@@ -49,6 +50,7 @@ impl ServerState {
             + persistence.snapshot_bytes
             + self.eviction.reclaiming
             + self.eviction.notices.memory_bytes()
+            + self.eviction.replica_bytes
     }
 
     /// Whether memory is above `maxmemory`.
@@ -69,6 +71,7 @@ impl Engine {
         let grown = balance.wrapping_sub(self.memory_mark);
         self.memory_mark = balance;
         let server = &mut self.server;
+        server.eviction.replica_bytes = self.sessions.replicas.bell.memory_bytes() as u64;
         server.used_memory = server.used_memory.saturating_add_signed(grown);
         server.used_memory_peak = server.used_memory_peak.max(server.used_memory);
     }

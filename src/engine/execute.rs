@@ -15,6 +15,7 @@ use crate::command::server::latency::event;
 use crate::command::table::{Row, table, unknown_command};
 use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
 use crate::keyspace::Overdue;
+use crate::scripting::ScriptFlags;
 
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::session::{Client, ClientId, ReplyMode};
@@ -55,6 +56,12 @@ const ALLOWED_WHILE_SUBSCRIBED: &[&str] = &[
 fn needs_memory(client: &Client, row: &Row) -> bool {
     let queued = || client.transaction.as_ref().is_some_and(|queued| queued.denied_when_full);
     row.command.flags.has(Flags::DENYOOM) || (row.command.name == "EXEC" && queued())
+}
+
+/// Whether a script that says this of itself may write, and may need more memory.
+fn demands(stated: ScriptFlags) -> (bool, bool) {
+    let writes = !stated.has(ScriptFlags::NO_WRITES);
+    (writes, writes && !stated.has(ScriptFlags::ALLOW_OOM))
 }
 
 /// The class of latency events that a command belongs to.
@@ -477,12 +484,21 @@ impl Engine {
         }
         let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
         self.permit(id, row, args, context).map_err(|refusal| refusal.error())?;
+        let out_of_memory = self.server.eviction.out_of_memory;
+        let min_replicas = self.server.config.min_replicas_to_write;
+        // A script is looked at only where it matters what it is to do.
+        let matters = out_of_memory || min_replicas > 0 || self.write_refusal().is_some();
+        let stated = if matters { self.stated_flags(row, args) } else { None };
         let Some(client) = self.sessions.client(id) else { return Ok(()) };
         let writes = flags.has(Flags::WRITE)
             || (row.command.name == "EXEC"
                 && client.transaction.as_ref().is_some_and(|transaction| transaction.writes));
         let subscribed = client.in_pubsub_mode();
-        if self.server.eviction.out_of_memory && needs_memory(client, row) {
+        let (writes, grows) = match stated {
+            Some(stated) => demands(stated),
+            None => (writes, needs_memory(client, row)),
+        };
+        if out_of_memory && grows {
             return Err(CommandError::OutOfMemory);
         }
         if (writes || row.command.name == "PING")
@@ -567,14 +583,20 @@ impl Engine {
 
     /// Queues the request if a transaction is open.
     fn queue(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
-        let Some(client) = self.sessions.client_mut(id) else { return false };
-        let Some(transaction) = client.transaction.as_mut() else { return false };
-        if runs_at_once(row) {
+        if self.sessions.client(id).is_none_or(|client| client.transaction.is_none())
+            || runs_at_once(row)
+        {
             return false;
         }
         let flags = row.command.flags;
-        transaction.writes |= flags.has(Flags::WRITE);
-        transaction.denied_when_full |= flags.has(Flags::DENYOOM);
+        let (writes, grows) = match self.stated_flags(row, args) {
+            Some(stated) => demands(stated),
+            None => (flags.has(Flags::WRITE), flags.has(Flags::DENYOOM)),
+        };
+        let Some(client) = self.sessions.client_mut(id) else { return false };
+        let Some(transaction) = client.transaction.as_mut() else { return false };
+        transaction.writes |= writes;
+        transaction.denied_when_full |= grows;
         // The queue is not kept once EXEC is bound to fail: a client cannot fill memory with it.
         if !transaction.failed && !client.watch_broken {
             if row.full_name == "select" {

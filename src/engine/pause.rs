@@ -54,13 +54,7 @@ impl Engine {
 
     /// Whether the request is a script that says of itself that it writes nothing.
     fn script_only_reads(&mut self, row: &Row, args: &Args) -> bool {
-        let script = match row.command.name {
-            "EVAL" => self.server.scripts.by_source(args.at(1)),
-            "EVALSHA" => self.server.scripts.by_digest(args.at(1)),
-            "FCALL" => self.server.libraries.function(args.at(1)),
-            _ => return false,
-        };
-        script.is_ok_and(|script| script.has_shebang && script.flags.has(ScriptFlags::NO_WRITES))
+        self.stated_flags(row, args).is_some_and(|stated| stated.has(ScriptFlags::NO_WRITES))
     }
 
     /// Whether keys stay although their time is over: nothing changes during a pause.

@@ -37,6 +37,11 @@ impl Engine {
 
     /// The snapshot is taken now. Under the lock: the next unit is the first one behind it.
     pub(super) fn sync_begins(&mut self, kind: SyncKind) {
+        if !self.sessions.replicas.is_fed() {
+            // While nobody was fed the stream stood still, and the data may not have: what begins is another history. Under
+            // the name of the old one a replica of a replica would go on with what it has.
+            self.server.observed.replication_id = crate::rng::random_hex(40);
+        }
         self.sessions.replicas.snapshot_begins(kind, self.server.persistence.appended);
         self.refresh_recording();
     }

@@ -119,6 +119,18 @@ impl Engine {
         executed
     }
 
+    /// What a script says of itself, if the request runs one that does.
+    pub(super) fn stated_flags(&mut self, row: &Row, args: &Args) -> Option<ScriptFlags> {
+        let script = match row.command.name {
+            // To ask is not to load: EVALSHA does not find it yet.
+            "EVAL" | "EVAL_RO" => return ScriptFlags::stated(args.at(1)),
+            "EVALSHA" | "EVALSHA_RO" => self.server.scripts.by_digest(args.at(1)),
+            "FCALL" | "FCALL_RO" => self.server.libraries.function(args.at(1)),
+            _ => return None,
+        };
+        script.ok().filter(|script| script.has_shebang).map(|script| script.flags)
+    }
+
     /// Whether the log takes writes and enough replicas follow it.
     fn check_writable(&self) -> Result<(), CommandError> {
         self.write_refusal().map_or(Ok(()), Err)?;

@@ -44,6 +44,11 @@ impl ScriptFlags {
         Self(self.0 | other.0)
     }
 
+    /// What the first line of an EVAL script says; `None` without such a line, or with a wrong one.
+    pub fn stated(source: &[u8]) -> Option<Self> {
+        shebang(source).ok().flatten().map(|line| line.flags)
+    }
+
     /// The names of the set flags.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |&(_, flag)| self.has(flag)).map(|(name, _)| name)

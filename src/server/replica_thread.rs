@@ -18,7 +18,7 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::Shared;
 use crate::config::AppendFsync;
-use crate::session::replica::{Link, Mark, Stage};
+use crate::session::replica::{Link, Mark, Room, Stage};
 
 /// Between two empty lines, and the longest sleep.
 const KEEPALIVE: Duration = Duration::from_secs(1);
@@ -108,12 +108,14 @@ impl Sender {
     }
 
     fn stream(&mut self) -> io::Result<()> {
+        let mut room = Room::new(&self.link.bell);
         let mut bytes: Vec<u8> = Vec::new();
         let mut marks: VecDeque<Mark> = VecDeque::new();
         // Bytes at the start of `bytes` that are sent, and that may be.
         let (mut sent, mut free) = (0, 0);
         while !self.is_over() {
             self.link.take(&mut bytes, &mut marks);
+            room.set(bytes.capacity() + marks.capacity() * size_of::<Mark>());
             let reached = self.reached();
             while let Some(mark) = marks.front().filter(|mark| mark.position <= reached) {
                 free += mark.bytes;

@@ -174,6 +174,9 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// What a watched key takes besides its name, which is there twice: here and in the table of who watches it.
+const WATCH_BYTES: usize = size_of::<Watch>() + 112;
+
 /// What a reply to this client means (P2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -288,7 +291,8 @@ impl Client {
     /// Memory that the client holds.
     pub fn memory_bytes(&self) -> usize {
         let queued = self.queued_bytes();
-        let watched = self.watched.iter().map(|watch| watch.key.capacity()).sum::<usize>();
+        let watched =
+            self.watched.iter().map(|watch| WATCH_BYTES + 2 * watch.key.capacity()).sum::<usize>();
         let texts = self.address.capacity() + self.local_address.capacity() + self.name.capacity();
         let tracking = self.tracking.as_ref().map_or(0, |tracking| tracking.prefix_bytes);
         size_of::<Self>()

@@ -158,8 +158,8 @@ impl Sessions {
     }
 
     fn count_subscription(&mut self, topic: Topic, id: ClientId, name: &[u8], added: bool) {
-        // What the name costs in the client's index and in the listeners' index.
-        let bytes = name.len() + 64;
+        // What the name costs in the client's index and in the listeners' index, of patterns in the list of all too.
+        let bytes = if topic == Topic::Pattern { 2 * name.len() + 240 } else { name.len() + 64 };
         let Some(client) = self.client_mut(id) else { return };
         let count = match topic {
             Topic::Channel => &mut client.subscriptions,

@@ -17,7 +17,7 @@ use super::{Client, ClientId};
 use crate::clock::UnixMillis;
 use crate::disk::FileView;
 use crate::resp::unit::{Letters, UnitBuffer};
-pub use link::{Bell, Link, Mark, Stage};
+pub use link::{Bell, Link, Mark, Room, Stage};
 
 /// What a client says of itself before it asks to be fed (REPLCONF).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -112,7 +112,7 @@ fn a_start_removes_leftovers_and_nothing_that_only_looks_like_them() {
         let is_there = |name: &&str| there.iter().any(|there| there == name);
         assert!(foreign.iter().all(is_there) && is_there(&snapshot), "{there:?}");
         let gone = left.iter().chain(&left_by_others);
-        assert!(gone.filter(|name| **name != snapshot).all(|name| !is_there(&name)), "{there:?}");
+        assert!(gone.filter(|name| **name != snapshot).all(|name| !is_there(name)), "{there:?}");
     }
 }
 
@@ -148,7 +148,7 @@ fn killed(torn: bool) -> SimDisk {
     }
     let disk = copy(&disk);
     if torn {
-        let last = disk.files().into_iter().filter(|path| path.ends_with("incr.aof")).next_back();
+        let last = disk.files().into_iter().rfind(|path| path.ends_with("incr.aof"));
         let last = last.unwrap();
         let mut bytes = disk.bytes(&last).unwrap();
         bytes.truncate(bytes.len() - 3);

@@ -333,3 +333,57 @@ fn writes_can_be_made_to_need_replicas() {
     attached("the replica", &mut ours, &mut replica, server.port);
     ours.must("SET a 1");
 }
+
+/// What changes while nobody follows is not part of the stream: a replica of a replica that would go on with the stream as it
+/// was before must begin anew.
+#[test]
+fn a_replica_of_a_replica_has_what_changed_while_nobody_followed() {
+    let Some(peer) = peers::redis8() else { return peers::not_run("no Redis 8") };
+    for appendonly in ["appendonly yes", "appendonly no"] {
+        let server = Server::start(
+            &peers::fastness(),
+            &["save ", appendonly, "enable-debug-command yes", "repl-ping-replica-period 1"],
+        );
+        let mut ours = server.client();
+        ours.must("SET k v1");
+        let follower = |port: u16| {
+            let follows = format!("replicaof 127.0.0.1 {port}");
+            Server::start(&peer, &["save ", "enable-debug-command yes", &follows])
+        };
+        let first = follower(server.port);
+        let second = follower(first.port);
+        let has = |server: &Server, value: &str| {
+            server.client().must("GET k").text().is_some_and(|text| text == value)
+        };
+        wait_for("both", WITHIN, || has(&first, "v1") && has(&second, "v1"));
+        // Pings take the stream ahead of the log.
+        std::thread::sleep(Duration::from_secs(4));
+        ours.must("CLIENT KILL TYPE replica");
+        ours.must("SET k v2");
+        wait_for("both again", WITHIN, || has(&first, "v2") && has(&second, "v2"));
+    }
+}
+
+/// What waits for a replica that takes nothing does not count against `maxmemory`: each eviction would add to it.
+#[test]
+fn what_waits_for_a_slow_replica_evicts_nothing() {
+    let limits = ["save ", "appendonly no", "maxmemory 40mb", "maxmemory-policy allkeys-lru"];
+    let server = Server::start(&peers::fastness(), &limits);
+    let mut client = server.client();
+    let small = "x".repeat(1000);
+    for key in 0..5000 {
+        client.call(&["SET", &format!("k{key}"), &small]).unwrap();
+    }
+    let _replica = raw_replica(&server);
+    wait_for("the stream", WITHIN, || {
+        info(&mut client, "replication", "slave0").contains("online")
+    });
+    let large = "y".repeat(100_000);
+    for _ in 0..700 {
+        client.call(&["SET", "hot", &large]).unwrap();
+    }
+    assert_eq!(info(&mut client, "stats", "evicted_keys"), "0");
+    assert_eq!(client.must("DBSIZE").int(), Some(5001));
+    let uncounted: u64 = info(&mut client, "memory", "mem_not_counted_for_evict").parse().unwrap();
+    assert!(uncounted > 60_000_000, "{uncounted}");
+}

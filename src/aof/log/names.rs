@@ -176,7 +176,7 @@ impl Names {
     }
 
     /// Removes files that the manifest had in its history when it was read, the first `old` ones; true when any went.
-    pub(super) fn remove_old(&mut self, old: usize) -> bool {
+    pub(super) fn remove_old(&self, old: usize) -> bool {
         if old == 0 || self.disk.sync_dir(&self.files.dir).is_err() {
             return false;
         }

@@ -92,7 +92,7 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
         return Ok(());
     };
     let hash = &*shown(hash, hidden);
-    if hash.len() == 0 {
+    if hash.is_empty() {
         ctx.reply.array(0);
         return Ok(());
     }

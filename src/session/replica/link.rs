@@ -18,6 +18,36 @@ pub struct Bell {
     condition: Condvar,
     /// How many threads may listen.
     ears: AtomicUsize,
+    /// What all queues and what is on its way from them take.
+    memory: AtomicUsize,
+}
+
+/// The memory of one buffer of a replica, as part of that of all.
+#[derive(Debug)]
+pub struct Room {
+    bell: Arc<Bell>,
+    bytes: usize,
+}
+
+impl Room {
+    /// Of a buffer that takes nothing yet.
+    pub fn new(bell: &Arc<Bell>) -> Self {
+        Self { bell: Arc::clone(bell), bytes: 0 }
+    }
+
+    /// Notes what the buffer takes now.
+    pub fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.bell.memory.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 impl Bell {
@@ -28,6 +58,11 @@ impl Bell {
             *self.rung.lock() += 1;
             self.condition.notify_all();
         }
+    }
+
+    /// Bytes of what waits to be sent to replicas, with the room that it has to grow.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Notes how many threads may listen.
@@ -92,6 +127,13 @@ struct LinkState {
     stage: Stage,
     queue: Vec<u8>,
     marks: VecDeque<Mark>,
+    room: Room,
+}
+
+impl LinkState {
+    fn note_room(&mut self) {
+        self.room.set(self.queue.capacity() + self.marks.capacity() * size_of::<Mark>());
+    }
 }
 
 impl Link {
@@ -102,7 +144,8 @@ impl Link {
         bell: Arc<Bell>,
         buffers: Arc<Buffers>,
     ) -> Self {
-        let state = LinkState { stage: Stage::Waiting, queue: Vec::new(), marks: VecDeque::new() };
+        let (queue, marks, room) = (Vec::new(), VecDeque::new(), Room::new(&bell));
+        let state = LinkState { stage: Stage::Waiting, queue, marks, room };
         Self {
             client,
             psync,
@@ -132,6 +175,7 @@ impl Link {
             bytes.append(&mut state.queue);
         }
         marks.append(&mut state.marks);
+        state.note_room();
     }
 
     /// Notes that so many bytes of the stream were sent.
@@ -178,6 +222,7 @@ impl Link {
         let mut state = self.state.lock();
         state.queue = Vec::new();
         state.marks.clear();
+        state.note_room();
         state.stage = Stage::Waiting;
         drop(state);
         self.bell.ring();
@@ -197,6 +242,7 @@ impl Link {
             }
             _ => state.marks.push_back(Mark { bytes: bytes.len(), position }),
         }
+        state.note_room();
     }
 
     /// Its snapshot is taken now, at this offset of the stream.
