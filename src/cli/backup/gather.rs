@@ -59,16 +59,16 @@ fn of_server(address: &Address, clock: &dyn Clock, tls: &TlsArgs) -> Result<Gath
         address: address.to_string(),
         ..Origin::default()
     };
-    if facts.is_fastness() {
-        if let Some(files) = connection.local_files(&facts, clock, &is_locked_by)? {
-            let disk = OsDisk::new(&files.dir);
-            let mut source = match &files.snapshot {
-                Some(name) => source::of_snapshot(name, view(&disk, name)?)?,
-                None => source::of_directory(&disk)?,
-            };
-            source.producer = facts.producer();
-            return Ok(Gathered { source, origin: origin("server"), temporary: None });
-        }
+    if facts.is_fastness()
+        && let Some(files) = connection.local_files(&facts, clock, &is_locked_by)?
+    {
+        let disk = OsDisk::new(&files.dir);
+        let mut source = match &files.snapshot {
+            Some(name) => source::of_snapshot(name, view(&disk, name)?)?,
+            None => source::of_directory(&disk)?,
+        };
+        source.producer = facts.producer();
+        return Ok(Gathered { source, origin: origin("server"), temporary: None });
     }
     let gathered = of_replication(connection, &facts)?;
     Ok(Gathered { origin: origin("replication"), ..gathered })
