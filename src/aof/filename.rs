@@ -7,6 +7,9 @@
 
 use crate::disk::durable::join;
 
+/// The name of the log that BACKUP keeps while there is no other: until it is sealed it is nobody's data set.
+pub const UNSEALED_LOG: &str = "temp-unsealed";
+
 /// What a base file is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseFormat {

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::persist::PersistRequest;
-use crate::aof::filename::{FileKind, FileNames};
+use crate::aof::filename::{FileKind, FileNames, UNSEALED_LOG};
 use crate::aof::log::{Log, LogState};
 use crate::aof::manifest::Entry;
 use crate::command::CommandError;
@@ -26,9 +26,6 @@ use crate::resp::{Args, Reply};
 use crate::session::wait::TimeoutReply;
 use crate::session::{ClientId, Release, Wait, WaitKind};
 pub use work::{BackupWork, UNSEALED};
-
-/// The log of a backup without a log begins with this name: what begins so is nobody's data set.
-const PRIVATE_NAME: &str = "temp-unsealed";
 
 /// The backup under way.
 #[derive(Debug, Default)]
@@ -146,7 +143,7 @@ impl Engine {
 
     /// The names of the log that exists for a backup only.
     pub(super) fn private_log_names(&self) -> FileNames {
-        FileNames::new(&self.server.config.backupdirname, PRIVATE_NAME)
+        FileNames::new(&self.server.config.backupdirname, UNSEALED_LOG)
     }
 
     /// Has the base of a backup made, or takes a rewrite that is under way for it.
@@ -208,7 +205,7 @@ impl Engine {
             let listed = entries.map(|name| names.path(name));
             facts.files = listed.chain([names.path(&names.manifest())]).collect();
         } else if there.iter().any(|name| names.kind(name) != FileKind::Other)
-            || private.iter().any(|name| name.contains(PRIVATE_NAME))
+            || private.iter().any(|name| name.contains(UNSEALED_LOG))
         {
             facts.state = BackupState::Failed;
             facts.error = "the server ended before the backup was sealed".to_owned();

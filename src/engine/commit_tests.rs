@@ -116,7 +116,7 @@ fn fields_that_are_over_are_hidden_during_a_pause() {
         ("HRANDFIELD h -2", "*2\r\n$1\r\ng\r\n$1\r\ng\r\n"),
         ("HRANDFIELD gone -2", "*0\r\n"),
         ("HGETALL h", "*2\r\n$1\r\ng\r\n$1\r\n2\r\n"),
-        ("EVAL return(redis.call('HGET','h','f')) 0", "$-1\r\n"),
+        ("EVAL_RO return(redis.call('HGET','h','f')) 0", "$-1\r\n"),
         ("SORT_RO s BY nosort GET *->f", "*0\r\n"),
     ] {
         assert_eq!(world.send(request), answer, "{request}");

@@ -60,9 +60,9 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     loader.ks.expire_mode = ExpireMode::Active;
     let mut engine = live.lock();
     engine.adopt(loader);
-    // Nobody asks before the lock is let go, and a save is refused while the data set is loaded.
-    engine.server.loading = None;
     settle(decision, &facts, &config, &outcome, &mut engine)?;
+    // Where that failed clients are told to the end that all is loading: what they wrote would be in no log.
+    engine.server.loading = None;
     // The threads that loaded took it: a limit holds from the first request on.
     engine.sample_memory();
     let took = clock.monotonic().saturating_sub(started);

@@ -1,9 +1,9 @@
 //! Which names a data directory uses, found by looking, where no configuration tells.
 //!
 //! A folder with a `*.manifest` is the log's; the default snapshot, or the only `*.rdb`, is the snapshot. `temp-X.manifest`
-//! is a leftover of log X, unless there are segments of a log `temp-X`.
+//! is a leftover of log X, unless there are segments of a log `temp-X`. What BACKUP has not sealed is nobody's.
 
-use crate::aof::filename::{FileKind, FileNames};
+use crate::aof::filename::{FileKind, FileNames, UNSEALED_LOG};
 use crate::config::Config;
 use crate::disk::Disk;
 
@@ -12,7 +12,10 @@ use crate::disk::Disk;
 pub fn config_for(disk: &dyn Disk, names: &[String]) -> Config {
     let default = Config::default();
     let manifest_in = |names: &[String]| -> Option<String> {
-        let made = |name: &&String| !name.starts_with("temp-") || has_segments(name, names);
+        let made = |name: &&String| {
+            let unsealed = name.strip_suffix(".manifest") == Some(UNSEALED_LOG);
+            !name.starts_with("temp-") || (has_segments(name, names) && !unsealed)
+        };
         names.iter().filter(|name| name.ends_with(".manifest")).find(made).cloned()
     };
     let mut folder = default.appenddirname.clone();
@@ -78,6 +81,8 @@ mod tests {
         assert_eq!(found(&own), "temp-shop.aof");
         let left = ["temp-shop.aof.manifest", "temp-shop.aof.2.base.rdb", "shop.aof.1.incr.aof"];
         assert_eq!(found(&left), Config::default().appendfilename);
+        let unsealed = ["temp-unsealed.2.incr.aof", "temp-unsealed.manifest"];
+        assert_eq!(found(&unsealed), Config::default().appendfilename);
         assert_eq!(found(&["shop.aof.manifest", "temp-shop.aof.manifest"]), "shop.aof");
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::{Asked, Backup, Engine, PersistRequest};
-use crate::aof::filename::{BaseFormat, FileKind, FileNames};
+use crate::aof::filename::{BaseFormat, FileKind, FileNames, UNSEALED_LOG};
 use crate::aof::log::Log;
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::record::Position;
@@ -342,7 +342,7 @@ pub(super) fn remove(disk: &dyn Disk, names: &FileNames) -> Result<(), String> {
 /// Removes the log that exists for a backup only.
 fn remove_private(disk: &dyn Disk, dir: &str) -> Result<(), String> {
     let text = |error: crate::disk::DiskError| error.to_string();
-    let private = FileNames::new(dir, super::PRIVATE_NAME);
+    let private = FileNames::new(dir, UNSEALED_LOG);
     for name in disk.list(dir).map_err(text)? {
         if private.kind(&name) != FileKind::Other {
             durable::remove_if_there(disk, &durable::join(dir, &name)).map_err(text)?;
