@@ -6,11 +6,11 @@
 use super::manifest::Manifest;
 use super::repository::ListedBackup;
 
-/// Whether the log itself says that a state is older than another: the other one has its last segment, and more.
-/// Where a log went on in two ways, neither is older.
+/// Whether the log itself says that a state is older than another: the other one has all of its last segment, and more.
+/// Where a log went on in two ways, neither is older: one of them has less of the segment that they share.
 pub(super) fn is_older(one: &Manifest, other: &Manifest) -> bool {
-    let Some(last) = one.segments.last().and_then(|file| file.salt) else { return false };
-    let goes_on = other.segments.iter().any(|file| file.salt == Some(last));
+    let Some(last) = one.segments.last().filter(|file| file.salt.is_some()) else { return false };
+    let goes_on = other.segments.iter().any(|file| file.salt == last.salt && file.end >= last.end);
     goes_on && one.position.is_some() && one.position < other.position
 }
 
@@ -30,4 +30,46 @@ pub(super) fn sort(backups: &mut Vec<ListedBackup>) {
         sorted.insert(at, own);
     }
     *backups = sorted;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aof::record::Salt;
+    use crate::backup::manifest::{BackedFile, Origin};
+
+    fn state(segments: &[(u64, u64)]) -> Manifest {
+        let segment = |&(salt, end): &(u64, u64)| BackedFile {
+            name: String::new(),
+            seq: 1,
+            size: 1,
+            sha: None,
+            salt: Some(Salt(salt)),
+            position: None,
+            end: Some(end),
+            first_time: None,
+            last_time: None,
+            records: 1,
+            parts: Vec::new(),
+        };
+        Manifest {
+            id: String::new(),
+            created_at: 0,
+            origin: Origin::default(),
+            instant: None,
+            position: segments.last().map(|(_, end)| *end),
+            base: None,
+            segments: segments.iter().map(segment).collect(),
+            digest: None,
+            keys: None,
+        }
+    }
+
+    #[test]
+    fn of_a_log_that_went_on_in_two_ways_neither_is_older() {
+        let shared = state(&[(1, 50)]);
+        let (here, restored_copy) = (state(&[(1, 360)]), state(&[(1, 50), (2, 4163)]));
+        assert!(is_older(&shared, &here) && is_older(&shared, &restored_copy));
+        assert!(!is_older(&here, &restored_copy) && !is_older(&restored_copy, &here));
+    }
 }

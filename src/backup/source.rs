@@ -295,8 +295,9 @@ pub fn check(mut source: Source) -> Result<Source, BackupError> {
             base.len = records_at;
         }
     }
-    if let Some(base) = source.base.as_ref().filter(|base| base.seq > 0)
-        && base.is_snapshot()
+    // A snapshot alone has no number.
+    if let Some(base) = source.base.as_ref()
+        && (base.seq == 0 || base.is_snapshot() || (source.is_file && base.name.ends_with(".rdb")))
         && records_at == 0
     {
         let what = format!("{} is damaged: it does not start as a snapshot", base.name);

@@ -32,6 +32,10 @@ pub trait Files {
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
     /// All of standard input.
     fn stdin(&self) -> io::Result<Vec<u8>>;
+    /// Whether a file can be read again and again, as a pipe cannot.
+    fn is_lasting(&self, _path: &str) -> bool {
+        true
+    }
 }
 
 /// Files of a disk, and the process' standard input.
@@ -55,6 +59,10 @@ impl Files for DiskFiles<'_> {
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         self.0.list(dir).map_err(|error| error.source)
+    }
+
+    fn is_lasting(&self, path: &str) -> bool {
+        self.0.is_lasting(path)
     }
 
     fn stdin(&self) -> io::Result<Vec<u8>> {
@@ -129,6 +137,7 @@ pub fn load(
         working_dir,
         given: BTreeMap::new(),
         includes: 0,
+        again: false,
     };
     let file = line.file.as_ref().map(|path| absolute(working_dir, path));
     if let Some(path) = &file {
@@ -168,7 +177,8 @@ pub fn included(
     working_dir: &str,
 ) -> Result<Included, ConfigError> {
     let config = Config::default();
-    let mut loader = Loader { config, files, working_dir, given: BTreeMap::new(), includes: 0 };
+    let mut loader =
+        Loader { config, files, working_dir, given: BTreeMap::new(), includes: 0, again: true };
     for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = Line { source: path, number: at + 1, text: words::trim(line) };
         let words = words::split_line(line.text).unwrap_or_default();
@@ -187,6 +197,8 @@ struct Loader<'a> {
     /// Where each directive was given first.
     given: BTreeMap<&'static str, String>,
     includes: usize,
+    /// Under the lock of a running server: nothing is read that may keep it waiting.
+    again: bool,
 }
 
 /// A line and where it is, for errors.
@@ -304,6 +316,9 @@ impl Loader<'_> {
             self.includes += 1;
             if depth >= INCLUDE_DEPTH_MAX || self.includes > INCLUDES_MAX {
                 return Err(line.wrong(None, "too many includes; does a file include itself?"));
+            }
+            if self.again && !self.files.is_lasting(&path) {
+                return Err(line.wrong(None, "it includes a pipe, which cannot be read again"));
             }
             let read = self.files.read(&path);
             let text = read.map_err(|error| unreadable(line.source, &path, line.number, &error))?;

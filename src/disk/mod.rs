@@ -41,6 +41,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn lock(&self, path: &str, content: &str) -> Result<DiskLock, DiskError>;
     /// Bytes that an unprivileged process may still write to this file system.
     fn free_bytes(&self) -> Result<u64, DiskError>;
+    /// Whether what has this name can be read again and again, as a pipe cannot; nothing can.
+    fn is_lasting(&self, _path: &str) -> bool {
+        true
+    }
+    /// Whether two paths are one place, whatever they are written like.
+    fn is_same_place(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
     /// The length of a file, `None` when there is none of that name.
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError>;
 }

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -133,15 +133,41 @@ impl Disk for OsDisk {
             }
             Err(TryLockError::Error(error)) => return Err(DiskError::new("lock", path, error)),
         }
-        at("write", path, file.set_len(0))?;
-        at("write", path, file.rewind())?;
-        at("write", path, file.write_all(content.as_bytes()))?;
+        // The lock is that of the kernel; what is in the file only tells whose it is, and a full disk keeps nobody from
+        // starting. Written before it is cut: what room there is stays.
+        let written = file.rewind().and_then(|()| file.write_all(content.as_bytes()));
+        match written {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                at("write", path, file.set_len(0))?;
+            }
+            written => {
+                at("write", path, written)?;
+                at("write", path, file.set_len(content.len() as u64))?;
+            }
+        }
         Ok(DiskLock(Box::new(file)))
     }
 
     fn free_bytes(&self) -> Result<u64, DiskError> {
         let stat = at("statvfs", "", rustix::fs::statvfs(&self.root).map_err(io::Error::from))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn is_lasting(&self, path: &str) -> bool {
+        fs::metadata(self.resolve(path)).map_or(true, |metadata| metadata.is_file())
+    }
+
+    fn is_same_place(&self, one: &str, other: &str) -> bool {
+        let place = |path| {
+            let metadata = fs::metadata(self.resolve(path)).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        one == other || place(one).is_some_and(|place_of_one| Some(place_of_one) == place(other))
     }
 
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError> {

@@ -13,6 +13,8 @@ use crate::logger::Logger;
 /// manifest (8), a save or rewrite with its threads (8), BACKUP (4), the archive with its base and the connections to
 /// its store (24), snapshots that replicas read (8); and as much again, for this is the dearest place to be sparing.
 const OWN: u64 = 128;
+/// What it cannot do without at all, as in Redis.
+const LEAST: u64 = 32;
 /// A reactor's runtime: epoll, its waker, its share of the signals' pipe.
 const OF_A_REACTOR: u64 = 4;
 
@@ -65,12 +67,16 @@ pub fn make_room_at_start(config: &mut Config, logger: &Logger) -> Result<(), St
         }
         return Ok(());
     }
-    let most = limit.now.saturating_sub(kept);
+    let mut most = limit.now.saturating_sub(kept);
+    if most == 0 {
+        // So few that being sparing is all that is left.
+        most = limit.now.saturating_sub(LEAST);
+    }
     if most == 0 {
         return Err(format!(
             "the limit of {} open files is not enough to start: {} are needed at least",
             limit.now,
-            kept + 1
+            LEAST + 1
         ));
     }
     let why = limit.refused.map(|why| format!(" ({why})")).unwrap_or_default();

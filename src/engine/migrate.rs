@@ -7,6 +7,7 @@
 //! Nothing leaves this server that the other one has not acknowledged. When the connection breaks, what
 //! was acknowledged is gone from here, the rest stays, and the client is told.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 
@@ -53,6 +54,49 @@ pub struct FinishedMigration {
     sent: Sent,
 }
 
+/// Migrations on their way, and which keys they gave up, to whom: one that carries a key which another gave up to the same
+/// server must not take it from there.
+#[derive(Debug, Default)]
+pub struct Migrations {
+    /// To be handed to a thread.
+    pub begun: Vec<MigrationJob>,
+    under_way: usize,
+    given_up: HashMap<(usize, Vec<u8>), Target>,
+}
+
+/// Where a key went: host, port, database there.
+type Target = (String, String, i64);
+
+fn target(migration: &Migration) -> Target {
+    (migration.host.clone(), migration.port.clone(), migration.target_db)
+}
+
+impl Migrations {
+    fn begin(&mut self, job: MigrationJob) {
+        self.under_way += 1;
+        self.begun.push(job);
+    }
+
+    fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.under_way == 0 {
+            self.given_up = HashMap::new();
+        }
+    }
+
+    fn gave_up(&mut self, migration: &Migration, name: &[u8]) {
+        if self.under_way > 0 {
+            self.given_up.insert((migration.db, name.to_vec()), target(migration));
+        }
+    }
+
+    /// Whether the key is there because another migration left it there.
+    fn is_there(&self, migration: &Migration, name: &[u8]) -> bool {
+        let given_up = self.given_up.get(&(migration.db, name.to_vec()));
+        given_up.is_some_and(|to| *to == target(migration))
+    }
+}
+
 impl Engine {
     /// Does a migration, or hands it to a thread and makes the client wait. True when it waits.
     pub(super) fn migrate(
@@ -65,7 +109,7 @@ impl Engine {
         if migration.in_background {
             let on_timeout = TimeoutReply::Null;
             self.wait(id, Wait::until(WaitKind::Time, None, on_timeout), args);
-            self.migrations.push(MigrationJob { client: id, migration });
+            self.migrations.begin(MigrationJob { client: id, migration });
             return true;
         }
         let sent = send(&migration, self.ks.now);
@@ -81,6 +125,7 @@ impl Engine {
         self.ks.effects.clear();
         self.ks.need = 0;
         let failure = self.give_up(&migration, sent, true);
+        self.migrations.end();
         let wrote = self.commit(client);
         let release = Release { need: self.ks.need, needs_sync: false, wrote };
         let resp3 = self.sessions.client(client).is_some_and(|client| client.resp3);
@@ -102,8 +147,13 @@ impl Engine {
             }
             match self.as_migrated(migration.db, &key.name) {
                 Some(current) if check && current != *key => changed.push(current),
-                Some(_) => self.remove_migrated(migration.db, &key.name),
-                None if check => changed.push(MigratedKey::gone(&key.name)),
+                Some(_) => {
+                    self.remove_migrated(migration.db, &key.name);
+                    self.migrations.gave_up(migration, &key.name);
+                }
+                None if check && !self.migrations.is_there(migration, &key.name) => {
+                    changed.push(MigratedKey::gone(&key.name));
+                }
                 None => {}
             }
         }

@@ -121,7 +121,7 @@ pub struct Engine {
     /// The time at which a script runs: it stands still until the script ends.
     frozen_wall_us: Option<i64>,
     /// Migrations that threads are to be started for.
-    pub migrations: Vec<migrate::MigrationJob>,
+    pub migrations: migrate::Migrations,
     /// Set while a script has been running for too long (`busy-reply-threshold`); threads that wait for
     /// the lock look at it.
     pub busy: Arc<AtomicBool>,
@@ -177,7 +177,7 @@ impl Engine {
             batch_nanos: 0,
             monotonic: Duration::ZERO,
             frozen_wall_us: None,
-            migrations: Vec::new(),
+            migrations: migrate::Migrations::default(),
             busy: Arc::default(),
             while_busy: None,
             relisten: None,

@@ -125,7 +125,7 @@ impl Engine {
     /// that said yes would save here, and look there at its next start. The same place in other words is accepted.
     fn stay_in_directory(&mut self, old: &Config) -> Result<(), ChangeError> {
         let wanted = old.path(&self.server.config.dir);
-        if wanted.trim_end_matches('/') != old.dir.trim_end_matches('/') {
+        if !self.disk.is_same_place(&wanted, &old.dir) {
             let reason = format!(
                 "the data directory is chosen at start and stays {}: stop the server, move its files, and start it \
                  with --dir {wanted}; BACKUP and `fastness backup create` put copies elsewhere",

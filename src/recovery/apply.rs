@@ -329,9 +329,21 @@ fn settle(
         None => facts.snapshot_mark,
     };
     if matches!(decision, Decision::LoadLogThenSave | Decision::LoadOldLogThenSave) {
+        if facts.doubt.is_some() {
+            keep_snapshot(facts, engine)?;
+        }
         engine.save_undisturbed().map_err(refused)?;
     }
     finish(engine);
+    Ok(())
+}
+
+/// Gives a snapshot that may be the newer one another name, before one of the log takes its place.
+fn keep_snapshot(facts: &Facts, engine: &Engine) -> Result<(), LoadError> {
+    let kept_as = format!("{}.not-loaded-at-{}", facts.snapshot, engine.ks.now);
+    engine.disk.rename(&facts.snapshot, &kept_as)?;
+    engine.disk.sync_dir(durable::parent(&kept_as))?;
+    engine.logger.warning(format!("The snapshot that was not loaded is kept as {kept_as}"));
     Ok(())
 }
 

@@ -35,6 +35,8 @@ struct End {
     millis: Option<UnixMillis>,
     /// It is one of this server's, and cannot be read to its end.
     damaged: bool,
+    /// It is one of another server, whose times are whole seconds.
+    in_seconds: bool,
 }
 
 /// Looks, where the decision depends on it.
@@ -73,10 +75,12 @@ fn is_newer(saved: Head, mark: Option<LogMark>, log: End) -> (bool, Option<Strin
     let Some(saved) = saved.seconds.and_then(|seconds| seconds.checked_mul(1000)) else {
         return (false, None);
     };
-    let newer = saved > logged;
+    // Redis tells the time of its log in whole seconds, and saves when it is told to end.
+    let newer = saved > logged || (log.in_seconds && saved == logged);
     let doubt = (!newer && saved.saturating_add(999) >= logged).then(|| {
         "the snapshot and the last record of the log are of the same second, and the snapshot does not say which \
-         came first: the log is loaded. To have the snapshot, move the log's directory away and start again"
+         came first: the log is loaded, and the snapshot is kept under another name. To have it, move the log's \
+         directory away, give it its name back and start again"
             .to_owned()
     });
     (newer, doubt)
@@ -130,6 +134,7 @@ fn log_end(disk: &dyn Disk, facts: &Facts) -> Result<End, LoadError> {
         })
         .filter(|segment| !starts_with_snapshot(segment.bytes))
         .collect();
+    end.in_seconds = segments.iter().all(|segment| segment.salt.is_none());
     match read_log(None, &segments, |_| Ok::<(), ()>(())) {
         Ok(read) => {
             end.position = end.position.max(read.position);
@@ -147,7 +152,8 @@ mod tests {
 
     #[test]
     fn positions_count_before_the_clock_and_in_doubt_the_log() {
-        let log = End { position: Position(50), millis: Some(5_200), damaged: false };
+        let log =
+            End { position: Position(50), millis: Some(5_200), damaged: false, in_seconds: false };
         let mark = |position| Some(LogMark { salt: Salt(1), position: Position(position) });
         let saved = |millis, seconds| Head { mark: None, millis, seconds };
         for late in [saved(Some(9_000), Some(9)), saved(Some(1), Some(0))] {

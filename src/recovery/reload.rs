@@ -13,7 +13,7 @@ impl Engine {
         save: bool,
         merge: bool,
     ) -> Result<bool, String> {
-        self.not_in_a_transaction()?;
+        self.may_be_loaded_anew()?;
         if save {
             // A background save of the same does not keep this one waiting.
             self.restart_persist();
@@ -39,17 +39,21 @@ impl Engine {
         Ok(true)
     }
 
-    /// What a transaction did so far is not in the log yet, and would go with the keyspace.
-    fn not_in_a_transaction(&self) -> Result<(), String> {
-        match self.persist.in_exec {
-            true => Err("ERR DEBUG RELOAD and LOADAOF cannot be part of a transaction".to_owned()),
-            false => Ok(()),
+    /// While the data set is loaded the keyspace is empty, and must not be saved. What a transaction did so far is not in
+    /// the log yet, and would go with the keyspace.
+    fn may_be_loaded_anew(&self) -> Result<(), String> {
+        if self.server.loading.is_some() {
+            return Err("LOADING Redis is loading the dataset in memory".to_owned());
         }
+        if self.persist.in_exec {
+            return Err("ERR DEBUG RELOAD and LOADAOF cannot be part of a transaction".to_owned());
+        }
+        Ok(())
     }
 
     /// DEBUG LOADAOF: what the log holds, also one that is not written to now, replaces what is in memory.
     pub(crate) fn debug_load_log(&mut self) -> Result<bool, String> {
-        self.not_in_a_transaction()?;
+        self.may_be_loaded_anew()?;
         if let Some(log) = self.log.clone() {
             log.write().and_then(|()| log.sync()).map_err(|error| format!("ERR {error}"))?;
         }

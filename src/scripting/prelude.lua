@@ -22,7 +22,7 @@ local PATTERN_BYTES_MAX = 4000
 local RESULTS_MAX = 8000
 local INTEGER_MIN, INTEGER_MAX = -2147483648, 2147483647
 
-local real_of, shown_metatable, proxies = {}, {}, {}
+local real_of, shown_metatable = {}, {}
 
 local function refuse()
   error(READONLY, 2)
@@ -32,7 +32,6 @@ end
 local function protect(real, metatable)
   local proxy = setmetatable({}, { __index = real, __newindex = refuse, __metatable = false })
   real_of[proxy] = real
-  proxies[#proxies + 1] = proxy
   shown_metatable[proxy] = metatable
   return proxy
 end
@@ -78,7 +77,6 @@ local globals = {}
 local shows_globals = { __index = globals, __newindex = refuse, __metatable = false }
 local environment = setmetatable({}, shows_globals)
 real_of[environment] = globals
-proxies[#proxies + 1] = environment
 
 local function plain(...)
   for _, name in ipairs({ ... }) do
@@ -87,6 +85,23 @@ local function plain(...)
 end
 plain("assert", "error", "gcinfo", "ipairs", "rawequal", "select", "tonumber", "tostring")
 plain("type", "_VERSION")
+
+-- It asks no metatable: what all scripts share is looked for here. Arguments that are right need no `pcall`.
+local insert = table.insert
+local function inserting(...)
+  local t, at, value = ...
+  if real_of[t] then
+    error(READONLY, 0)
+  end
+  local count = select("#", ...)
+  if count == 2 and type(t) == "table" then
+    return insert(t, at)
+  end
+  if count == 3 and type(t) == "table" and type(at) == "number" then
+    return insert(t, at, value)
+  end
+  return finish("insert", pcall(insert, ...))
+end
 
 globals._G = environment
 globals.loadstring = native.loadstring
@@ -98,7 +113,9 @@ for _, name in ipairs({ "table", "math", "os" }) do
       library[key] = value
     end
   end
-  if name == "math" then
+  if name == "table" then
+    library.insert = inserting
+  elseif name == "math" then
     library.random, library.randomseed = native.random, native.randomseed
   end
   globals[name] = protect(library)
@@ -196,7 +213,10 @@ function globals.next(...)
   if type(t) ~= "table" then
     return finish("next", pcall(next, ...))
   end
-  return next(real_of[t] or t, key)
+  if key == nil then
+    return next(real_of[t] or t)
+  end
+  return finish("next", pcall(next, real_of[t] or t, key))
 end
 
 -- Of what is protected only the content is handed out: with the table itself, one script could change
@@ -291,22 +311,9 @@ local of_strings = getmetatable("")
 of_strings.__index = string_library
 of_strings.__metatable = protect({ __index = globals.string })
 
--- `table.insert` asks no metatable: what a script put into a table that all share goes with it.
-local function sweep(...)
-  for at = 1, #proxies do
-    local proxy = proxies[at]
-    local left = next(proxy)
-    while left ~= nil do
-      rawset(proxy, left, nil)
-      left = next(proxy)
-    end
-  end
-  return ...
-end
-
 local function run(f, keys, arguments)
   globals.KEYS, globals.ARGV = keys, arguments
-  return sweep(xpcall(f, handler))
+  return xpcall(f, handler)
 end
 
 local running, running_keys, running_arguments
@@ -317,7 +324,7 @@ end
 -- Functions of libraries take their keys and arguments as parameters.
 local function run_function(f, keys, arguments)
   running, running_keys, running_arguments = f, keys, arguments
-  return sweep(xpcall(call_running, handler))
+  return xpcall(call_running, handler)
 end
 
 -- A library being loaded sees `redis` with little in it, and nothing else.
@@ -327,7 +334,6 @@ if loading_library then
   loading_globals.server = loading_globals.redis
 end
 local function set_loading(on)
-  sweep()
   shows_globals.__index = on and loading_globals or globals
 end
 

@@ -223,14 +223,14 @@ fn no_script_changes_what_others_call() {
             "for k in pairs(X) do X[k] = 1 end",
             "setmetatable(X, { __index = 1 })",
             "X.call = 1",
+            "table.insert(X, 'left')",
+            "table.insert(X, 7, 'left')",
             "rawset(X, 'call', 1)",
         ] {
             let reply = eval(&mut scripts, &attack.replace('X', shared), b"");
             let text = String::from_utf8_lossy(&reply);
             assert!(text.starts_with("-ERR"), "{attack} on {shared}: {text}");
         }
-        let leave = format!("table.insert({shared}, 'left') table.insert({shared}, 7, 'left')");
-        eval(&mut scripts, &leave, b"");
         let look = format!("return {{{shared}[1], {shared}[7]}}");
         let left = eval(&mut scripts, &look, b"");
         assert!(!String::from_utf8_lossy(&left).contains("left"), "{shared}");

@@ -121,10 +121,19 @@ impl ListenOptions {
             port: config.port,
             backlog: i32::try_from(config.tcp_backlog).unwrap_or(511),
             unix_socket_mode: config.unixsocketperm,
-            unix_socket: (!config.unixsocket.is_empty()).then(|| config.path(&config.unixsocket)),
+            unix_socket: (!config.unixsocket.is_empty()).then(|| unix_path(config)),
         }
     }
 }
+
+/// The socket's path: one that is relative is so to `dir`, unless that is longer than an address may be.
+fn unix_path(config: &Config) -> String {
+    let path = config.path(&config.unixsocket);
+    if path.len() > UNIX_PATH_MAX { config.unixsocket.clone() } else { path }
+}
+
+/// Longest path of a Unix socket (unix(7)).
+const UNIX_PATH_MAX: usize = 107;
 
 /// Binds everything that is asked for and that this machine has; what it leaves out is logged.
 pub fn bind(options: &ListenOptions, logger: &Logger) -> io::Result<Vec<Listener>> {

@@ -205,7 +205,7 @@ fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
     let now = engine.monotonic();
     let deadlines = [engine.sessions.waiters.next_deadline(), engine.pause_deadline()];
     let next = deadlines.into_iter().flatten().min();
-    let migrations = std::mem::take(&mut engine.migrations);
+    let migrations = std::mem::take(&mut engine.migrations.begun);
     let wall = engine.ks.now;
     shared.unlock(engine);
     for job in migrations {

@@ -72,6 +72,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 /// Tells a server to end while it loads; false if it had loaded before it heard of it.
 fn ends_early(place: &Place, appendonly: &str, end: &str) -> bool {
     let options = ["--appendonly", appendonly, "--save", "3600 1", "--pidfile", "pid"];
+    let options = [&options[..], &["--enable-debug-command", "yes"]].concat();
     let port = free_port();
     let mut server = serve(place, &options, port);
     let client = client_of_a_loading(&server, place, port);
@@ -79,7 +80,14 @@ fn ends_early(place: &Place, appendonly: &str, end: &str) -> bool {
         "TERM" | "INT" => signal(&server, end),
         // The connection ends with the server.
         command => match client {
-            Some(mut client) => assert!(client.line(command).is_err(), "{command}"),
+            Some(mut client) => {
+                // It saves what is there too, which is nothing yet.
+                for load in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+                    let refused = client.line(load).unwrap();
+                    assert!(refused.is_error() || printed(place).contains("Ready to"), "{load}");
+                }
+                assert!(client.line(command).is_err(), "{command}");
+            }
             None => signal(&server, "TERM"),
         },
     }

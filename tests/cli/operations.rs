@@ -195,8 +195,12 @@ fn the_limit_of_open_files_is_raised_for_the_clients() {
     assert!(server.printed().contains("to 10132 (it was originally set to 256)"));
     server.end();
     let mut server = Process::start(&["prlimit", "--nofile=100:100"], &args);
+    server.wait_until_ready();
+    assert!(server.printed().contains("maxclients is 68 now"), "{}", server.printed());
+    server.end();
+    let mut server = Process::start(&["prlimit", "--nofile=32:32"], &args);
     assert_eq!(server.code(), 1);
-    assert!(server.printed().contains("133 are needed at least"), "{}", server.printed());
+    assert!(server.printed().contains("33 are needed at least"), "{}", server.printed());
 }
 
 /// Takes the descriptors that the server has left, by a limit that sinks below what it uses.

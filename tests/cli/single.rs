@@ -77,6 +77,10 @@ fn a_snapshot_of_zeros_is_damaged_and_not_torn() {
         assert_eq!((code, &report["verdict"]), (1, &"damaged".into()), "{report}");
         assert_eq!(report["files"][0]["role"], "snapshot", "{report}");
         assert!(!report.to_string().contains("cuts these"), "{report}");
+        let to = dir.path().join("repository");
+        let args = ["backup", "create", "--from", text(place), "--to", text(&to)];
+        let output = Command::new(env!("CARGO_BIN_EXE_fastness")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
 }
 

@@ -221,3 +221,23 @@ fn a_transaction_loads_nothing_anew() {
     assert_eq!(server.client().must("GET a"), bulk("1"));
     server.kill();
 }
+
+/// Redis' log and the snapshot that it saved when it was told to end are of one second: the snapshot has what came last.
+#[test]
+fn what_redis_saved_in_the_second_of_its_last_record_is_loaded() {
+    let Some(redis) = peers::redis8() else { return peers::not_run("no Redis 8") };
+    for _ in 0..3 {
+        let place = Place::new();
+        let options = ["appendonly yes", "aof-timestamp-enabled yes", "save 3600 1"];
+        let mut server = Server::start_on(&redis, &place, &options);
+        let mut client = server.client();
+        for line in ["SET a 1", "CONFIG SET appendonly no", "SET b 2"] {
+            client.must(line);
+        }
+        server.stop();
+        let mut server = start(&place, &["appendonly no"]);
+        assert_eq!(server.client().must("GET a"), bulk("1"));
+        assert_eq!(server.client().must("GET b"), bulk("2"));
+        server.kill();
+    }
+}

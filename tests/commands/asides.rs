@@ -337,3 +337,30 @@ fn what_is_deleted_while_it_migrates_is_deleted_there() {
     assert!(second.contains("DEL\r\n$4\r\nlock"), "{second:?}");
     mover.hears("+OK");
 }
+
+/// Two migrations of one key to one server, or one that names it twice: the key is there afterwards.
+#[test]
+fn a_key_that_two_migrations_carry_is_at_the_target() {
+    let (source, target) = (
+        Server::start(&peers::fastness(), &["save "]),
+        Server::start(&peers::fastness(), &["save "]),
+    );
+    let (mut here, mut there) = (source.client(), target.client());
+    let port = target.port;
+    for round in 0..12 {
+        here.must("SET x 1");
+        there.must("DEL x");
+        let mut movers = [Raw::to(&source), Raw::to(&source)];
+        if round % 3 == 0 {
+            movers[0].send(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 REPLACE KEYS x x"));
+            movers[0].hears("\r\n");
+        } else {
+            for mover in &mut movers {
+                mover.send(&format!("MIGRATE 127.0.0.1 {port} x 0 5000 REPLACE"));
+            }
+            movers.iter_mut().for_each(|mover| mover.hears("\r\n"));
+        }
+        assert_eq!(here.must("EXISTS x").int(), Some(0), "{round}");
+        assert_eq!(there.must("EXISTS x").int(), Some(1), "{round}");
+    }
+}

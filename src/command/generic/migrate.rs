@@ -2,6 +2,7 @@
 //!
 //! The handler collects what is to be sent, in the form of DUMP; the engine sends it (`engine::migrate`).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::ctx::Task;
@@ -146,7 +147,9 @@ fn migrate(ctx: &mut Ctx, args: &Args) -> Result<Outcome, CommandError> {
     let timeout = number::parse_i64(args.at(5)).ok_or(CommandError::NotInteger)?;
     let target_db = number::parse_i64(args.at(4)).ok_or(CommandError::NotInteger)?;
     let timeout_ms = if timeout <= 0 { 1000 } else { timeout.unsigned_abs() };
-    let names = names.map(|at| args.at(at));
+    // One that is named twice goes once.
+    let mut seen = HashSet::new();
+    let names = names.map(|at| args.at(at)).filter(|name| seen.insert(*name));
     let keys: Vec<MigratedKey> = names.filter_map(|name| collect(ctx, name)).collect();
     if keys.is_empty() {
         ctx.reply.simple("NOKEY");

@@ -76,13 +76,7 @@ pub(super) const HRANDFIELD: Command = Command {
 fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
     ctx.ks.expire_all_fields(ctx.db, args.at(1));
     if args.len() == 2 {
-        let hidden = ctx.ks.fields_hidden_before();
-        let hash = ctx.ks.read::<Hash>(ctx.db, args.at(1))?.map(|hash| shown(hash, hidden));
-        match hash.as_deref().and_then(|hash| hash.random(ctx.rng)) {
-            Some((field, _)) => write_element(ctx.reply, field),
-            None => ctx.reply.null(),
-        }
-        return Ok(());
+        return draw_one(ctx, args.at(1));
     }
     let (count, with_values) = draw_options(args)?;
     let end = if count < 0 { repeats_end(ctx, count.unsigned_abs())? } else { 0 };
@@ -112,6 +106,29 @@ fn hrandfield(ctx: &mut Ctx, args: &Args) -> CommandResult {
         if let Some((field, value)) = hash.random(ctx.rng) {
             write_drawn(reply, field, value, with_values);
         }
+    }
+    Ok(())
+}
+
+/// A field by chance that is not hidden. Most are not: only where a hundred are is the hash copied without them.
+fn draw_one(ctx: &mut Ctx, key: &[u8]) -> CommandResult {
+    const DRAWS: usize = 100;
+    let hidden = ctx.ks.fields_hidden_before();
+    let Some(hash) = ctx.ks.read::<Hash>(ctx.db, key)? else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let some_hidden = hash.has_due(hidden);
+    for _ in 0..DRAWS {
+        let Some((field, _)) = hash.random(ctx.rng) else { break };
+        if !some_hidden || !field.with_bytes(|name| hash.is_due(name, hidden)) {
+            write_element(ctx.reply, field);
+            return Ok(());
+        }
+    }
+    match shown(hash, hidden).random(ctx.rng) {
+        Some((field, _)) => write_element(ctx.reply, field),
+        None => ctx.reply.null(),
     }
     Ok(())
 }
