@@ -45,11 +45,19 @@ fn raise_to(needed: u64) -> Limit {
     }
 }
 
+/// For how many clients a limit is enough. Where it is not even for the server's own files, being sparing is all that is left.
+fn room_for(limit: u64, kept: u64) -> u64 {
+    match limit.saturating_sub(kept) {
+        0 => limit.saturating_sub(LEAST),
+        most => most,
+    }
+}
+
 /// Makes room for `maxclients`. `Err`: how many clients there is room for.
 pub(super) fn make_room(config: &Config) -> Result<(), u64> {
     let kept = kept(config);
     let limit = raise_to(u64::from(config.maxclients) + kept);
-    let most = limit.now.saturating_sub(kept);
+    let most = room_for(limit.now, kept);
     if most >= u64::from(config.maxclients) { Ok(()) } else { Err(most) }
 }
 
@@ -67,11 +75,7 @@ pub fn make_room_at_start(config: &mut Config, logger: &Logger) -> Result<(), St
         }
         return Ok(());
     }
-    let mut most = limit.now.saturating_sub(kept);
-    if most == 0 {
-        // So few that being sparing is all that is left.
-        most = limit.now.saturating_sub(LEAST);
-    }
+    let most = room_for(limit.now, kept);
     if most == 0 {
         return Err(format!(
             "the limit of {} open files is not enough to start: {} are needed at least",

@@ -197,6 +197,7 @@ fn the_limit_of_open_files_is_raised_for_the_clients() {
     let mut server = Process::start(&["prlimit", "--nofile=100:100"], &args);
     server.wait_until_ready();
     assert!(server.printed().contains("maxclients is 68 now"), "{}", server.printed());
+    Client::connect(port).unwrap().must("CONFIG SET maxclients 60");
     server.end();
     let mut server = Process::start(&["prlimit", "--nofile=32:32"], &args);
     assert_eq!(server.code(), 1);
