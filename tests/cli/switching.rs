@@ -164,13 +164,16 @@ fn a_keyspace_that_is_loaded_anew_is_not_saved_in_part() {
 #[test]
 fn the_log_is_switched_on_beside_a_save() {
     for lines in [
-        &["BGSAVE", "MULTI", "CONFIG SET appendonly yes", "SET x 1", "EXEC"][..],
-        &["BGSAVE", "CONFIG SET appendonly yes", "SET x 1"][..],
+        &["MULTI", "CONFIG SET appendonly yes", "SET x 1", "EXEC"][..],
+        &["CONFIG SET appendonly yes", "SET x 1"][..],
     ] {
         let place = Place::new();
         let mut server = start(&place, &["appendonly no"]);
         let mut client = server.client();
-        client.must("DEBUG POPULATE 100000");
+        client.set_timeout(PATIENCE).unwrap();
+        client.must("DEBUG POPULATE 300000");
+        client.must("BGSAVE");
+        wait_for("the walk", PATIENCE, || info(&mut client, "current_save_keys_processed") != "0");
         let heard = asked_at_once(&mut client, lines);
         assert!(heard.iter().all(|reply| !reply.is_error()), "{heard:?}");
         assert_eq!(info(&mut client, "aof_enabled"), "1");
@@ -181,7 +184,7 @@ fn the_log_is_switched_on_beside_a_save() {
         let mut server = start(&place, &["appendonly yes"]);
         let mut client = server.client();
         assert_eq!(client.must("GET x"), bulk("1"));
-        assert_eq!(client.must("DBSIZE"), Reply::Int(100_001));
+        assert_eq!(client.must("DBSIZE"), Reply::Int(300_001));
         server.kill();
     }
 }

@@ -289,6 +289,7 @@ fn beside_a_script_messages_come_to_whom_they_are_for() {
     listener.hears("told");
     std::thread::sleep(SETTLES);
     assert_eq!(script.text(), "$11\r\nSCRIPT-DONE\r\n");
+    assert_eq!(other.text(), "+OK\r\n");
     monitor.hears("\"MULTI\"");
 }
 
