@@ -12,15 +12,29 @@
 //! Every call goes to jemalloc with a layout made by the same function of the caller's layout, so that `dealloc`
 //! and `realloc` get what `alloc` got. The layout has the caller's alignment and at least its size; jemalloc
 //! aligns to 8 for itself, and a multiple of 16 is in a size class that is one too, in pages that start at one.
+//! What is aligned to a cache line takes another way, past the cache, and that depends on the alignment alone, which
+//! stays the same through the life of a block.
 #![allow(unsafe_code, reason = "a global allocator; the proof is in the module's head")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tikv_jemalloc_sys as ffi;
 use tikv_jemallocator::Jemalloc;
 
 /// The global allocator of the binary.
 pub struct Allocator;
+
+/// Blocks of this alignment come from and go to the allocator's pages, not a thread's cache: a table's buckets are moved so that
+/// they fill pages (`types::table`), and a cache would hand out the place that was just left.
+pub const DIRECT_ALIGN: usize = 64;
+
+/// How jemalloc is asked for a block that is aligned to `DIRECT_ALIGN` or more; None for other blocks.
+#[inline]
+fn direct(layout: Layout) -> Option<i32> {
+    let align = layout.align();
+    (align >= DIRECT_ALIGN).then(|| ffi::MALLOCX_ALIGN(align) | ffi::MALLOCX_TCACHE_NONE)
+}
 
 /// What jemalloc is asked for.
 #[inline]
@@ -32,24 +46,40 @@ fn fitted(layout: Layout) -> Layout {
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if let Some(flags) = direct(layout) {
+            // SAFETY: the size is not zero, as the caller promises.
+            return unsafe { ffi::mallocx(layout.size(), flags).cast() };
+        }
         // SAFETY: the size is not zero, as the caller promises of its own, which is not larger.
         unsafe { Jemalloc.alloc(fitted(layout)) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if let Some(flags) = direct(layout) {
+            // SAFETY: as above.
+            return unsafe { ffi::mallocx(layout.size(), flags | ffi::MALLOCX_ZERO).cast() };
+        }
         // SAFETY: as above.
         unsafe { Jemalloc.alloc_zeroed(fitted(layout)) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(flags) = direct(layout) {
+            // SAFETY: the block came from `alloc` with this layout, so from `mallocx` with its size and alignment.
+            return unsafe { ffi::sdallocx(block.cast(), layout.size(), flags) };
+        }
         // SAFETY: the block came from `alloc` with this layout.
         unsafe { Jemalloc.dealloc(block, fitted(layout)) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if let Some(flags) = direct(layout) {
+            // SAFETY: as above; the new size is not zero either.
+            return unsafe { ffi::rallocx(block.cast(), size, flags).cast() };
+        }
         let padding = if layout.align() <= 8 { 1 } else { layout.align() };
         // SAFETY: as above; the caller promises that the new size can be rounded up to the alignment.
         unsafe { Jemalloc.realloc(block, fitted(layout), size.next_multiple_of(padding)) }

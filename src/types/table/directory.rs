@@ -32,6 +32,11 @@ const CHUNK: usize = 8;
 /// A prefix may be this much longer than evenly spread segments need; more is not chance.
 const SKEW_BITS: u8 = 5;
 const NO_SLOT: u32 = u32::MAX;
+/// Tables of fewer segments are left where they are.
+const COMPACTED_FROM: usize = 64;
+/// How many are moved, and how many are looked at for that, each time that one is laid out anew.
+const COMPACT_MOVES: usize = 2;
+const COMPACT_LOOKS: usize = 16;
 
 #[derive(Clone)]
 struct Page {
@@ -108,6 +113,8 @@ pub(super) struct Directory<E, M> {
     /// Slots of the largest segment there has been: a random entry is drawn among so many of each,
     /// so one that has more would have entries that are never drawn.
     slots_max: usize,
+    /// The segment whose buckets are looked at next to be moved.
+    compacted: usize,
 }
 
 impl<E: Slot, M: SegmentMeta> Directory<E, M> {
@@ -122,6 +129,7 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
             free: NO_SLOT,
             live: 1,
             slots_max,
+            compacted: 0,
         }
     }
 
@@ -271,6 +279,29 @@ impl<E: Slot, M: SegmentMeta> Directory<E, M> {
     /// Takes the size of the segment of `hash` into account, after whatever may have made it larger.
     pub(super) fn note_size(&mut self, hash: u64) {
         self.slots_max = self.slots_max.max(self.segment(hash).slot_count());
+    }
+
+    /// Moves the buckets of some segments that have `left` of them, as many as another one had until it was laid out anew.
+    /// All segments grow through the same sizes at about the same time, and each size has pages of its own: without
+    /// this the pages of a size that is going out of use would stay, each for the last few arrays in it.
+    pub(super) fn compact(&mut self, left: usize) {
+        if self.live < COMPACTED_FROM || left == 0 {
+            return;
+        }
+        let mut moves = COMPACT_MOVES;
+        for _ in 0..COMPACT_LOOKS {
+            let id = self.compacted;
+            self.compacted = if id + 1 < self.used { id + 1 } else { 0 };
+            let Chunk::Own(_) = &self.chunks[id / CHUNK] else { continue };
+            let segment = &mut self.chunks[id / CHUNK].segments_mut()[id % CHUNK];
+            if segment.bucket_count() == left {
+                segment.relocate();
+                moves -= 1;
+            }
+            if moves == 0 {
+                return;
+            }
+        }
     }
 
     fn add(&mut self, segment: Segment<E, M>) -> u32 {

@@ -319,13 +319,15 @@ impl<E: Slot, M: SegmentMeta> Table<E, M> {
             Root::Many(directory) => directory.may_deepen(directory.segment(hash).depth),
         };
         let segment = self.segment_mut(hash);
+        let left = segment.bucket_count();
         match segment.need(may_split) {
             Need::Stash => segment.add_stash(),
             Need::Buckets(regular) => segment.rebuild(regular),
-            Need::Split => return self.split(hash),
+            Need::Split => self.split(hash),
         }
         if let Root::Many(directory) = &mut self.root {
             directory.note_size(hash);
+            directory.compact(left);
         }
     }
 

@@ -9,7 +9,8 @@
 //! The home comes from bits 8..24 of the hash by multiply-shift, the tag from the lowest 8; the
 //! directory uses the top bits. A bucket counts the entries it is home to but does not hold (low
 //! nibble: in the neighbour, high nibble: in the stash), so a miss usually ends in one cache line.
-//! A segment that has no room is rebuilt larger, or split in two by the directory.
+//! A segment that has no room is rebuilt larger, or split in two by the directory, which moves the buckets of others
+//! then so that they fill the allocator's pages.
 
 use super::{SegmentMeta, Slot};
 use crate::types::near;
@@ -397,6 +398,24 @@ impl<E: Slot, M: SegmentMeta> Segment<E, M> {
             entry = back;
             self.add_stash();
         }
+    }
+
+    /// How many buckets there are.
+    pub(super) fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bucket_address(&self) -> usize {
+        self.buckets.as_ptr().addr()
+    }
+
+    /// Moves the buckets to where the allocator puts such an array now.
+    pub(super) fn relocate(&mut self) {
+        let mut old = std::mem::take(&mut self.buckets).into_vec();
+        let mut new = Vec::with_capacity(old.len());
+        new.append(&mut old);
+        self.buckets = new.into_boxed_slice();
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -303,6 +303,57 @@ impl SegmentMeta for Epoch {
     }
 }
 
+/// Where the buckets of each segment are, and how many.
+fn arrays(table: &Table<Item>) -> Vec<(usize, usize)> {
+    let Root::Many(directory) = &table.root else { panic!("one segment") };
+    (0..directory.arena_len())
+        .filter_map(|n| directory.nth(n))
+        .map(|segment| (segment.bucket_address(), segment.bucket_count()))
+        .collect()
+}
+
+#[test]
+fn buckets_of_a_size_that_goes_out_of_use_are_moved() {
+    let mut table = filled(10_000);
+    let mut next = 10_000;
+    let moved = loop {
+        let before = arrays(&table);
+        table.insert_new(hash_of(next), item(next, next));
+        next += 1;
+        let after = arrays(&table);
+        let changed: Vec<usize> = (0..before.len()).filter(|&n| before[n] != after[n]).collect();
+        let (alike, laid_out): (Vec<usize>, Vec<usize>) =
+            changed.into_iter().partition(|&n| before[n].1 == after[n].1);
+        match laid_out[..] {
+            [] => assert!(alike.is_empty(), "moved without a reason"),
+            [one] => {
+                let moved = alike.iter().filter(|&&n| n != one);
+                assert!(moved.clone().all(|&n| before[n].1 == before[one].1), "another size moved");
+                if moved.count() > 0 {
+                    break next;
+                }
+            }
+            _ => panic!("two segments laid out anew by one entry"),
+        }
+    };
+    for key in 0..moved {
+        assert_eq!(find(&table, key), Some(key), "key {key}");
+    }
+}
+
+#[test]
+fn buckets_that_a_snapshot_shares_stay_where_they_are() {
+    let mut table = filled(10_000);
+    let shared = table.share().expect("many segments");
+    for key in 10_000..20_000 {
+        table.insert_new(hash_of(key), item(key, key));
+    }
+    let mut seen = HashSet::new();
+    let all = shared.drain(|item| Ok::<_, ()>(assert!(seen.insert(item.0.1))));
+    assert_eq!((all, seen.len()), (Ok(()), 10_000));
+    assert!(seen.into_iter().all(|key| key < 10_000));
+}
+
 #[test]
 fn metadata_follows_splits_and_may_forbid_merges() {
     let mut table = Table::<Item, Epoch>::new();
