@@ -73,6 +73,15 @@ impl Logger {
         log
     }
 
+    /// Opens the file that lines go to, and makes it, so that a start can be refused when it cannot be. Lines that it does not
+    /// take later go to standard error.
+    pub fn open(&self) -> Result<(), DiskError> {
+        match &*self.0.sink.lock() {
+            Sink::File(disk, path) => append(disk, path, b""),
+            _ => Ok(()),
+        }
+    }
+
     /// A log to standard output, for command line tools and until the configuration is known.
     pub fn to_stdout(clock: Arc<dyn Clock>) -> Self {
         Self::new(LogLevel::Notice, clock, Sink::Stdout, None)

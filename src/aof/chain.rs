@@ -29,6 +29,8 @@ pub struct SegmentFile<'a> {
 pub struct LogEnd {
     /// The position behind the last believed unit.
     pub position: Position,
+    /// The same without what a Redis server appended behind the frames of the last file with content.
+    pub reached: Position,
     /// What the next segment continues: the last segment with content.
     pub link: Link,
     /// What is known of each file, in order.
@@ -61,6 +63,7 @@ pub fn read_log<'a, E>(
 ) -> Result<LogEnd, ReadError<E>> {
     let mut end = LogEnd {
         position: base.unwrap_or_default(),
+        reached: base.unwrap_or_default(),
         link: Link { end: base, ..Link::default() },
         files: Vec::new(),
         torn: None,
@@ -106,6 +109,7 @@ pub fn read_log<'a, E>(
             end.content_end = index + 1;
             end.link = file.link;
             end.position = file.position;
+            end.reached = file.reached;
         }
         previous = Some(file.link);
         end.files.push(file);

@@ -90,6 +90,8 @@ impl BackupError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Refused { .. } | Self::NoRepository { .. } | Self::Taken { .. } => 2,
+            // An address that means nothing; no store was asked.
+            Self::Store(error) if error.op == "open" => 2,
             _ => 1,
         }
     }

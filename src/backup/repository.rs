@@ -141,6 +141,11 @@ impl Repository {
         Ok(ids)
     }
 
+    /// The names of all backups, oldest first. Names alone tell the second only.
+    pub fn ids_by_age(&self) -> Result<Vec<String>, BackupError> {
+        Ok(self.backups()?.into_iter().map(|listed| listed.id).collect())
+    }
+
     /// All backups, oldest first. A store that fails is an error, a damaged manifest an entry.
     pub fn backups(&self) -> Result<Vec<ListedBackup>, BackupError> {
         let mut found = Vec::new();

@@ -173,7 +173,10 @@ fn open_files(disk: &dyn Disk, facts: &Facts) -> Result<Source, BackupError> {
         Err(LoadError::Disk(crate::disk::DiskError::new("open", name, error)).into())
     };
     match decide(facts.situation) {
-        Decision::StartEmpty => refused("there is no data: no log and no snapshot".to_owned()),
+        Decision::StartEmpty => Err(BackupError::refused(
+            "there is no data: no log and no snapshot",
+            "name the directory of a server (its `dir`), or a file of it",
+        )),
         Decision::RefuseDamagedManifest if is_unsealed(disk, facts) => Err(BackupError::refused(
             "the BACKUP in this directory is not sealed: it is no data set yet, or was given up",
             "BACKUP SEAL on its server makes it whole, if BACKUP STATUS says incrementing; a copy that was made \

@@ -121,6 +121,10 @@ fn start(words: &[Vec<u8>]) -> Result<i32, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let files: SharedDisk = Arc::new(OsDisk::new(&cwd));
     let logger = Logger::from_config(config, Arc::clone(&clock), files);
+    logger.open().map_err(|error| {
+        let next = "make its directory, or pass another file with --logfile; an empty name is standard output";
+        StartError::new(format!("cannot open the log file: {error}"), next)
+    })?;
     for warning in &loaded.warnings {
         logger.warning(warning);
     }
@@ -141,7 +145,8 @@ fn bad_config(error: ConfigError) -> StartError {
 fn open_directory(dir: &str) -> Result<SharedDisk, StartError> {
     let disk: SharedDisk = Arc::new(OsDisk::new(dir));
     disk.create_dir("").map_err(|error| {
-        StartError::new(format!("data directory: {error}"), "pass another one with --dir")
+        let what = format!("cannot make the data directory {dir}: {}", error.source);
+        StartError::new(what, next_for_directory(error.source.kind()))
     })?;
     Ok(disk)
 }
@@ -155,12 +160,40 @@ fn lock_directory(
     let pid = std::process::id();
     disk.lock("fastness.lock", &format!("{pid} {run_id}\n")).map_err(|error| {
         let held = error.source.kind() == std::io::ErrorKind::WouldBlock;
-        let what = match held {
-            true => format!("{dir} is in use by another process: {}", error.source),
-            false => format!("cannot lock {dir}: {error}"),
-        };
-        StartError::new(what, "stop that process, or pass another directory with --dir")
+        let next = "stop that process, or pass another directory with --dir";
+        match held {
+            true => StartError::new(
+                format!("{dir} is in use by another process: {}", error.source),
+                next,
+            ),
+            false => StartError::new(
+                format!("cannot write to the data directory {dir}: {error}"),
+                next_for_directory(error.source.kind()),
+            ),
+        }
     })
+}
+
+/// What helps when the data directory cannot be made or written.
+fn next_for_directory(kind: std::io::ErrorKind) -> String {
+    use std::io::ErrorKind;
+    let user = rustix::process::geteuid();
+    match kind {
+        ErrorKind::NotFound => {
+            "make the directory above it first, or pass another one with --dir".to_owned()
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "that is a file, or below one: pass a directory with --dir".to_owned()
+        }
+        ErrorKind::PermissionDenied => format!(
+            "give it to the user of the server, whose id is {}, or pass another one with --dir",
+            user.as_raw()
+        ),
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount that file system for writing, or pass another directory with --dir".to_owned()
+        }
+        _ => "pass another directory with --dir".to_owned(),
+    }
 }
 
 fn serve(
@@ -353,6 +386,12 @@ fn recover(shared: &Arc<Shared>, logger: &Logger) -> Result<(), StartError> {
             shared.adopt_log();
             for line in banner {
                 logger.notice(&line);
+            }
+            if !shared.lock().server.config.appendonly {
+                logger.warning(
+                    "appendonly is no, whatever appendfsync says: writes since the last snapshot are lost with the \
+                     process; --appendonly yes, or CONFIG SET appendonly yes, keeps them",
+                );
             }
             Ok(())
         }

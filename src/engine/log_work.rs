@@ -23,6 +23,9 @@ const HEAL_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// The longest such pause.
 const HEAL_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// What a new segment takes at least: a block of most file systems for its first bytes, and one for the directory.
+const SEGMENT_BYTES_MIN: u64 = 8192;
+
 /// Where the driver of the log is.
 #[derive(Clone, Copy, Debug)]
 pub struct LogWork {
@@ -156,7 +159,8 @@ impl Engine {
     }
 
     fn full_disk(&self, log: &Log, cause: &str) -> String {
-        let needed = log.pending_bytes();
+        // A log that has not begun has nothing pending, and needs a segment.
+        let needed = log.pending_bytes().max(SEGMENT_BYTES_MIN);
         let free = match self.disk.free_bytes() {
             Ok(free) => free.to_string(),
             Err(_) => "unknown".to_owned(),

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use super::persist::PersistRequest;
 use super::{Engine, ShutdownState};
+use crate::aof::log::LogState;
 use crate::command::CommandError;
 use crate::command::ctx::Task;
 use crate::resp::{Args, Reply};
 use crate::session::wait::{ReplicaWait, TimeoutReply};
 use crate::session::{Client, ClientId, Wait, WaitKind};
+
+/// What an operator can do about a server that does not end.
+const END_ANYWAY: &str = "Make room on the disk or mend what is named above; SHUTDOWN NOSAVE FORCE ends the server without";
 
 impl Engine {
     /// Does a task and writes its reply. True when the client waits for the reply.
@@ -257,6 +261,23 @@ impl Engine {
         persistence.rewrite_failures = 0;
     }
 
+    /// Whether all that was acknowledged is on the disk. On a full disk that can be without the last writes: those were
+    /// not acknowledged, because replies wait until a write has been written, whatever the policy is.
+    fn close_log(&self) -> bool {
+        let Some(log) = &self.log else { return true };
+        let Err(cause) = log.close() else { return true };
+        self.logger.warning(format!("Syncing the log before exit failed: {cause}"));
+        let full =
+            log.state() == LogState::Full && log.sync().is_ok() && log.synced() == log.written();
+        if full {
+            self.logger.warning(format!(
+                "The last {} bytes of the log did not fit on the disk; nobody was told that these writes were done",
+                log.pending_bytes()
+            ));
+        }
+        full
+    }
+
     /// SHUTDOWN and SIGTERM: saves if asked to, closes the log, says that the process may end. While loading nothing is
     /// saved, whatever was asked.
     pub fn shut_down(
@@ -281,20 +302,21 @@ impl Engine {
         let wants_save = save.unwrap_or(!self.server.config.save.is_empty());
         if wants_save && let Err(cause) = self.save_now() {
             self.logger.warning(format!("Error trying to save the DB: {cause}"));
-            if !force {
-                self.logger.warning("Error trying to save the DB, can't exit.");
+            // What was not asked for in so many words is not needed where the log has everything.
+            let has_log = save.is_none() && self.log.as_ref().is_some_and(|log| !log.is_gated());
+            if !force && !has_log {
+                self.logger
+                    .warning(format!("Error trying to save the DB, can't exit. {END_ANYWAY}"));
                 return Err(refused);
             }
         }
-        if let Some(log) = &self.log
-            && let Err(cause) = log.close()
-        {
-            self.logger.warning(format!("Syncing the log before exit failed: {cause}"));
-            if !force {
-                return Err(refused);
-            }
+        let synced = self.close_log();
+        if !synced && !force {
+            self.logger.warning(format!("Can't exit. {END_ANYWAY}"));
+            return Err(refused);
         }
-        self.logger.notice("Everything is synced. Redis is now ready to exit, bye bye...");
+        let all = if synced && self.log.is_some() { "Everything is synced. " } else { "" };
+        self.logger.notice(format!("{all}Redis is now ready to exit, bye bye..."));
         reply.buffer.clear();
         self.shutdown = ShutdownState::Done { exit_code: 0 };
         Ok(false)

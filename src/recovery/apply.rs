@@ -372,6 +372,7 @@ fn recovered(disk: &dyn Disk, facts: &Facts, outcome: &Outcome) -> Result<Recove
         manifest,
         incrs_kept: outcome.incrs_kept,
         position: end.position,
+        reached: end.reached,
         link: end.link,
         unsettled: outcome.unsettled.clone(),
         base_bytes,
@@ -404,6 +405,7 @@ fn note_progress(live: Option<&Mutex<Engine>>, total: u64, loaded: u64) {
     }
 }
 
+/// What the server's log says of a start; the durability is a warning where there is none.
 fn banner(engine: &Engine, decision: Decision, outcome: &Outcome, took: Duration) -> Vec<String> {
     let keys: usize = (0..engine.ks.databases()).map(|db| engine.ks.len(db)).sum();
     let source = match decision {

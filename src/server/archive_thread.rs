@@ -220,8 +220,21 @@ impl Work {
             let inner = store::open(&settings.url, Arc::new(OsDisk::new(here)))?;
             let clock = Arc::clone(&self.shared.clock);
             let store = Arc::new(Patient::new(inner, clock, PATIENCE));
+            let is_new = matches!(
+                Repository::open(Arc::clone(&store) as Arc<dyn store::Store>),
+                Err(BackupError::NoRepository { .. })
+            );
             let repository = Repository::open_or_make(store, &random_hex(32))?
                 .sealed_for(&settings.recipients)?;
+            let what = if is_new {
+                "a new repository, made just now"
+            } else {
+                "a repository that was there"
+            };
+            self.shared
+                .lock()
+                .logger
+                .notice(format!("Archiving the log to {}: {what}", settings.url));
             let (disk, names) = (Arc::clone(&settings.disk), log.files().clone());
             let mut archiver = Archiver::new(repository, disk, names, &settings.address);
             archiver.ownership = Some(self.ownership(settings)?);

@@ -199,6 +199,25 @@ fn a_failed_save_keeps_the_server_unless_it_is_forced() {
 }
 
 #[test]
+fn a_failed_save_does_not_keep_a_server_whose_log_has_everything() {
+    let place = Place::new();
+    let options = ["--appendonly", "yes", "--save", "3600 1"];
+    let (mut server, mut client) = filled(&place, &options, 10);
+    fs::create_dir(place.data().join("dump.rdb")).unwrap();
+    fs::write(place.data().join("dump.rdb/file"), "").unwrap();
+    // Who asks for the save in so many words is told that there is none.
+    assert!(matches!(client.line("SHUTDOWN SAVE"), Ok(Reply::Error(_))));
+    signal(&server, "TERM");
+    assert_eq!(exit_code(&mut server), 0, "{}", printed(&place));
+    assert!(printed(&place).contains("Error trying to save the DB"), "{}", printed(&place));
+    fs::remove_file(place.data().join("dump.rdb/file")).unwrap();
+    fs::remove_dir(place.data().join("dump.rdb")).unwrap();
+    let mut server = Server::start_on(&peers::fastness(), &place, &["appendonly yes"]);
+    assert_eq!(server.client().must("DBSIZE"), Reply::Int(10));
+    server.stop();
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait_for_the_save() {
     let place = Place::new();
     let options = ["--appendonly", "no", "--save", "3600 1"];

@@ -246,6 +246,34 @@ fn a_start_that_fails_leaves_the_pidfile_of_the_running_server() {
     assert!(pidfile.exists());
 }
 
+#[test]
+fn what_cannot_be_opened_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("file"), "").unwrap();
+    let port = free_port().to_string();
+    let start = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fastness"));
+        let command = command.args(["serve", "--port", &port, "--bind", "127.0.0.1"]).args(args);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let cases = [
+        (start(&["--dir", &path("none/below")]), path("none/below"), "make the directory above it"),
+        (start(&["--dir", &path("file")]), path("file"), "pass a directory with --dir"),
+        (start(&["--logfile", &path("none/log")]), path("none/log"), "make its directory"),
+    ];
+    for (printed, name, next) in cases {
+        assert!(printed.contains(&name) && printed.contains(next), "{name}: {printed}");
+    }
+    let background = ["--logfile", &path("none/log"), "--daemonize", "yes"];
+    assert!(
+        start(&background).contains(&path("none/log")),
+        "the one in the background says it too"
+    );
+}
+
 /// The unit's command with this binary, file and directory; systemd waits for what comes to its socket.
 #[test]
 fn the_unit_tells_systemd_that_the_server_is_ready() {

@@ -140,6 +140,32 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     assert!(sim.refusals.is_empty());
 }
 
+/// An operator who is told that the disk is full must be able to end the server; nothing that was acknowledged is lost.
+#[test]
+fn a_server_on_a_full_disk_can_be_ended() {
+    for policy in [AppendFsync::Always, AppendFsync::Everysec] {
+        let disk = SimDisk::new();
+        let mut sim = start(&disk, policy);
+        sim.ask(0, &["SET", "acknowledged", "1"]);
+        sim.turn(&Step::LogRound);
+        assert_eq!(sim.heard().len(), 1);
+        sim.turn(&Step::Room(Some(40)));
+        sim.ask(0, &["SET", "k", &"x".repeat(500)]);
+        sim.turn(&Step::LogRound);
+        assert!(std::mem::take(&mut sim.refusals)[0].contains("unknown outcome"));
+        assert_eq!(sim.shut_down(), Ok(()), "{policy:?}");
+        disk.set_capacity(None);
+        disk.crash(CrashMode::NothingUnsynced, &mut SeededRng::new(1));
+        let found = recover(&disk, policy, &later(), 1).unwrap();
+        assert_eq!(found.ks.len(0), 1, "{policy:?}");
+    }
+    let disk = SimDisk::new();
+    let mut sim = start(&disk, AppendFsync::Everysec);
+    sim.ask(0, &["SET", "k", "1"]);
+    disk.fail_at(disk.operation_count() + 1, Fault::SyncDropsPages);
+    assert!(sim.shut_down().is_err(), "what was acknowledged is not on the disk");
+}
+
 #[test]
 fn what_expires_while_nothing_can_be_written_reads_as_gone() {
     for full in [false, true] {

@@ -187,6 +187,13 @@ impl Sim {
         self.live.lock().log.clone().unwrap()
     }
 
+    /// SHUTDOWN NOSAVE, or why not.
+    pub(crate) fn shut_down(&self) -> Result<(), String> {
+        let mut engine = self.live.lock();
+        engine.begin_batch();
+        engine.shut_down(Some(false), false, &mut Reply::new(false)).map(drop)
+    }
+
     /// Does one step. False when the power is gone.
     pub(crate) fn step(&mut self, step: &Step) -> Result<bool, String> {
         match step {

@@ -49,7 +49,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn check(folder: &Path) -> i32 {
+pub(crate) fn check(folder: &Path) -> i32 {
     let mut command = Command::new(peers::fastness().path);
     command.arg("check").arg(folder).output().unwrap().status.code().unwrap()
 }

@@ -303,8 +303,26 @@ fn is_taken_over_by(reader: &Program) {
             // Whose manifest says nothing of the base that we wrote, table and all.
             let server = Server::start_on(&ours, &place, &options);
             assert_same(&format!("{what}, and back again"), &held, &dump(&server));
+            goes_on(&what, server, &place);
         }
     }
+}
+
+/// Our server, started on what another one had gone on with, writes and starts again.
+fn goes_on(what: &str, mut server: Server, place: &Place) {
+    server.client().must("SET back-again 3");
+    let held = dump(&server);
+    server.crash();
+    assert_same(&format!("{what}, back again and killed"), &held, &dump(&server));
+    server.client().must("SET back-again 4");
+    let held = dump(&server);
+    server.restart();
+    assert_same(&format!("{what}, back again and started once more"), &held, &dump(&server));
+    assert_eq!(
+        backup_commands::check(&place.data()),
+        0,
+        "{what}: a server that is well calls its files damaged"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::super::filename::FileNames;
 use super::super::manifest::Manifest;
 use super::super::reader::Link;
-use super::super::record::{Position, Salt};
+use super::super::record::Position;
 use super::begin::first_segment;
 use super::names::Names;
 use super::settle::Unsettled;
@@ -30,6 +30,8 @@ pub struct Recovered {
     pub incrs_kept: usize,
     /// The position behind everything that was loaded.
     pub position: Position,
+    /// The same without what a Redis server appended behind the frames of the last segment with content.
+    pub reached: Position,
     /// The end of the last segment with content; the default where there is none.
     pub link: Link,
     /// Bytes of the base and of the kept segments, for the statistics.
@@ -62,7 +64,9 @@ impl Log {
         let (kept, old) = (recovered.incrs_kept.min(manifest.incrs.len()), manifest.history.len());
         let empty = manifest.incrs.split_off(kept);
         manifest.history.extend(empty);
-        note_end(&mut manifest, position, link);
+        if recovered.reached == position {
+            note_end(&mut manifest, position);
+        }
         let mut names = Names::new(Arc::clone(&disk), files.clone(), manifest, link.salt, salts)
             .map_err(fail)?;
         names.gated = gated;
@@ -123,13 +127,11 @@ impl Log {
     }
 }
 
-/// The last segment with content ends here from now on: a part of it that gets lost is missed then. Not where a
-/// Redis server wrote on behind our frames, whose end is not known here.
-fn note_end(manifest: &mut Manifest, position: Position, link: Link) {
-    if let Some(last) = manifest.incrs.last_mut()
-        && last.end().is_none()
-        && (last.salt().is_none() || link.salt != Salt(0))
-    {
+/// The last segment with content ends here from now on: a part of it that gets lost is missed then. Not for one that
+/// a Redis server went on with behind our frames: nothing vouches for what it appended, so no reader believes that
+/// the file was whole up to there.
+fn note_end(manifest: &mut Manifest, position: Position) {
+    if let Some(last) = manifest.incrs.last_mut().filter(|last| last.end().is_none()) {
         last.set_end(position);
     }
 }

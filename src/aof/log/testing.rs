@@ -232,6 +232,7 @@ fn found(count: usize, manifest: Manifest, end: LogEnd, contents: &[&[u8]]) -> F
         manifest,
         incrs_kept: end.content_end,
         position: end.position,
+        reached: end.reached,
         link: end.link,
         ..Recovered::default()
     };

@@ -56,7 +56,7 @@ pub(super) fn run(args: &DiffArgs) -> ExitCode {
 /// The names of both states, and how the second differs from the first.
 fn compare(args: &DiffArgs) -> Result<([String; 2], Difference), BackupError> {
     let repository = args.identity.open(&args.url, true)?;
-    let mut ids = repository.ids()?;
+    let mut ids = repository.ids_by_age()?;
     let none = || {
         BackupError::refused("there are no two states to compare", "name two backups, or --live")
     };

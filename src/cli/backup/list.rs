@@ -109,7 +109,9 @@ fn find(args: &InfoArgs) -> Result<Manifest, BackupError> {
     let none = |why: String| BackupError::refused(why, next);
     let id = match &args.backup {
         Some(id) => id.clone(),
-        None => repository.ids()?.pop().ok_or_else(|| none("no backup is here".to_owned()))?,
+        None => {
+            repository.ids_by_age()?.pop().ok_or_else(|| none("no backup is here".to_owned()))?
+        }
     };
     match repository.manifest(&id) {
         Err(BackupError::Store(error)) if error.is_not_found() => {

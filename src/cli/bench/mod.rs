@@ -101,7 +101,7 @@ pub(super) struct BenchArgs {
 pub(super) fn run(args: &BenchArgs) -> ExitCode {
     let plan = match Plan::new(args) {
         Ok(plan) => plan,
-        Err(why) => return fail(args, &why, 2),
+        Err(why) => return fail(args, &why, "fastness bench --help shows how to ask", 2),
     };
     let mut live = Live::new();
     let rows = plan.measure(&mut live);
@@ -116,15 +116,17 @@ pub(super) fn run(args: &BenchArgs) -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::from(u8::from(rows.iter().any(|row| row.errors > 0)))
         }
-        Err(why) => fail(args, &why, 1),
+        Err(why) => {
+            fail(args, &why, "see that the server runs there: redis-cli -u ADDRESS ping", 1)
+        }
     }
 }
 
-fn fail(args: &BenchArgs, why: &str, code: u8) -> ExitCode {
+fn fail(args: &BenchArgs, why: &str, next: &str, code: u8) -> ExitCode {
     if args.json {
-        let _ = writeln!(std::io::stdout(), "{}", json!({ "error": why }));
+        let _ = writeln!(std::io::stdout(), "{}", json!({ "error": why, "next": next }));
     } else {
-        eprintln!("fastness: {why}");
+        eprintln!("fastness: {why}\n  next: {next}");
     }
     ExitCode::from(code)
 }

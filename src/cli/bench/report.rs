@@ -22,6 +22,9 @@ pub(super) struct Row {
     pub(super) commands: Vec<(String, Figures)>,
 }
 
+/// The kernel counts CPU time in hundredths of a second: less than this is no figure.
+const CPU_SECONDS_MIN: f64 = 0.05;
+
 /// Requests a second; milliseconds; microseconds of the server's CPU time per request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
@@ -43,7 +46,9 @@ impl Figures {
             p99: at(0.99),
             p999: at(0.999),
             max: seen.times.max() as f64 / 1000.0,
-            cpu: cpu.filter(|_| count > 0).map(|seconds| seconds * 1e6 / count as f64),
+            cpu: cpu
+                .filter(|seconds| count > 0 && *seconds >= CPU_SECONDS_MIN)
+                .map(|seconds| seconds * 1e6 / count as f64),
         }
     }
 
@@ -193,7 +198,7 @@ pub(super) fn text(rows: &[Row], servers: usize) -> String {
         }
     }
     if rows.iter().any(|row| row.figures.cpu.is_none()) {
-        out += "CPU: - where the server's process is not on this machine\n";
+        out += "CPU: - where the server's process is not on this machine, or took less than 0.05 s for all requests (-n more)\n";
     }
     out
 }
