@@ -16,7 +16,7 @@ kernel that are in the way), --test-memory MEGABYTES. A link to this program nam
 
 Examples:
   fastness serve --port 6379 --dir /var/lib/fastness
-  fastness serve /etc/redis/redis.conf --appendfsync everysec
+  fastness serve /etc/redis/redis.conf --appendonly yes --appendfsync everysec
   fastness serve --metrics-port 9121
 
 Exit code: 0 it was shut down, 1 it did not start or could not end as it should; the reason and the next step are printed.";

@@ -86,6 +86,8 @@ pub struct Eviction {
     pub counted_at: Duration,
     /// What clients had sent and received when their memory was looked at.
     pub client_bytes_seen: u64,
+    /// The limit of clients may be another one since the last look at them.
+    pub look_at_clients: bool,
     /// Bytes of what waits to be freed on another thread: as good as free.
     pub reclaiming: u64,
     /// What clients are told of evictions.

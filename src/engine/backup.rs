@@ -290,7 +290,7 @@ impl Engine {
             }
         }
         let release = Release::default();
-        let mail = self.sessions.resume(client, reply.buffer, release);
+        let mail = self.sessions.resume(client, reply.buffer, release, self.ks.now);
         self.sessions.outgoing.push(mail);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::persist::PersistRequest;
 use super::{Engine, loops};
+use crate::clock::UnixMillis;
 use crate::command::server::latency::event;
 use crate::session::ClientId;
 
@@ -17,11 +18,16 @@ const EXPIRE_SLICE: Duration = Duration::from_micros(250);
 /// Between two passes over the keyspace.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
+/// Between two looks at which clients sent or took something.
+const CLIENTS_SEEN_EVERY_MS: u64 = 500;
+
 /// State of the periodic work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CronState {
     /// Database whose expired keys are removed next.
     expire_db: usize,
+    /// When it was last looked at which clients sent or took something.
+    clients_seen_at: UnixMillis,
     sampled_at: Duration,
     sampled_commands: u64,
     sampled_input: u64,
@@ -135,16 +141,24 @@ impl Engine {
         cron.sampled_output = stats.net_output_bytes;
     }
 
+    /// Closes who has been silent for `timeout` seconds: no byte came from it or went to it, and it waits for nothing that
+    /// the server owes it.
     fn close_idle_clients(&mut self) {
-        let timeout = self.server.config.timeout;
+        let (timeout, now) = (self.server.config.timeout, self.ks.now);
+        if now.abs_diff(self.persist.cron.clients_seen_at) >= CLIENTS_SEEN_EVERY_MS {
+            self.persist.cron.clients_seen_at = now;
+            self.sessions.note_active(now);
+        }
         if timeout == 0 {
             return;
         }
-        let now = self.ks.now;
         let idle = |client: &&crate::session::Client| {
             !client.blocked
+                && !client.postponed
                 && !client.flags.replica
-                && !client.hears_messages()
+                && !client.flags.monitor
+                && !client.is_subscribed()
+                && !client.buffers.holds()
                 && client.age_and_idle(now).1 > u64::from(timeout)
         };
         let idle: Vec<ClientId> =

@@ -241,7 +241,8 @@ impl Engine {
         let asked: usize = args.iter().map(<[u8]>::len).sum();
         let held = self.sessions.client(id).map_or(0, Client::memory_bytes);
         let moved = seen.abs_diff(self.server.eviction.client_bytes_seen);
-        if moved + (asked + held) as u64 <= limit / CLIENT_LOOK_SHARE {
+        let look = std::mem::take(&mut self.server.eviction.look_at_clients);
+        if !look && moved + (asked + held) as u64 <= limit / CLIENT_LOOK_SHARE {
             return false;
         }
         self.server.eviction.client_bytes_seen = seen;

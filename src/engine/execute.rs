@@ -313,7 +313,8 @@ impl Engine {
         if command.propagate == Propagate::AsSent && changed {
             self.ks.effects.record_as_sent(db, args);
         }
-        if self.sessions.tracked.clients > 0 && outcome.is_ok() {
+        // Also what failed: a value of another type is a value that was seen.
+        if self.sessions.tracked.clients > 0 {
             self.remember_reads(id, command, args);
         }
         self.sample_clock();

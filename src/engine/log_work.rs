@@ -160,7 +160,10 @@ impl Engine {
 
     fn full_disk(&self, log: &Log, cause: &str) -> String {
         // A log that has not begun has nothing pending, and needs a segment.
-        let needed = log.pending_bytes().max(SEGMENT_BYTES_MIN);
+        let needed = match log.pending_bytes() {
+            0 => SEGMENT_BYTES_MIN,
+            pending => pending,
+        };
         let free = match self.disk.free_bytes() {
             Ok(free) => free.to_string(),
             Err(_) => "unknown".to_owned(),

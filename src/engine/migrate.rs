@@ -132,7 +132,7 @@ impl Engine {
         if self.end_wait(client).is_some() {
             let mut reply = Reply::new(resp3);
             answer(&mut reply, failure);
-            let mail = self.sessions.resume(client, reply.buffer, release);
+            let mail = self.sessions.resume(client, reply.buffer, release, self.ks.now);
             self.sessions.outgoing.push(mail);
         }
     }

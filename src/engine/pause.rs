@@ -22,6 +22,10 @@ impl Engine {
             return false;
         }
         self.sessions.postponed.push((id, args.to_owned_args()));
+        if let Some(client) = self.sessions.client_mut(id) {
+            client.postponed = true;
+            client.waiting_bytes = args.iter().map(<[u8]>::len).sum();
+        }
         true
     }
 
@@ -76,7 +80,11 @@ impl Engine {
         // Of the client whose request ends the pause, if one does.
         let own = std::mem::take(&mut self.sessions.to_answered);
         for (id, request) in std::mem::take(&mut self.sessions.postponed) {
-            let resp3 = self.sessions.client(id).is_some_and(|client| client.resp3);
+            let resp3 = self.sessions.client_mut(id).is_some_and(|client| {
+                client.postponed = false;
+                client.waiting_bytes = 0;
+                client.resp3
+            });
             let mut reply = Reply::new(resp3);
             let place = self.sessions.outgoing.len();
             let executed = self.execute(id, &request.as_args(), &mut reply);

@@ -155,6 +155,7 @@ impl Engine {
     /// Derives what hot paths read from the configuration.
     pub fn refresh_settings(&mut self) {
         let config = &self.server.config;
+        self.server.eviction.look_at_clients = true;
         self.server.limits = config.limits();
         self.ks.use_clock.set_policy(
             matches!(

@@ -76,7 +76,8 @@ impl Engine {
             }
             self.invalidate(reader, &[&key], Some(writer), release);
         }
-        let keys: Vec<Vec<u8>> = self.ks.effects.changes().map(|(_, key)| key.to_vec()).collect();
+        let changes = self.ks.effects.changes().filter(|(change, _)| !change.quiet);
+        let keys: Vec<Vec<u8>> = changes.map(|(_, key)| key.to_vec()).collect();
         self.broadcast(&keys, writer, release);
     }
 

@@ -48,7 +48,9 @@ impl Engine {
         let mut seen = HashSet::new();
         let changes = self.ks.effects.changes();
         let ready = changes.filter(|(change, key)| {
-            self.sessions.waiters.is_awaited(change.db, key) && seen.insert((change.db, *key))
+            change.wakes
+                && self.sessions.waiters.is_awaited(change.db, key)
+                && seen.insert((change.db, *key))
         });
         ready.map(|(change, key)| (change.db, key.to_vec())).collect()
     }
@@ -98,7 +100,7 @@ impl Engine {
         } else {
             self.end_wait(id);
             let release = Release { need: self.ks.need, needs_sync: false, wrote };
-            let mail = self.sessions.resume(id, reply.buffer, release);
+            let mail = self.sessions.resume(id, reply.buffer, release, self.ks.now);
             self.sessions.outgoing.insert(place, mail);
         }
     }
@@ -200,7 +202,7 @@ impl Engine {
             WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => 0,
         };
         let release = Release { need, ..Release::default() };
-        let mail = self.sessions.resume(id, reply.buffer, release);
+        let mail = self.sessions.resume(id, reply.buffer, release, self.ks.now);
         self.sessions.outgoing.push(mail);
     }
 }

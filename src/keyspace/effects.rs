@@ -28,6 +28,14 @@ pub mod event {
     pub const TYPE_CHANGED: u32 = 1 << 16;
 }
 
+/// Who sees a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    ByAll,
+    ByWaiters,
+    ByNobody,
+}
+
 /// A key that changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
@@ -37,6 +45,8 @@ pub struct Change {
     pub hash: u64,
     /// Nothing that watchers look at: who reads a stream, not what is in it.
     pub quiet: bool,
+    /// Whether who waits for the key looks at it again.
+    pub wakes: bool,
     start: usize,
     end: usize,
 }
@@ -125,18 +135,24 @@ impl Effects {
 
     /// Notes that a key changed.
     pub fn change(&mut self, db: usize, hash: u64, key: &[u8]) {
-        self.push_change(db, hash, key, false);
+        self.push_change((db, hash), key, Seen::ByAll);
     }
 
     /// Notes that a key changed in a way that WATCH lets pass.
     pub fn change_quietly(&mut self, db: usize, hash: u64, key: &[u8]) {
-        self.push_change(db, hash, key, true);
+        self.push_change((db, hash), key, Seen::ByWaiters);
     }
 
-    fn push_change(&mut self, db: usize, hash: u64, key: &[u8], quiet: bool) {
+    /// The same, and who waits for the key does not look at it again because of that either.
+    pub fn change_unseen(&mut self, db: usize, hash: u64, key: &[u8]) {
+        self.push_change((db, hash), key, Seen::ByNobody);
+    }
+
+    fn push_change(&mut self, (db, hash): (usize, u64), key: &[u8], seen: Seen) {
         let start = self.keys.len();
         self.keys.extend_from_slice(key);
-        self.changes.push(Change { db, hash, quiet, start, end: self.keys.len() });
+        let (quiet, wakes) = (seen != Seen::ByAll, seen != Seen::ByNobody);
+        self.changes.push(Change { db, hash, quiet, wakes, start, end: self.keys.len() });
         self.dirty += 1;
     }
 
@@ -168,7 +184,9 @@ impl Effects {
     pub fn unnoticed_changes(&mut self) -> impl Iterator<Item = &[u8]> {
         let seen = std::mem::replace(&mut self.noticed, self.changes.len());
         let new = self.changes.get(seen..).unwrap_or_default();
-        new.iter().map(|change| self.keys.get(change.start..change.end).unwrap_or_default())
+        new.iter()
+            .filter(|change| !change.quiet)
+            .map(|change| self.keys.get(change.start..change.end).unwrap_or_default())
     }
 
     /// How many keys changed so far (a mark to look at later changes only).

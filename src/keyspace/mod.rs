@@ -520,6 +520,11 @@ impl Keyspace {
         self.effects.change_quietly(db, hash64(key), key);
     }
 
+    /// The same, and nobody who waits for the key looks at it again because of that.
+    pub fn changed_unseen(&mut self, db: usize, key: &[u8]) {
+        self.effects.change_unseen(db, hash64(key), key);
+    }
+
     /// Removes all keys of a database and returns them, to be dropped somewhere else.
     pub fn take_all(&mut self, db: usize) -> Option<Box<Table<Entry, SegmentMeta>>> {
         let index = db;

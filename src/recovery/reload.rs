@@ -24,7 +24,8 @@ impl Engine {
             inspect::view(self.disk.as_ref(), &path).map_err(|error| format!("ERR {error}"))?;
         let mut loader = self.loader();
         loader.ks.expire_mode = ExpireMode::Active;
-        let options = SnapshotOptions { keep_expired: false, replace: merge };
+        // What is over goes as it would have gone without this: with a record in the log.
+        let options = SnapshotOptions { keep_expired: true, replace: merge };
         if !flush {
             std::mem::swap(&mut loader.ks, &mut self.ks);
             std::mem::swap(&mut loader.server.libraries, &mut self.server.libraries);

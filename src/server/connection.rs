@@ -95,5 +95,6 @@ impl Connection {
             return;
         }
         self.buffers.note_output(self.outbox.pending(), self.outbox.memory_bytes());
+        self.buffers.note_holds(self.outbox.holds_any());
     }
 }

@@ -1,7 +1,7 @@
 //! One client: identity, protocol, selected database, transaction, flags, accounting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::ClientId;
@@ -44,6 +44,8 @@ pub struct Client {
     pub announced: Option<Box<super::replica::Announced>>,
     /// Whether the client waits for keys or the log.
     pub blocked: bool,
+    /// Whether its request waits for the end of a pause.
+    pub postponed: bool,
     /// Bytes of the arguments with which it waits (`argv-mem`).
     pub waiting_bytes: usize,
     /// Wall clock when it connected and when it last sent something.
@@ -75,9 +77,36 @@ pub struct Buffers {
     query_memory: AtomicUsize,
     output: AtomicUsize,
     output_memory: AtomicUsize,
+    moved: AtomicBool,
+    holds: AtomicBool,
 }
 
 impl Buffers {
+    /// Notes that bytes came in or went out.
+    pub fn note_moved(&self) {
+        self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes came in or went out since `forget_moved`.
+    pub fn has_moved(&self) -> bool {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// The same, from now on.
+    pub fn forget_moved(&self) -> bool {
+        self.has_moved() && self.moved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes whether there are replies that wait for the log.
+    pub fn note_holds(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Relaxed);
+    }
+
+    /// Whether there are replies that wait for the log.
+    pub fn holds(&self) -> bool {
+        self.holds.load(Ordering::Relaxed)
+    }
+
     /// Notes the unread input: its bytes and the memory it takes.
     pub fn note_query(&self, bytes: usize, memory: usize) {
         self.query.store(bytes, Ordering::Relaxed);
@@ -254,6 +283,7 @@ impl Client {
             blocked: false,
             waiting_bytes: 0,
             connected_at: now,
+            postponed: false,
             last_active_at: now,
             last_command: "NULL",
             last_subcommand: "",
@@ -273,7 +303,8 @@ impl Client {
         let seconds = |since: UnixMillis| {
             Duration::from_millis(now.saturating_sub(since).max(0).unsigned_abs()).as_secs()
         };
-        (seconds(self.connected_at), seconds(self.last_active_at))
+        let idle = if self.buffers.has_moved() { 0 } else { seconds(self.last_active_at) };
+        (seconds(self.connected_at), idle)
     }
 
     /// The database in which the next request runs, at once or when EXEC comes to it. A transaction that can

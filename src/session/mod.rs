@@ -116,6 +116,15 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// Takes over which clients sent or took something since the last call.
+    pub fn note_active(&mut self, now: UnixMillis) {
+        for client in self.clients.values_mut() {
+            if client.buffers.forget_moved() {
+                client.last_active_at = now;
+            }
+        }
+    }
+
     /// Enters a new client and returns its id.
     pub fn add(&mut self, mut client: Client) -> ClientId {
         self.last_id += 1;
@@ -176,7 +185,13 @@ impl Sessions {
     }
 
     /// Lets a client go on that waited, with its reply, unless it wants none.
-    pub fn resume(&mut self, id: ClientId, bytes: Vec<u8>, release: Release) -> Mail {
+    pub fn resume(
+        &mut self,
+        id: ClientId,
+        bytes: Vec<u8>,
+        release: Release,
+        now: UnixMillis,
+    ) -> Mail {
         let mut mail = Mail::Resume { to: id, bytes, release };
         if let Some(client) = self.clients.get_mut(id) {
             if client.reply_mode != ReplyMode::On
@@ -185,6 +200,8 @@ impl Sessions {
                 bytes.clear();
             }
             client.request_ended(true);
+            // Its time of idleness begins with the reply.
+            client.last_active_at = now;
         }
         mail
     }

@@ -125,28 +125,92 @@ const SCENES: &[&[&str]] = &[
         "m MULTI | PING | CLIENT UNPAUSE | EXEC",
         "a PING",
     ],
+    // A pause that is over adds nothing to the next one.
+    &["a CLIENT PAUSE 50 ALL", "100", "a CLIENT PAUSE 1500 WRITE", "b GET x"],
+    // Who reads a stream is nothing that readers of its entries keep copies of.
+    &[
+        "b XADD s 1-1 f v",
+        "a HELLO 3 | CLIENT TRACKING ON | XLEN s",
+        "b XGROUP CREATE s g 0 | XREADGROUP GROUP g c STREAMS s > | XGROUP SETID s g 0",
+        "b XGROUP CREATECONSUMER s g d | XGROUP DELCONSUMER s g c | XGROUP DESTROY s g",
+        "b XADD s 2-1 f v",
+    ],
+    &["b XADD s 1-1 f v", "a HELLO 3 | CLIENT TRACKING ON BCAST", "b XGROUP CREATE s g 0"],
+    // What could not be read was seen.
+    &["b SET k 5", "a HELLO 3 | CLIENT TRACKING ON | LLEN k", "b SET k 7"],
+    &["a HELLO 3 | CLIENT TRACKING ON BCAST | CLIENT CACHING YES", "a CLIENT CACHING NO"],
+    // Old entries that are new to a group again are no news to who waits.
+    &[
+        "b XADD s 1-1 f v | XGROUP CREATE s g $",
+        "a XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+        "b XGROUP SETID s g 0",
+        "b XLEN s",
+    ],
+    &["a HELLO 3 | DEBUG PROTOCOL push | PING"],
+    // A key whose time is over ends before something else takes its name.
+    &[
+        "a DEBUG SET-ACTIVE-EXPIRE 0 | CONFIG SET notify-keyspace-events EA",
+        "e PSUBSCRIBE *",
+        "a SET e 1 PX 1 | SET k 2",
+        "a RENAME k e",
+        "a SET e 1 PX 1 | SET k 2",
+        "a COPY k e REPLACE",
+        "a SET e 1 PX 1 | RPUSH l 1",
+        "a SORT l STORE e",
+        "a CONFIG SET notify-keyspace-events \"\" | DEBUG SET-ACTIVE-EXPIRE 1",
+    ],
+];
+
+/// With `timeout 1`.
+const IDLE_SCENES: &[&[&str]] = &[
+    &["a BLPOP k 0", "1600", "b LPUSH k v", "400", "a PING"],
+    &["a BLPOP k 1.6", "2000", "a PING"],
+    &["c CLIENT PAUSE 2200 WRITE", "a SET x 1", "b BLPOP none 0", "2600", "d GET x"],
+    &["a HELLO 3 | CLIENT TRACKING ON", "b SUBSCRIBE ch", "2300"],
 ];
 
 type Heard = (Vec<String>, &'static [&'static str]);
 
-fn play_all(program: &Program) -> Vec<Heard> {
-    let server = Server::start(program, &["save "]);
+fn play_all(program: &Program, scenes: &'static [&[&str]], options: &[&str]) -> Vec<Heard> {
+    let server = Server::start(program, options);
     let scene = |steps: &&'static [&'static str]| {
         server.client().must("FLUSHALL");
         // HELLO tells of versions and ids.
         let heard = heard(&server, steps).iter().map(|text| without_hello(text)).collect();
         (heard, *steps)
     };
-    SCENES.iter().map(scene).collect()
+    scenes.iter().map(scene).collect()
+}
+
+fn plays_as_redis_does(scenes: &'static [&[&str]], options: &[&str]) {
+    let options = [&["save ", "enable-debug-command yes"], options].concat();
+    let ours = play_all(&peers::fastness(), scenes, &options);
+    let Some(redis) = peers::redis8() else { return peers::not_run("no Redis 8") };
+    for (ours, theirs) in ours.iter().zip(play_all(&redis, scenes, &options)) {
+        assert_eq!(ours.0, theirs.0, "{:?}", ours.1);
+    }
 }
 
 #[test]
 fn replies_and_messages_come_to_whom_they_are_for_and_in_order() {
-    let ours = play_all(&peers::fastness());
-    let Some(redis) = peers::redis8() else { return peers::not_run("no Redis 8") };
-    for (ours, theirs) in ours.iter().zip(play_all(&redis)) {
-        assert_eq!(ours.0, theirs.0, "{:?}", ours.1);
+    plays_as_redis_does(SCENES, &[]);
+}
+
+#[test]
+fn only_who_is_owed_nothing_is_closed_for_being_idle() {
+    plays_as_redis_does(IDLE_SCENES, &["timeout 1"]);
+}
+
+/// Bytes that come slowly are no silence.
+#[test]
+fn a_slow_request_is_not_cut_off() {
+    let server = Server::start(&peers::fastness(), &["save ", "timeout 1"]);
+    let mut client = Raw::to(&server);
+    for piece in ["*3\r\n$3\r\nSET\r\n", "$1\r\nk\r\n", "$8\r\n", "va", "lu", "es..\r\n"] {
+        client.stream.write_all(piece.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
     }
+    client.hears("+OK");
 }
 
 /// Without the map that answers HELLO 3.

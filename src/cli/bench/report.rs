@@ -22,7 +22,7 @@ pub(super) struct Row {
     pub(super) commands: Vec<(String, Figures)>,
 }
 
-/// The kernel counts CPU time in hundredths of a second: less than this is no figure.
+/// The kernel counts CPU time in hundredths of a second: less than this is no base of a ratio.
 const CPU_SECONDS_MIN: f64 = 0.05;
 
 /// Requests a second; milliseconds; microseconds of the server's CPU time per request.
@@ -46,9 +46,7 @@ impl Figures {
             p99: at(0.99),
             p999: at(0.999),
             max: seen.times.max() as f64 / 1000.0,
-            cpu: cpu
-                .filter(|seconds| count > 0 && *seconds >= CPU_SECONDS_MIN)
-                .map(|seconds| seconds * 1e6 / count as f64),
+            cpu: cpu.filter(|_| count > 0).map(|seconds| seconds * 1e6 / count as f64),
         }
     }
 
@@ -149,6 +147,11 @@ pub(super) fn json(rows: &[Row], settings: &Value) -> Value {
     json!({ "settings": settings, "rows": rows.iter().map(Row::json).collect::<Vec<_>>() })
 }
 
+/// The CPU time per request, where enough of it was used for the kernel to count.
+fn counted_cpu(row: &Row) -> Option<f64> {
+    row.figures.cpu.filter(|us| us * row.requests as f64 >= CPU_SECONDS_MIN * 1e6)
+}
+
 /// All rows as a table; each server's rate, p99 and CPU beside the first server's.
 pub(super) fn text(rows: &[Row], servers: usize) -> String {
     let widest =
@@ -172,7 +175,8 @@ pub(super) fn text(rows: &[Row], servers: usize) -> String {
         )
     };
     for group in rows.chunks(servers.max(1)) {
-        let Some(base) = group.first().map(|row| row.figures) else { continue };
+        let Some(first) = group.first() else { continue };
+        let base = first.figures;
         for row in group {
             let name: String = row.test.chars().take(40).collect();
             out += &line(&name, row, &row.figures);
@@ -180,7 +184,7 @@ pub(super) fn text(rows: &[Row], servers: usize) -> String {
                 let ratio = |own: f64, base: f64| format!("{:>6.2}x", own / base);
                 out += &format!("  {}", ratio(row.figures.rate, base.rate));
                 out += &ratio(row.figures.p99, base.p99);
-                out += &match row.figures.cpu.zip(base.cpu) {
+                out += &match counted_cpu(row).zip(counted_cpu(first)) {
                     Some((own, base)) => ratio(own, base),
                     None => format!("{:>7}", "-"),
                 };
@@ -198,7 +202,7 @@ pub(super) fn text(rows: &[Row], servers: usize) -> String {
         }
     }
     if rows.iter().any(|row| row.figures.cpu.is_none()) {
-        out += "CPU: - where the server's process is not on this machine, or took less than 0.05 s for all requests (-n more)\n";
+        out += "CPU: - where the server's process is not on this machine\n";
     }
     out
 }

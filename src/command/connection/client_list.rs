@@ -100,7 +100,7 @@ pub(super) fn flags(client: &Client) -> String {
         (client.flags.monitor, 'O'),
         (client.is_subscribed(), 'P'),
         (client.transaction.is_some(), 'x'),
-        (client.blocked, 'b'),
+        (client.blocked || client.postponed, 'b'),
         (tracking.is_some(), 't'),
         (tracking.is_some_and(|on| on.redirect_broken), 'R'),
         (tracking.is_some_and(|on| on.prefixes().is_some()), 'B'),

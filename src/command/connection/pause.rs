@@ -27,8 +27,9 @@ pub(super) fn pause(ctx: &mut Ctx, args: &Args) -> CommandResult {
         .monotonic
         .checked_add(Duration::from_millis(timeout))
         .ok_or(CommandError::text("ERR timeout is out of range"))?;
-    // A pause on top of another one never shortens or weakens it.
-    ctx.server.pause = Some(match ctx.server.pause {
+    // A pause on top of another one never shortens or weakens it; one that is over may not have been noticed yet.
+    let other = ctx.server.pause.filter(|other| other.until > ctx.monotonic);
+    ctx.server.pause = Some(match other {
         Some(other) => {
             Pause { until: other.until.max(until), writes_only: other.writes_only && writes_only }
         }

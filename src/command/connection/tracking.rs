@@ -200,12 +200,10 @@ fn enable(sessions: &mut Sessions, id: ClientId, options: Options) {
 /// CLIENT CACHING YES|NO
 pub(super) fn caching(ctx: &mut Ctx, args: &Args) -> CommandResult {
     let tracking = ctx.session()?.tracking.as_mut();
-    let tracking = tracking
-        .filter(|on| matches!(on.mode, TrackingMode::OptIn | TrackingMode::OptOut))
-        .ok_or(CommandError::text(
-            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+    let tracking = tracking.ok_or(CommandError::text(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
              OPTOUT mode enabled",
-        ))?;
+    ))?;
     if args.is(2, "YES") {
         if tracking.mode != TrackingMode::OptIn {
             return Err(CommandError::text(

@@ -49,8 +49,10 @@ fn copy(ctx: &mut Ctx, args: &Args) -> CommandResult {
     }
     let found = ctx.ks.lookup(ctx.db, source);
     let made = found.map(|entry| entry.duplicate().with_key(target));
+    // Also where that does not matter: one whose time is over ends before something else takes its name.
+    let taken = ctx.ks.contains(target_db, target);
     let done = match made {
-        Some(entry) if replace || !ctx.ks.contains(target_db, target) => {
+        Some(entry) if replace || !taken => {
             ctx.ks.discard(target_db, target);
             put(ctx, target_db, entry);
             ctx.ks.changed(target_db, target, event::GENERIC, "copy_to");
@@ -168,7 +170,9 @@ fn rename_key(
     if !ctx.ks.contains(ctx.db, source) {
         return Err(CommandError::NoSuchKey);
     }
-    if source == target || (!overwrite && ctx.ks.contains(ctx.db, target)) {
+    // Also where that does not matter: one whose time is over ends before something else takes its name.
+    let taken = ctx.ks.contains(ctx.db, target);
+    if source == target || (!overwrite && taken) {
         return Ok(false);
     }
     let entry = ctx.ks.remove(ctx.db, source).ok_or(CommandError::NoSuchKey)?;

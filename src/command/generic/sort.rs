@@ -365,6 +365,8 @@ fn store(ctx: &mut Ctx, target: &[u8], items: &[Item], get: &[&[u8]]) {
     };
     let len = list.len();
     if len > 0 {
+        // One whose time is over ends before something else takes its name.
+        ctx.ks.contains(ctx.db, target);
         if !ctx.ks.replace(ctx.db, Entry::new(target, list.into_value(), None)) {
             ctx.ks.effects.event(ctx.db, event::NEW, "new", target);
         }

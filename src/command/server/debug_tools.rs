@@ -80,7 +80,9 @@ pub(super) fn protocol(ctx: &mut Ctx, args: &Args) -> CommandResult {
         "push" if !reply.resp3 => {
             return Err(CommandError::text("ERR RESP2 is not supported by this command"));
         }
+        // The reply first, then the push: a client that leaves that aside has an answer.
         "push" => {
+            reply.bulk(b"Some real reply following the push reply");
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.int(42);

@@ -201,7 +201,9 @@ fn set_id(ctx: &mut Ctx, args: &Args) -> CommandResult {
         group.last_id = id;
         group.entries_read = options.entries_read;
     }
-    changed(ctx, args.at(2), "xgroup-setid");
+    // Who waits for new entries waits on, as in Redis, although older ones are new to the group now.
+    ctx.ks.changed_unseen(ctx.db, args.at(2));
+    ctx.ks.effects.event(ctx.db, event::STREAM, "xgroup-setid", args.at(2));
     ctx.reply.ok();
     Ok(())
 }

@@ -105,6 +105,9 @@ impl Reactor {
         }
         connection.outbox.give_back();
         connection.note_buffers();
+        if sent > 0 {
+            connection.buffers.note_moved();
+        }
         if connection.feed.is_some() && !connection.feed_started {
             self.start_feed(connection);
         }

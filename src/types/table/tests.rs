@@ -232,7 +232,8 @@ fn a_table_laid_out_anew_has_everything_and_the_metadata() {
         check(&table, &(0..count).map(|key| (key, key)).collect());
         for key in 0..count {
             let meta = table.segment_meta(hash_of(key)).0;
-            let exact = expected >= count;
+            // More than enough: no two segments become one, however unevenly the hashes fall.
+            let exact = expected > count;
             assert!(if exact {
                 meta == before[key as usize]
             } else {
