@@ -119,6 +119,11 @@ impl Manifest {
         self.files().flat_map(|file| &file.parts)
     }
 
+    /// The same, to be changed.
+    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.base.iter_mut().chain(&mut self.segments).flat_map(|file| &mut file.parts)
+    }
+
     /// Bytes of all files.
     pub fn size(&self) -> u64 {
         self.files().map(|file| file.size).sum()

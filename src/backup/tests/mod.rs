@@ -1,5 +1,6 @@
 //! What the tests of backups share: a server on a simulated disk, and repositories in memory.
 
+mod at_once;
 mod branches;
 mod damage;
 mod faults;
