@@ -66,8 +66,8 @@ impl BackupError {
             }
             Self::Disk(_) => "check the path, its permissions and the room on it".to_owned(),
             Self::Damaged { .. } => {
-                "restore from another backup (fastness backup list); backup create --recheck \
-                                     makes a new one and replaces damaged objects"
+                "restore from another backup (fastness backup list shows them, --backup ID names one); \
+                 backup create --recheck makes a new one and replaces damaged objects"
                     .to_owned()
             }
             Self::NoRepository { .. } => {
