@@ -68,6 +68,7 @@ pub fn create(
     random: &str,
     progress: &Progress<'_>,
 ) -> Result<Created, BackupError> {
+    let sealing = repository.hold_keys()?;
     let created_at = clock.wall();
     let under_way = repository.begin(Work::Create, created_at, random)?;
     let known = match options.recheck {
@@ -88,6 +89,7 @@ pub fn create(
         progress,
     };
     let mut manifest = manifest_of(source, origin, created_at, random);
+    manifest.sealing = Some(sealing);
     manifest.base = source.base.as_ref().map(|file| sender.file(file)).transpose()?;
     for file in &source.segments {
         manifest.segments.push(sender.file(file)?);

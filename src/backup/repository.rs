@@ -14,8 +14,7 @@ use super::archive::owner::{self, Owner};
 use super::lineage;
 use super::manifest::{Manifest, Part, manifest_name, object_name};
 use super::object::{self, Sha};
-use super::passphrase::{self, IDENTITY};
-use super::seal::{Keys, RECIPIENTS};
+use super::seal::Keys;
 use super::store::{Listed, Put, Store, StoreError};
 use super::under_way::UNDER_WAY;
 use crate::clock::{Clock as _, SystemClock};
@@ -223,15 +222,19 @@ impl Repository {
         let listed = self.listed_parts()?;
         let mut named = HashSet::new();
         if self.keys.seals() {
-            for manifest in self.newest(NEWEST)? {
+            for manifest in self.newest(NEWEST, |_| false)? {
                 named.extend(manifest.parts().map(|part| (part.sha, part.stored)));
             }
         }
         Ok(KnownParts { listed, named })
     }
 
-    /// The newest backups by name that can be read, so many at most.
-    pub(super) fn newest(&self, most: usize) -> Result<Vec<Manifest>, BackupError> {
+    /// The newest backups by name that can be read, so many at most, up to the first that is enough.
+    pub(super) fn newest(
+        &self,
+        most: usize,
+        is_enough: impl Fn(&Manifest) -> bool,
+    ) -> Result<Vec<Manifest>, BackupError> {
         let mut found = Vec::new();
         for id in self.ids()?.iter().rev() {
             match self.manifest(id) {
@@ -239,7 +242,7 @@ impl Repository {
                 Err(BackupError::Store(error)) if !error.is_not_found() => return Err(error.into()),
                 Err(_) => {}
             }
-            if found.len() >= most {
+            if found.len() >= most || found.last().is_some_and(&is_enough) {
                 break;
             }
         }
@@ -372,14 +375,6 @@ impl Repository {
         let damaged = |what: &str| Err(BackupError::damaged(name, what));
         self.read(name, |bytes| match name {
             MARKER => check_marker(bytes).map(drop),
-            RECIPIENTS => match Keys::default().decode_recipients(bytes) {
-                Ok(_) => Ok(()),
-                Err(what) => damaged(&what),
-            },
-            IDENTITY => match passphrase::look(bytes) {
-                Ok(_) => Ok(()),
-                Err(what) => damaged(&what),
-            },
             _ if name.starts_with(owner::PREFIX) => match Owner::decode(bytes) {
                 Ok(_) => Ok(()),
                 Err(what) => damaged(&what),

@@ -15,6 +15,8 @@ use crate::backup::source::of_directory;
 use crate::backup::store::memory::MemoryStore;
 use crate::backup::store::{Listed, Put, Store, StoreError};
 use crate::backup::verify::verify;
+use crate::clock::SimClock;
+use crate::disk::sim::SimDisk;
 
 /// A store that does not know conditions: of two writers the last one has the name. Its first list of parts is empty, as
 /// one is that was asked for before the other writer began.
@@ -70,21 +72,25 @@ fn several_parts() -> World {
     world
 }
 
+/// What a thread can have of a world.
+struct Place(SimDisk, Arc<SimClock>);
+
 fn back_up(
-    world: &World,
+    Place(disk, clock): &Place,
     repository: &Repository,
     random: &str,
     beside: &(dyn Fn() + Sync),
 ) -> Result<Created, BackupError> {
-    let source = of_directory(&world.disk).unwrap();
+    let source = of_directory(disk).unwrap();
     let options = CreateOptions { threads: 1, ..CreateOptions::default() };
-    let clock = world.clock.as_ref();
+    let clock = clock.as_ref();
     create(repository, &source, Origin::default(), options, clock, random, &|_, _| beside())
 }
 
 #[test]
 fn two_backups_at_once_into_an_encrypted_place_are_both_whole_whatever_the_store_knows() {
     let world = several_parts();
+    let here = Place(world.disk.clone(), Arc::clone(&world.clock));
     let (identity, recipient) = key_pair();
     for careless in [false, true] {
         let store = Arc::new(MemoryStore::new());
@@ -100,11 +106,11 @@ fn two_backups_at_once_into_an_encrypted_place_are_both_whole_whatever_the_store
         // The other one begins and ends while the first part of this one is stored and the others are not.
         let beside = || {
             if !began.swap(true, Ordering::Relaxed) {
-                back_up(&world, &fast, "fast", &|| ()).unwrap();
+                back_up(&here, &fast, "fast", &|| ()).unwrap();
                 assert_eq!(verify(&fast, None, false, 1, &|_, _| {}).unwrap().damage, []);
             }
         };
-        let made = back_up(&world, &slow, "slow", &beside).unwrap();
+        let made = back_up(&here, &slow, "slow", &beside).unwrap();
         assert!(made.manifest.parts().count() > 2, "{careless}");
         let reader = repository(&store);
         assert_eq!(verify(&reader, None, false, 1, &|_, _| {}).unwrap().damage, []);

@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod history;
 mod interrupted;
+mod keys;
 mod lineage;
 mod mixed;
 mod owners;
