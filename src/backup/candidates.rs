@@ -5,6 +5,9 @@
 //! on: the empty log of a server that took the archive over says nothing of the time before. Of the backups that reach the
 //! target, the one with the newest base is taken: it has the least log to replay. Where the log went on in several
 //! ways, the one is taken that was being written at the instant.
+//!
+//! A backup whose manifest cannot be read may be the right one. It is never passed over in silence: what it could have
+//! more of is only looked for where nothing that can be read has all that is asked for.
 
 use super::BackupError;
 use super::archive::chain::{Archived, Way};
@@ -12,7 +15,7 @@ use super::cut::Target;
 use super::lineage;
 use super::manifest::Manifest;
 use super::repository::ListedBackup;
-use super::time::Iso;
+use super::time::{self, Iso};
 use crate::aof::record::Salt;
 use crate::clock::UnixMillis;
 
@@ -42,14 +45,63 @@ impl Candidate {
     }
 }
 
-/// The backups to look into, the best first.
+/// What there is to look into.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// The best first.
+    pub(super) sound: Vec<Candidate>,
+    /// Why none of these being right does not mean that there is none.
+    pub(super) hidden: Option<BackupError>,
+}
+
+/// A backup whose manifest cannot be read.
+struct Unread {
+    /// The last instant of the second in which it was begun, as its name says it; a name that says nothing may be of any.
+    begun_by: UnixMillis,
+    error: BackupError,
+}
+
+impl Unread {
+    fn of(id: &str, error: BackupError) -> Self {
+        let begun = time::of_compact(id.split('-').next().unwrap_or_default());
+        Self { begun_by: begun.map_or(UnixMillis::MAX, |begun| begun + 999), error }
+    }
+
+    /// Whether it may have more than a backup.
+    fn may_go_beyond(&self, own: &Manifest) -> bool {
+        self.begun_by >= reach(own)
+    }
+
+    fn into_error(self) -> BackupError {
+        match self.error {
+            BackupError::Damaged { object, what } => BackupError::Damaged {
+                object,
+                what: format!("{what}; it may be the backup that reaches what is asked for"),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Up to when a backup certainly has everything.
+fn reach(own: &Manifest) -> UnixMillis {
+    let instant = own.instant.unwrap_or(UnixMillis::MIN);
+    match own.origin.kind == "archive" && own.instant.is_some() {
+        // Of a base of the archive only the pieces behind it tell.
+        true => instant,
+        false => instant.max(own.created_at),
+    }
+}
+
+/// The backups to look into.
 pub(super) fn candidates(
     found: Vec<ListedBackup>,
     archived: &Archived,
     target: &Target,
-) -> Result<Vec<Candidate>, BackupError> {
+) -> Result<Candidates, BackupError> {
     let newest_is_damaged = found.last().is_some_and(|backup| backup.manifest.is_err());
     let mut sound: Vec<Choice> = Vec::new();
+    let mut unread: Vec<Unread> = Vec::new();
     for backup in found.into_iter().rev() {
         match backup.manifest {
             Ok(manifest) => sound.extend(choices(archived.ways(&manifest), target)),
@@ -57,23 +109,60 @@ pub(super) fn candidates(
             Err(error) if newest_is_damaged && sound.is_empty() && *target == Target::Latest => {
                 return Err(error);
             }
-            Err(_) => {}
+            Err(error) => unread.push(Unread::of(&backup.id, error)),
         }
     }
-    if sound.is_empty() {
+    if sound.is_empty() && unread.is_empty() {
         return Err(BackupError::refused("there is no backup", HOW_TO_LIST));
     }
+    let fitting = fitting(sound, target);
+    let sound = match fitting {
+        // It may be in what cannot be read.
+        Err(BackupError::Refused { .. }) if !unread.is_empty() && *target != Target::Latest => {
+            Vec::new()
+        }
+        other => other?,
+    };
+    let sound = without_surpassed(sound, &unread, target);
+    let hidden = unread.into_iter().find(|own| match target {
+        // What it was begun before has everything of it that counts.
+        Target::Before { after: Some(after), .. } => own.begun_by >= *after,
+        _ => true,
+    });
+    Ok(Candidates {
+        sound: sound.into_iter().map(|choice| choice.candidate(target)).collect(),
+        hidden: hidden.map(Unread::into_error),
+    })
+}
+
+/// Those that may be right for the target, the best first.
+fn fitting(mut sound: Vec<Choice>, target: &Target) -> Result<Vec<Choice>, BackupError> {
     match target {
-        Target::Latest => sound = vec![newest(sound)?],
-        Target::Time(at) => sound = for_instant(sound, *at)?,
-        Target::Position(at) => sound = for_position(sound, *at)?,
+        Target::Latest => Ok(vec![newest(sound)?]),
+        Target::Time(at) => for_instant(sound, *at),
+        Target::Position(at) => for_position(sound, *at),
         Target::Before { after, .. } => {
             if let Some(after) = after {
                 sound.retain(|own| is_right_at(&own.way.manifest, *after));
             }
+            Ok(sound)
         }
     }
-    Ok(sound.into_iter().map(|choice| choice.candidate(target)).collect())
+}
+
+/// The best ones, up to the first that a backup which cannot be read may surpass.
+fn without_surpassed(sound: Vec<Choice>, unread: &[Unread], target: &Target) -> Vec<Choice> {
+    let is_surpassed = |own: &Choice| {
+        let own = &own.way.manifest;
+        let has_all = match target {
+            Target::Time(at) => reach(own) >= *at,
+            // The first one behind an instant is in what has that instant, or in nothing of it.
+            Target::Before { after, .. } => after.is_some(),
+            Target::Latest | Target::Position(_) => true,
+        };
+        !has_all && unread.iter().any(|unread| unread.may_go_beyond(own))
+    };
+    sound.into_iter().take_while(|own| !is_surpassed(own)).collect()
 }
 
 /// A way behind a backup.

@@ -5,7 +5,7 @@
 //! every object that it names is looked for once more, so that a store that lost or cut one is noticed now
 //! and not when it is needed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::manifest::{BackedFile, Manifest, Origin, Part};
 use super::object::Sha;
 use super::parts::split;
-use super::repository::Repository;
+use super::repository::{KnownParts, Repository};
 use super::source::{Source, SourceFile};
 use super::under_way::Work;
 use super::{BackupError, load, time};
@@ -68,11 +68,12 @@ pub fn create(
     random: &str,
     progress: &Progress<'_>,
 ) -> Result<Created, BackupError> {
+    let sealing = repository.hold_keys()?;
     let created_at = clock.wall();
     let under_way = repository.begin(Work::Create, created_at, random)?;
     let known = match options.recheck {
         true => None,
-        false => Some(repository.listed_parts()?),
+        false => Some(repository.known_parts()?),
     };
     let sender = Sender {
         repository,
@@ -88,6 +89,7 @@ pub fn create(
         progress,
     };
     let mut manifest = manifest_of(source, origin, created_at, random);
+    manifest.sealing = Some(sealing);
     manifest.base = source.base.as_ref().map(|file| sender.file(file)).transpose()?;
     for file in &source.segments {
         manifest.segments.push(sender.file(file)?);
@@ -97,7 +99,7 @@ pub fn create(
         manifest.digest = Some(loaded.digest());
         manifest.keys = Some(loaded.keys());
     }
-    look_for_all(repository, &manifest)?;
+    look_for_all(repository, &mut manifest)?;
     let put = repository.put_manifest(&manifest);
     let mut notes = source.notes.clone();
     match put {
@@ -161,7 +163,7 @@ pub(super) fn backed_file(file: &SourceFile, parts: Vec<Part>) -> BackedFile {
 
 struct Sender<'a> {
     repository: &'a Repository,
-    known: Option<HashMap<String, u64>>,
+    known: Option<KnownParts>,
     options: CreateOptions,
     clock: &'a dyn Clock,
     started: Duration,
@@ -230,26 +232,33 @@ impl Sender<'_> {
     }
 }
 
-/// Makes sure that every object of a backup is there with its length.
-fn look_for_all(repository: &Repository, manifest: &Manifest) -> Result<(), BackupError> {
+/// Makes sure that every object of a backup is there, and that the manifest says its length. None is removed: another backup,
+/// one that is being made as well, may name it. The next one replaces what is damaged.
+fn look_for_all(repository: &Repository, manifest: &mut Manifest) -> Result<(), BackupError> {
     let listed = repository.listed_parts()?;
-    let mut seen = HashSet::new();
-    for part in manifest.parts().filter(|part| seen.insert(part.sha)) {
-        let name = part.object();
-        if listed.get(&name) == Some(&part.stored) {
+    let mut lengths: HashMap<Sha, u64> = HashMap::new();
+    for part in manifest.parts() {
+        if lengths.contains_key(&part.sha) {
             continue;
         }
+        let name = part.object();
+        let mut stored = part.stored;
         // A list may be late; what the object itself says counts.
-        match repository.store().size(&name)? {
-            Some(size) if size == part.stored => {}
-            Some(size) => {
-                // Whatever cut it: it must not stand in the way of the next try.
-                repository.store().remove(&name)?;
-                let what = format!("the store has {size} of its {} bytes", part.stored);
-                return Err(BackupError::damaged(&name, what));
-            }
-            None => return Err(BackupError::damaged(&name, "the store has lost it")),
+        if listed.get(&name) != Some(&stored) {
+            stored = match repository.store().size(&name)? {
+                Some(size) if size == stored => size,
+                None => return Err(BackupError::damaged(&name, "the store has lost it")),
+                // Another one may have stored the same content, sealed to another length, in a store that does not tell.
+                Some(size) => repository.sound_len(&name, part.sha)?.ok_or_else(|| {
+                    let what = format!("the store has {size} of its {stored} bytes");
+                    BackupError::damaged(&name, what)
+                })?,
+            };
         }
+        lengths.insert(part.sha, stored);
+    }
+    for part in manifest.parts_mut() {
+        part.stored = lengths.get(&part.sha).copied().unwrap_or(part.stored);
     }
     Ok(())
 }

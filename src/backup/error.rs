@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::key_objects::is_key_object;
 use super::store::StoreError;
 use crate::disk::DiskError;
 use crate::recovery::LoadError;
@@ -65,9 +66,17 @@ impl BackupError {
                     .to_owned()
             }
             Self::Disk(_) => "check the path, its permissions and the room on it".to_owned(),
+            Self::Damaged { object, .. } if is_key_object(object) => {
+                let object = object.trim_end_matches("-copy");
+                format!(
+                    "nothing is stored there until {object} is what it was: store the bytes of {object}-copy, or of a copy \
+                     of the repository, under that name with the tools of the store (fastness backup verify looks at \
+                     both). fastness restore works meanwhile, with --identity FILE or the passphrase"
+                )
+            }
             Self::Damaged { .. } => {
-                "restore from another backup (fastness backup list); backup create --recheck \
-                                     makes a new one and replaces damaged objects"
+                "restore from another backup (fastness backup list shows them, --backup ID names one); \
+                 backup create --recheck makes a new one and replaces damaged objects"
                     .to_owned()
             }
             Self::NoRepository { .. } => {

@@ -62,6 +62,7 @@ mod tests {
             segments: segments.iter().map(segment).collect(),
             digest: None,
             keys: None,
+            sealing: None,
         }
     }
 

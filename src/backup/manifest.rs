@@ -35,6 +35,46 @@ pub struct Manifest {
     pub digest: Option<String>,
     /// See `digest`.
     pub keys: Option<u64>,
+    /// How the repository was encrypted; `None`: an earlier version did not note it.
+    pub sealing: Option<Sealing>,
+}
+
+/// How a repository is encrypted, as the manifests of its backups say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// Not at all.
+    Open,
+    /// For recipients, perhaps by a passphrase.
+    Sealed {
+        /// The hash of the object `recipients`.
+        recipients: Sha,
+        /// That of the object `identity`.
+        identity: Option<Sha>,
+    },
+}
+
+impl Sealing {
+    fn json(self) -> Value {
+        match self {
+            Self::Open => json!(false),
+            Self::Sealed { recipients, identity } => json!({
+                "recipients": recipients.to_string(),
+                "identity": identity.map(|sha| sha.to_string()),
+            }),
+        }
+    }
+
+    fn of_json(value: &Value) -> Option<Self> {
+        if *value == json!(false) {
+            return Some(Self::Open);
+        }
+        let recipients = Sha::parse(value.get("recipients")?.as_str()?)?;
+        let identity = match value.get("identity")? {
+            Value::Null => None,
+            sha => Some(Sha::parse(sha.as_str()?)?),
+        };
+        Some(Self::Sealed { recipients, identity })
+    }
 }
 
 /// Where a backup came from.
@@ -119,6 +159,11 @@ impl Manifest {
         self.files().flat_map(|file| &file.parts)
     }
 
+    /// The same, to be changed.
+    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.base.iter_mut().chain(&mut self.segments).flat_map(|file| &mut file.parts)
+    }
+
     /// Bytes of all files.
     pub fn size(&self) -> u64 {
         self.files().map(|file| file.size).sum()
@@ -136,7 +181,7 @@ impl Manifest {
 
     fn json(&self) -> Value {
         let Origin { kind, address, producer, log_dir, log_name } = &self.origin;
-        json!({
+        let mut value = json!({
             "id": self.id,
             "created_at": self.created_at,
             "origin": {
@@ -149,7 +194,11 @@ impl Manifest {
             "segments": self.segments.iter().map(BackedFile::json).collect::<Vec<_>>(),
             "digest": self.digest,
             "keys": self.keys,
-        })
+        });
+        if let (Some(sealing), Some(map)) = (self.sealing, value.as_object_mut()) {
+            map.insert("sealed".to_owned(), sealing.json());
+        }
+        value
     }
 
     /// Reads the bytes of a manifest; an error says what is wrong.
@@ -188,6 +237,10 @@ impl Manifest {
             segments: segments.iter().map(BackedFile::of_json).collect::<Option<_>>()?,
             digest: value.get("digest").and_then(text),
             keys: value.get("keys").and_then(Value::as_u64),
+            sealing: match value.get("sealed") {
+                None => None,
+                Some(sealing) => Some(Sealing::of_json(sealing)?),
+            },
         })
     }
 }
@@ -315,6 +368,7 @@ pub(super) mod tests {
             segments: vec![file("b.2.incr.aof", 2), file("b.3.incr.aof", 3)],
             digest: None,
             keys: Some(3),
+            sealing: Some(Sealing::Sealed { recipients: sha, identity: None }),
         }
     }
 
@@ -327,6 +381,18 @@ pub(super) mod tests {
             bad[at] ^= 1;
             assert!(Manifest::decode(&bad).is_err(), "byte {at}");
             assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn how_it_was_encrypted_comes_back_and_earlier_versions_said_nothing_of_it() {
+        let sha = Sha::of(b"x");
+        let sealed = Sealing::Sealed { recipients: sha, identity: Some(sha) };
+        for sealing in [None, Some(Sealing::Open), Some(sealed)] {
+            let manifest = Manifest { sealing, ..example() };
+            let bytes = manifest.encode();
+            let said = bytes.windows(8).any(|window| window == b"\"sealed\"");
+            assert_eq!((Manifest::decode(&bytes), said), (Ok(manifest), sealing.is_some()));
         }
     }
 

@@ -23,6 +23,7 @@ mod error;
 pub mod fetch;
 pub mod files;
 pub mod into_server;
+mod key_objects;
 mod lineage;
 pub mod load;
 pub mod manifest;

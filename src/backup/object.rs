@@ -139,7 +139,8 @@ pub struct Object {
 pub struct Closed<'b> {
     codec: &'b str,
     stored: &'b [u8],
-    len: u64,
+    /// Bytes of the content, as it says.
+    pub len: u64,
     /// The hash that its content must have.
     pub sha: Sha,
     words: Vec<String>,

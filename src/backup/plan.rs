@@ -5,7 +5,7 @@
 
 use super::BackupError;
 use super::archive::chain::Archived;
-use super::candidates::{Candidate, HOW_TO_LIST, candidates};
+use super::candidates::{Candidate, Candidates, HOW_TO_LIST, candidates};
 use super::cut::{Found, Target, find, shorten};
 use super::fetch::Fetcher;
 use super::manifest::{BackedFile, Manifest};
@@ -84,15 +84,18 @@ pub fn plan(
     id: Option<&str>,
     target: &Target,
 ) -> Result<Plan, BackupError> {
-    let candidates = match id {
-        Some(id) => vec![Candidate::alone(named(repository, id)?, target)?],
+    let Candidates { sound, hidden } = match id {
+        Some(id) => Candidates {
+            sound: vec![Candidate::alone(named(repository, id)?, target)?],
+            hidden: None,
+        },
         None => {
             let found = repository.backups()?;
             candidates(found, &Archived::list(repository)?, target)?
         }
     };
     let mut first_refusal = None;
-    for candidate in candidates {
+    for candidate in sound {
         match of_backup(repository, candidate, target) {
             // An older backup may have what this one's log does not.
             Err(error @ BackupError::Refused { .. }) => {
@@ -101,7 +104,10 @@ pub fn plan(
             other => return other,
         }
     }
-    Err(first_refusal.unwrap_or_else(|| BackupError::refused("there is no backup", HOW_TO_LIST)))
+    // What cannot be read may have what none of the others has.
+    Err(hidden
+        .or(first_refusal)
+        .unwrap_or_else(|| BackupError::refused("there is no backup", HOW_TO_LIST)))
 }
 
 fn named(repository: &Repository, id: &str) -> Result<Manifest, BackupError> {

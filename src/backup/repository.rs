@@ -4,7 +4,7 @@
 //! found damaged, it is removed first.
 //! `format-spec/backup.md`, section 1.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,8 +14,7 @@ use super::archive::owner::{self, Owner};
 use super::lineage;
 use super::manifest::{Manifest, Part, manifest_name, object_name};
 use super::object::{self, Sha};
-use super::passphrase::{self, IDENTITY};
-use super::seal::{Keys, RECIPIENTS};
+use super::seal::Keys;
 use super::store::{Listed, Put, Store, StoreError};
 use super::under_way::UNDER_WAY;
 use crate::clock::{Clock as _, SystemClock};
@@ -217,36 +216,75 @@ impl Repository {
         Ok(listed.into_iter().map(|Listed { name, size }| (name, size)).collect())
     }
 
+    /// What is there, so that it is not sent again. Two seals of one content have different lengths: whether a sealed object
+    /// is whole is told by the newest manifests that name it.
+    pub fn known_parts(&self) -> Result<KnownParts, BackupError> {
+        let listed = self.listed_parts()?;
+        let mut named = HashSet::new();
+        if self.keys.seals() {
+            for manifest in self.newest(NEWEST, |_| false)? {
+                named.extend(manifest.parts().map(|part| (part.sha, part.stored)));
+            }
+        }
+        Ok(KnownParts { listed, named })
+    }
+
+    /// The newest backups by name that can be read, so many at most, up to the first that is enough.
+    pub(super) fn newest(
+        &self,
+        most: usize,
+        is_enough: impl Fn(&Manifest) -> bool,
+    ) -> Result<Vec<Manifest>, BackupError> {
+        let mut found = Vec::new();
+        for id in self.ids()?.iter().rev() {
+            match self.manifest(id) {
+                Ok(manifest) => found.push(manifest),
+                Err(BackupError::Store(error)) if !error.is_not_found() => return Err(error.into()),
+                Err(_) => {}
+            }
+            if found.len() >= most || found.last().is_some_and(&is_enough) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// Stores a content unless an object of its name and length is there; the part, and the bytes sent.
     /// With `known` as `None` what is there is read and, if it is damaged, stored anew.
     pub fn put_part(
         &self,
         content: &[u8],
-        known: Option<&HashMap<String, u64>>,
+        known: Option<&KnownParts>,
     ) -> Result<(Part, u64), BackupError> {
         let sha = Sha::of(content);
         let name = object_name(sha);
+        let part = |stored| Part { sha, size: content.len() as u64, stored, at: None };
+        let listed = known.and_then(|known| known.listed.get(&name).copied());
+        if let (Some(known), Some(stored)) = (known, listed)
+            && known.named.contains(&(sha, stored))
+        {
+            return Ok((part(stored), 0));
+        }
+        // No manifest tells, as of what an interrupted backup left: reading it is less than sending it.
+        if listed.is_some()
+            && self.keys.seals()
+            && let Some(stored) = self.sound_len(&name, sha)?
+        {
+            return Ok((part(stored), 0));
+        }
         let bytes = self.encode(content, sha)?;
-        let part = Part { sha, size: content.len() as u64, stored: bytes.len() as u64, at: None };
-        if known.is_some_and(|known| known.get(&name) == Some(&part.stored)) {
+        let part = part(bytes.len() as u64);
+        if listed == Some(part.stored) && !self.keys.seals() {
             return Ok((part, 0));
         }
-        // The same content is never sealed to the same length; what is listed is looked at by verify.
-        if let Some(stored) = known.and_then(|known| known.get(&name)).copied()
-            && self.keys.seals()
-            && stored + SEAL_LEN_VARIES > part.stored
-        {
-            return Ok((Part { stored, ..part }, 0));
-        }
         if self.store.put_new(&name, &bytes)? == Put::WasThere {
-            if known.is_some() && self.store.size(&name)? == Some(part.stored) {
+            let is_trusted = known.is_some() && !self.keys.seals();
+            if is_trusted && self.store.size(&name)? == Some(part.stored) {
                 return Ok((part, 0));
             }
-            // Of another length: by another version of the compressor, or damaged.
-            if let Ok(found) = self.store.get(&name)
-                && self.is_sound(&found, sha)
-            {
-                return Ok((Part { stored: found.len() as u64, ..part }, 0));
+            // Of another length: sealed another time, by another version of the compressor, or damaged.
+            if let Some(stored) = self.sound_len(&name, sha)? {
+                return Ok((Part { stored, ..part }, 0));
             }
             self.store.remove(&name)?;
             self.store.put_new(&name, &bytes)?;
@@ -254,22 +292,35 @@ impl Repository {
         Ok((part, part.stored))
     }
 
+    /// The length of an object if it is that of this content; `None`: it is not, or it is gone. It is read twice before it is
+    /// called damaged, and a store that fails says nothing of it: backups may need it.
+    pub(super) fn sound_len(&self, name: &str, sha: Sha) -> Result<Option<u64>, BackupError> {
+        for _ in 0..2 {
+            match self.store.get(name) {
+                Ok(bytes) if self.is_sound(&bytes, sha) => return Ok(Some(bytes.len() as u64)),
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Stores a content under a name that says what it is, and looks whether it is there whole.
     pub fn put_object(&self, name: &str, content: &[u8], sha: Sha) -> Result<(), BackupError> {
         let bytes = self.encode(content, sha)?;
-        let put = self.store.put_new(name, &bytes)?;
-        match self.store.size(name)? {
-            Some(size) if size == bytes.len() as u64 => Ok(()),
-            // The same content, sealed another time.
-            Some(_) if put == Put::WasThere && self.is_sound(&self.store.get(name)?, sha) => Ok(()),
-            Some(size) => {
-                // Whatever cut it: it must not stand in the way of the next try.
-                self.store.remove(name)?;
-                let what = format!("the store has {size} of its {} bytes", bytes.len());
-                Err(BackupError::damaged(name, what))
-            }
-            None => Err(BackupError::damaged(name, "the store has lost it")),
+        self.store.put_new(name, &bytes)?;
+        let size = self.store.size(name)?;
+        // The same content may be there, sealed another time.
+        if size == Some(bytes.len() as u64) || self.sound_len(name, sha)?.is_some() {
+            return Ok(());
         }
+        let Some(size) = size else {
+            return Err(BackupError::damaged(name, "the store has lost it"));
+        };
+        // Whatever cut it: it must not stand in the way of the next try.
+        self.store.remove(name)?;
+        let what = format!("the store has {size} of its {} bytes", bytes.len());
+        Err(BackupError::damaged(name, what))
     }
 
     fn encode(&self, content: &[u8], sha: Sha) -> Result<Vec<u8>, BackupError> {
@@ -287,17 +338,26 @@ impl Repository {
         }
     }
 
-    /// Checks a part: its content, or without an identity for it, all that is around it.
+    /// Checks a part: its content, or without an identity for it, all that is around it. Its length in the manifest is that
+    /// of when the backup was made: an object that was stored anew may have another.
     pub fn check_part(&self, part: &Part) -> Result<(), BackupError> {
-        if self.keys.opens() || !self.keys.seals() {
+        if self.keys.opens() {
             return self.part(part).map(drop);
         }
         let name = part.object();
         self.read(&name, |bytes| {
-            let closed = object::look(bytes).map_err(|what| BackupError::damaged(&name, what))?;
-            match closed.sha == part.sha && bytes.len() as u64 == part.stored {
+            let damaged = |what: String| BackupError::damaged(&name, what);
+            let closed = object::look(bytes).map_err(damaged)?;
+            let found = match closed.is_sealed() {
+                true => (closed.sha, closed.len),
+                false => {
+                    let object = object::decode(bytes, &self.keys).map_err(damaged)?;
+                    (object.sha, object.content.len() as u64)
+                }
+            };
+            match found == (part.sha, part.size) {
                 true => Ok(()),
-                false => Err(BackupError::damaged(&name, "it holds another part")),
+                false => Err(damaged("it holds another part".to_owned())),
             }
         })
     }
@@ -315,14 +375,6 @@ impl Repository {
         let damaged = |what: &str| Err(BackupError::damaged(name, what));
         self.read(name, |bytes| match name {
             MARKER => check_marker(bytes).map(drop),
-            RECIPIENTS => match Keys::default().decode_recipients(bytes) {
-                Ok(_) => Ok(()),
-                Err(what) => damaged(&what),
-            },
-            IDENTITY => match passphrase::look(bytes) {
-                Ok(_) => Ok(()),
-                Err(what) => damaged(&what),
-            },
             _ if name.starts_with(owner::PREFIX) => match Owner::decode(bytes) {
                 Ok(_) => Ok(()),
                 Err(what) => damaged(&what),
@@ -357,10 +409,18 @@ impl Repository {
     }
 }
 
-/// By how much two seals of one content may differ in length.
-const SEAL_LEN_VARIES: u64 = 1024;
+/// So many manifests are looked into for what is there already. What they do not name is read.
+const NEWEST: usize = 16;
 
-/// The word of a marker, which is that of its repository alone.
+/// What a repository has of parts.
+#[derive(Debug)]
+pub struct KnownParts {
+    /// Lengths by name.
+    listed: HashMap<String, u64>,
+    /// Parts and lengths of manifests, where a part has no length of its own.
+    named: HashSet<(Sha, u64)>,
+}
+
 /// The marker of the repository with this word.
 pub(super) fn marker(word: &str) -> Vec<u8> {
     format!("{MARKER_START}id {word}\nsha256 {}\n", Sha::of(word.as_bytes())).into_bytes()

@@ -7,22 +7,27 @@ use std::sync::Arc;
 
 use super::BackupError;
 use super::archive::piece;
+use super::key_objects::{Held, IDENTITY_COPY, RECIPIENTS_COPY};
 use super::passphrase::{self, IDENTITY, NotOpened, Passphrase};
 use super::repository::Repository;
 use super::seal::{Keys, RECIPIENTS};
 use super::store::Put;
 
 impl Repository {
-    /// For whom it is encrypted, if it is.
+    /// For whom it is encrypted, if it is. Where the object is lost its copy tells: so nothing is stored in the clear, and what
+    /// is there can be read.
     pub(super) fn stored_recipients(&self) -> Result<Option<Keys>, BackupError> {
-        let take = |text: &[u8]| {
-            let keys = Keys::default().decode_recipients(text);
-            keys.map_err(|what| BackupError::damaged(RECIPIENTS, what))
-        };
-        match self.read(RECIPIENTS, take) {
-            Err(BackupError::Store(error)) if error.is_not_found() => Ok(None),
-            other => other.map(Some),
+        for name in [RECIPIENTS, RECIPIENTS_COPY] {
+            let take = |text: &[u8]| {
+                let keys = Keys::default().decode_recipients(text);
+                keys.map_err(|what| BackupError::damaged(name, what))
+            };
+            match self.read(name, take) {
+                Err(BackupError::Store(error)) if error.is_not_found() => {}
+                other => return other.map(Some),
+            }
         }
+        Ok(None)
     }
 
     /// The same for these recipients and no others. A repository that has nothing yet takes them; one that has
@@ -63,6 +68,10 @@ impl Repository {
     fn must_have_nothing(&self) -> Result<(), BackupError> {
         for prefix in ["backups/", "objects/", piece::PREFIX] {
             if !self.store.list(prefix)?.is_empty() {
+                // It may be encrypted, and have lost what says so.
+                if let Some(error) = self.first_key_damage()? {
+                    return Err(error);
+                }
                 return Err(BackupError::refused(
                     format!("{} is not encrypted, and has something already", self.place()),
                     "name an empty place",
@@ -74,7 +83,7 @@ impl Repository {
 
     /// Whether there is something that a passphrase opens.
     pub fn has_passphrase(&self) -> Result<bool, BackupError> {
-        Ok(self.store.size(IDENTITY)?.is_some())
+        Ok(self.store.size(IDENTITY)?.is_some() || self.store.size(IDENTITY_COPY)?.is_some())
     }
 
     /// The same, read with the identity that this passphrase opens. It takes a second.
@@ -83,24 +92,65 @@ impl Repository {
         self.opened_with(&[text])
     }
 
-    /// The text of the identity that the passphrase opens.
+    /// The text of the identity that the passphrase opens: of the object, or of its copy where that one is not what it was.
     fn identity_of(&self, passphrase: &Passphrase) -> Result<String, BackupError> {
-        let bytes = match self.read(IDENTITY, |bytes| Ok(bytes.to_vec())) {
-            Err(BackupError::Store(error)) if error.is_not_found() => {
-                return Err(BackupError::refused(
+        let pair = self.key_pair(IDENTITY)?;
+        if pair.is_gone() {
+            let damage = self.first_key_damage()?.into_iter();
+            let is_identity = |own: &BackupError| matches!(own, BackupError::Damaged { object, .. } if object == IDENTITY);
+            return Err(damage.into_iter().find(is_identity).unwrap_or_else(|| {
+                BackupError::refused(
                     format!("{} is not encrypted by a passphrase", self.place()),
                     "give no passphrase, or --identity FILE if it is encrypted for others",
-                ));
+                )
+            }));
+        }
+        let is_copied = matches!(
+            (&pair.object, &pair.copy),
+            (Held::Sound(object), Held::Sound(copy)) if object == copy
+        );
+        let mut first = None;
+        for (name, held) in [(IDENTITY, &pair.object), (IDENTITY_COPY, &pair.copy)] {
+            let opened = match held {
+                Held::Gone => continue,
+                // It takes a second, and would tell the same.
+                Held::Sound(_) if name == IDENTITY_COPY && is_copied => continue,
+                Held::Damaged(what) => Err(BackupError::damaged(name, what)),
+                Held::Sound(bytes) => self.open_identity(name, bytes, passphrase),
+            };
+            match opened {
+                Ok(text) => return Ok(text),
+                Err(error) => drop(first.get_or_insert(error)),
             }
-            other => other?,
-        };
-        passphrase::open(&bytes, passphrase).map_err(|error| match error {
+        }
+        Err(first.unwrap_or_else(|| BackupError::damaged(IDENTITY, "it is gone")))
+    }
+
+    /// The text of the identity in an object, if it opens what is stored here.
+    fn open_identity(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        passphrase: &Passphrase,
+    ) -> Result<String, BackupError> {
+        let text = passphrase::open(bytes, passphrase).map_err(|error| match error {
             NotOpened::Wrong => BackupError::refused(
                 "the passphrase is wrong",
                 "give the one with which the repository was made; nothing else opens it",
             ),
-            NotOpened::Damaged(what) => BackupError::damaged(IDENTITY, what),
-        })
+            NotOpened::Damaged(what) => BackupError::damaged(name, what),
+        })?;
+        let own = Keys::default().with_identities(&text);
+        let own = own.map_err(|what| BackupError::damaged(name, what))?.own_recipients();
+        let recipients = self.keys.recipients();
+        if recipients.is_empty() || own.iter().any(|own| recipients.contains(own)) {
+            return Ok(text);
+        }
+        // One of the two is of another repository.
+        let damage = self.first_key_damage()?;
+        Err(damage.unwrap_or_else(|| {
+            BackupError::damaged(name, format!("what it holds is for none of {RECIPIENTS}"))
+        }))
     }
 
     /// The same, encrypted by this passphrase and for these recipients. A repository that has nothing yet takes them;

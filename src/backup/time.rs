@@ -31,6 +31,16 @@ pub fn compact(at: UnixMillis) -> String {
     format!("{}Z", kept.split('.').next().unwrap_or_default())
 }
 
+/// The instant that such a part of a name means.
+pub(super) fn of_compact(text: &str) -> Option<UnixMillis> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let (year, rest) = date.split_at_checked(4)?;
+    let (month, day) = rest.split_at_checked(2)?;
+    let (hours, rest) = clock.split_at_checked(2)?;
+    let (minutes, seconds) = rest.split_at_checked(2)?;
+    absolute(&format!("{year}-{month}-{day}T{hours}:{minutes}:{seconds}"))
+}
+
 /// The instant that `text` means at `now`; an error says what is understood.
 pub fn parse(text: &str, now: UnixMillis) -> Result<UnixMillis, String> {
     let trimmed = text.trim();
@@ -167,6 +177,12 @@ mod tests {
             assert_eq!(parse(&Iso(at).to_string(), NOW), Ok(at), "{}", Iso(at));
         }
         assert_eq!(compact(NOW), "20261122T100000Z");
+        assert_eq!(of_compact(&compact(NOW)), Some(NOW - 123));
+        for bad in
+            ["", "20261122T100000", "20261322T100000Z", "2026112T2100000Z", "é0261122T100000Z"]
+        {
+            assert_eq!(of_compact(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -11,10 +11,13 @@ use parking_lot::Mutex;
 use super::archive::chain::Archived;
 use super::archive::piece;
 use super::create::Progress;
+use super::key_objects::is_key_object;
 use super::manifest::{Manifest, Part};
 use super::object::Sha;
+use super::passphrase::IDENTITY;
 use super::plan::plan;
 use super::repository::Repository;
+use super::seal::RECIPIENTS;
 use super::{BackupError, restore};
 use crate::backup::cut::Target;
 
@@ -44,6 +47,14 @@ pub struct Damage {
     pub what: String,
     /// The backups that cannot be restored whole.
     pub backups: Vec<String>,
+}
+
+impl Damage {
+    /// What helps, where that is not making another backup: the object says how the repository is encrypted.
+    pub fn next_step(&self) -> Option<String> {
+        let is_key = matches!(self.object.as_str(), RECIPIENTS | IDENTITY);
+        is_key.then(|| BackupError::damaged(&self.object, "").next_step())
+    }
 }
 
 /// Reads everything; with `full`, loads every backup too. `only`: this backup alone.
@@ -97,6 +108,7 @@ pub fn verify(
         let named = looked_at.iter().flat_map(Manifest::parts).map(Part::object).collect();
         look_at_the_rest(repository, &named, &mut verified)?;
     }
+    look_at_keys(repository, &sound, &mut verified)?;
     if full {
         for manifest in &sound {
             load(repository, Some(manifest), threads, &mut verified);
@@ -153,6 +165,21 @@ fn look_for_holes(
     Ok(())
 }
 
+/// The objects that say how it is encrypted.
+fn look_at_keys(
+    repository: &Repository,
+    sound: &[Manifest],
+    verified: &mut Verified,
+) -> Result<(), BackupError> {
+    let newest_first: Vec<Manifest> = sound.iter().rev().cloned().collect();
+    for error in repository.key_damage(&newest_first)? {
+        let BackupError::Damaged { object, .. } = &error else { return Err(error) };
+        let (object, what) = (object.clone(), error.to_string());
+        verified.damage.push(Damage { object, what, backups: Vec::new() });
+    }
+    Ok(())
+}
+
 /// What no backup names: leftovers, which the next backup may take up, pieces of the log beside the way, notes.
 fn look_at_the_rest(
     repository: &Repository,
@@ -162,7 +189,7 @@ fn look_at_the_rest(
     let known_damage = !verified.damage.is_empty();
     for listed in repository.store().list("")? {
         let name = listed.name.as_str();
-        if named.contains(name) || name.starts_with("backups/") {
+        if named.contains(name) || name.starts_with("backups/") || is_key_object(name) {
             continue;
         }
         let is_part = name.starts_with("objects/");

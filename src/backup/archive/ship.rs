@@ -41,6 +41,8 @@ pub struct Archiver {
     pub ownership: Option<Ownership>,
     /// Something was shipped in this step.
     checked: bool,
+    /// The repository is encrypted as it was; asked when it begins, and again after a failure.
+    held: bool,
     /// What was done since the start.
     pub figures: Figures,
 }
@@ -88,6 +90,7 @@ impl Archiver {
             position: 0,
             ownership: None,
             checked: false,
+            held: false,
             figures: Figures::default(),
         }
     }
@@ -127,7 +130,7 @@ impl Archiver {
         let shipped = self.ship(&entries, base, synced);
         if shipped.is_err() {
             // What the store has is asked again.
-            self.place = None;
+            (self.place, self.held) = (None, false);
         }
         let more = shipped?;
         let last = entries.keys().next_back().copied().unwrap_or(0);
@@ -158,6 +161,10 @@ impl Archiver {
         base: BaseId,
         synced: u64,
     ) -> Result<bool, BackupError> {
+        if !self.held {
+            self.repository.hold_keys()?;
+            self.held = true;
+        }
         if self.place.is_none() {
             self.place = self.begin(entries, base)?;
             self.position = self.place.map_or(base.position, |place| place.position);

@@ -1,7 +1,8 @@
 //! A repository in a directory: an object is a file, its name the path below the directory.
 //!
-//! An object is written under a temporary name, synced, renamed, and the directory synced; so it is there
-//! whole or not at all, through a power loss too. Leftovers start with `temp-` and mean nothing.
+//! An object is written under a temporary name, synced, given its own name as a second one, and the directory synced; so
+//! it is there whole or not at all, through a power loss too. A second name must be free, and the file system sees to that: of
+//! two writers one has it, and the other is told. Leftovers start with `temp-` and mean nothing.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::{Listed, Put, Store, StoreError};
 use crate::disk::{DiskError, FileView, OpenMode, SharedDisk, durable};
+use crate::rng::random_hex;
 
 const TEMPORARY: &str = "temp-";
 
@@ -20,7 +22,10 @@ pub struct LocalStore {
     root: String,
     /// Directories that are known to be there, durably.
     made: Mutex<HashSet<String>>,
-    /// Makes temporary names differ.
+    /// Makes temporary names differ from those of every other writer, here or on another machine. A leftover may be the
+    /// first name of an object: who opened it to write would change that.
+    word: String,
+    /// Makes them differ from one another.
     count: AtomicU64,
 }
 
@@ -29,7 +34,8 @@ impl LocalStore {
     pub fn new(disk: SharedDisk, root: &str) -> Self {
         let root = root.trim_end_matches('/');
         let root = if root.is_empty() { "/" } else { root };
-        Self { disk, root: root.to_owned(), made: Mutex::default(), count: AtomicU64::new(0) }
+        let (root, word, count) = (root.to_owned(), random_hex(16), AtomicU64::new(0));
+        Self { disk, root, made: Mutex::default(), word, count }
     }
 
     fn path(&self, name: &str) -> String {
@@ -50,24 +56,43 @@ impl LocalStore {
         Ok(())
     }
 
-    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), DiskError> {
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<Put, DiskError> {
         self.make_parents(path)?;
         let dir = durable::parent(path);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{TEMPORARY}{}-{number}", std::process::id());
-        let temp = durable::join(dir, &name);
-        let written = || -> Result<(), DiskError> {
+        let temp = durable::join(dir, &format!("{TEMPORARY}{}-{number}", self.word));
+        let written = || -> Result<Put, DiskError> {
             let file = self.disk.open(&temp, OpenMode::CreateOrTruncate)?;
             file.write_all_at(0, bytes)?;
             file.sync_all()?;
-            self.disk.rename(&temp, path)
+            self.name(&temp, path)
         };
-        if let Err(error) = written() {
-            // A leftover means nothing.
-            let _ = self.disk.remove(&temp);
-            return Err(error);
+        let put = written();
+        // A leftover means nothing.
+        let _ = self.disk.remove(&temp);
+        let put = put?;
+        // Also where somebody else stored it: he may not have come to this yet.
+        self.disk.sync_dir(dir)?;
+        Ok(put)
+    }
+
+    /// Gives what is written the name `path`, unless something has it.
+    fn name(&self, temp: &str, path: &str) -> Result<Put, DiskError> {
+        use std::io::ErrorKind as Kind;
+        match self.disk.link(temp, path) {
+            Ok(()) => Ok(Put::Stored),
+            Err(error) if error.source.kind() == Kind::AlreadyExists => Ok(Put::WasThere),
+            // A file system without second names (FAT, some of a network): looking first is all that is left.
+            Err(error)
+                if matches!(error.source.kind(), Kind::Unsupported | Kind::PermissionDenied) =>
+            {
+                if self.disk.file_len(path)?.is_some() {
+                    return Ok(Put::WasThere);
+                }
+                self.disk.rename(temp, path).map(|()| Put::Stored)
+            }
+            Err(error) => Err(error),
         }
-        self.disk.sync_dir(dir)
     }
 
     fn walk(&self, dir: &str, found: &mut Vec<Listed>) -> Result<(), DiskError> {
@@ -114,7 +139,7 @@ impl Store for LocalStore {
         if self.disk.file_len(&path).map_err(failed)?.is_some() {
             return Ok(Put::WasThere);
         }
-        self.write(&path, bytes).map(|()| Put::Stored).map_err(failed)
+        self.write(&path, bytes).map_err(failed)
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
@@ -184,7 +209,7 @@ mod tests {
                 }
             }
             if done {
-                assert!(at > 8, "directories, file, rename and their syncs");
+                assert!(at > 8, "directories, file, second name and their syncs");
                 break;
             }
         }
@@ -207,5 +232,36 @@ mod tests {
         store.remove("a/b").unwrap();
         store.remove("a/b").unwrap();
         assert_eq!(store.size("a/b").unwrap(), None);
+    }
+
+    #[test]
+    fn of_two_writers_at_once_one_has_the_name_and_the_other_is_told() {
+        for _ in 0..20 {
+            let disk = Arc::new(SimDisk::new());
+            let stores: Vec<LocalStore> =
+                (0..4).map(|_| LocalStore::new(Arc::<SimDisk>::clone(&disk), "r")).collect();
+            let start = std::sync::Barrier::new(stores.len());
+            let put = |index: usize, store: &LocalStore| {
+                start.wait();
+                let content = vec![b'a'; 100 + index];
+                (0..50)
+                    .filter(|n| store.put_new(&format!("o/{n}"), &content).unwrap() == Put::Stored)
+                    .map(|n| (n, content.clone()))
+                    .collect::<Vec<_>>()
+            };
+            let stored: Vec<(usize, Vec<u8>)> = std::thread::scope(|scope| {
+                let work: Vec<_> = stores
+                    .iter()
+                    .enumerate()
+                    .map(|(index, store)| scope.spawn(move || put(index, store)))
+                    .collect();
+                work.into_iter().flat_map(|own| own.join().unwrap()).collect()
+            });
+            assert_eq!(stored.len(), 50, "each name was given once");
+            for (n, content) in stored {
+                assert_eq!(stores[0].get(&format!("o/{n}")).unwrap(), content);
+            }
+            assert!(disk.files().iter().all(|path| !path.contains(TEMPORARY)), "nothing is left");
+        }
     }
 }

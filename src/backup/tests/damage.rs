@@ -1,12 +1,14 @@
 //! Flipped bytes, in every object and every region of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{World, key_pair, repository};
+use crate::backup::BackupError;
 use crate::backup::archive::ship::Archiver;
 use crate::backup::create::{CreateOptions, create};
 use crate::backup::cut::Target;
-use crate::backup::manifest::Origin;
+use crate::backup::manifest::{Origin, manifest_name};
 use crate::backup::plan::plan;
 use crate::backup::repository::Repository;
 use crate::backup::restore::to_directory;
@@ -113,4 +115,64 @@ fn recheck_replaces_what_is_damaged() {
     let clock = world.clock.as_ref();
     create(&repository, &source, Origin::default(), options, clock, "x", &|_, _| {}).unwrap();
     assert_eq!(verify(&repository, None, true, 1, &|_, _| {}).unwrap().damage, []);
+}
+
+#[test]
+fn a_damaged_backup_that_may_reach_the_target_is_never_passed_over() {
+    let mut world = World::new(82);
+    let store = Arc::new(MemoryStore::new());
+    let repository = repository(&store);
+    let mut made = Vec::new();
+    for round in 0..3 {
+        world.run(&["SET", "round", &round.to_string()]);
+        world.write();
+        world.run(&["FLUSHALL"]);
+        world.write();
+        made.push(world.back_up(&repository).unwrap().manifest);
+        world.clock.advance(Duration::from_secs(60));
+    }
+    let flush = |after| Target::Before { command: "FLUSHALL".to_owned(), after };
+    let from = |target: &Target| plan(&repository, None, target).map(|plan| plan.manifest.id);
+    let is_named = |found: Result<String, BackupError>, id: &str| match found {
+        Err(BackupError::Damaged { object, .. }) => object == manifest_name(id),
+        _ => false,
+    };
+    let (instant, position) = (made[1].instant.unwrap(), made[1].position.unwrap());
+    let first_time = made[0].segments[0].first_time.unwrap();
+    let newest = &made[2];
+    store.damage(&newest.object(), |bytes| bytes[200] ^= 1);
+    for target in [
+        Target::Latest,
+        Target::Time(newest.instant.unwrap()),
+        Target::Time(newest.created_at + 3_600_000),
+        // Between the second one and the third.
+        Target::Time(made[1].created_at + 5000),
+        Target::Position(newest.position.unwrap()),
+        flush(None),
+        flush(Some(made[1].created_at)),
+    ] {
+        assert!(is_named(from(&target), &newest.id), "{target:?}");
+    }
+    // What can be read has all of these.
+    for target in [
+        Target::Time(instant),
+        Target::Time(instant - 1),
+        // The second one has what was written until it was made.
+        Target::Time(made[1].created_at),
+        Target::Position(position),
+        flush(Some(first_time)),
+    ] {
+        assert!(from(&target).is_ok(), "{target:?}: {:?}", from(&target));
+    }
+    // Who names another one knows what he does.
+    let target = Target::Time(newest.created_at);
+    let named = plan(&repository, Some(&made[1].id), &target).unwrap();
+    assert_eq!(named.instant, Some(instant));
+    store.damage(&newest.object(), |bytes| bytes[200] ^= 1);
+    // An old one keeps nobody from what newer ones have.
+    store.damage(&made[0].object(), |bytes| bytes[200] ^= 1);
+    for target in [Target::Time(newest.created_at + 3_600_000), Target::Latest, flush(None)] {
+        assert_eq!(from(&target).unwrap(), newest.id, "{target:?}");
+    }
+    assert!(is_named(from(&Target::Time(super::START - 1000)), &made[0].id));
 }

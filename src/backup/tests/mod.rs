@@ -1,11 +1,13 @@
 //! What the tests of backups share: a server on a simulated disk, and repositories in memory.
 
+mod at_once;
 mod branches;
 mod damage;
 mod faults;
 mod files;
 mod history;
 mod interrupted;
+mod keys;
 mod lineage;
 mod mixed;
 mod owners;

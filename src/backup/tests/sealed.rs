@@ -6,6 +6,7 @@ use super::{World, digest_of, key_pair, repository, with_fault};
 use crate::backup::BackupError;
 use crate::backup::archive::owner::current;
 use crate::backup::cut::Target;
+use crate::backup::key_objects::IDENTITY_COPY;
 use crate::backup::passphrase::{IDENTITY, Passphrase};
 use crate::backup::plan::plan;
 use crate::backup::repository::Repository;
@@ -108,8 +109,13 @@ fn a_passphrase_is_needed_by_readers_alone_and_only_once() {
         store.damage(IDENTITY, |bytes| bytes[at] ^= 1);
         let verified = verify(&repository(&store), None, false, 1, &|_, _| {}).unwrap();
         assert_eq!(verified.damage.len(), 1, "{at}");
+        // Its copy opens the repository meanwhile.
+        repository(&store).opened_by(&passphrase).unwrap();
+        let copy = store.get(IDENTITY_COPY).unwrap();
+        store.remove(IDENTITY_COPY).unwrap();
         let refused = repository(&store).opened_by(&passphrase);
         assert!(matches!(refused, Err(BackupError::Damaged { .. })), "{refused:?}");
+        store.put_new(IDENTITY_COPY, &copy).unwrap();
         store.damage(IDENTITY, |bytes| bytes[at] ^= 1);
     }
 }

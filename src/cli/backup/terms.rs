@@ -88,6 +88,10 @@ impl IdentityArgs {
         let opened = closed.clone().opened_with(&texts)?;
         let right = !texts.is_empty() && opened.has_right_identity();
         if is_named && !right {
+            // Its recipients may be those of another repository.
+            if let Some(error) = closed.first_key_damage()? {
+                return Err(error);
+            }
             return Err(BackupError::refused(
                 format!("{} is encrypted, and not for this identity", closed.place()),
                 "name the identity of one of its recipients, or give the passphrase that it was made with",
@@ -96,7 +100,8 @@ impl IdentityArgs {
         // A variable may be meant for another repository.
         let repository = if right { opened } else { closed };
         let asked_for = self.passphrase_file.is_some();
-        if repository.recipients().is_empty() || (right && !asked_for) {
+        let is_plain = repository.recipients().is_empty() && !repository.has_passphrase()?;
+        if is_plain || (right && !asked_for) {
             return Ok(repository);
         }
         // So may a passphrase; a file is meant for this one.

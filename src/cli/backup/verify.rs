@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::terms::{self, ProgressLine};
 use crate::backup::BackupError;
-use crate::backup::verify::{Verified, verify};
+use crate::backup::verify::{Damage, Verified, verify};
 
 /// See `--help`.
 #[derive(Debug, Args)]
@@ -84,6 +84,10 @@ fn text(found: &Verified) -> String {
             "; {} objects belong to no backup (prune sweeps them)",
             found.unnamed
         ));
+    }
+    if let Some(next) = found.damage.iter().find_map(Damage::next_step) {
+        out.push_str(&format!("\ndamaged\n  next: {next}\n"));
+        return out;
     }
     out.push_str(match (found.backups, found.damage.is_empty()) {
         (0, _) => "\nno backup is here\n",
