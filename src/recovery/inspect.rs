@@ -1,6 +1,7 @@
 //! Looks at a data directory without changing anything (I5).
 
 use super::LoadError;
+use super::content::holds_anything;
 use super::decide::Situation;
 use super::newer;
 use crate::aof::chain::{SegmentFile, read_log};
@@ -41,6 +42,10 @@ pub struct Facts {
     pub snapshot_mark: Option<LogMark>,
     /// Why it is not sure whether the snapshot or the log is newer.
     pub doubt: Option<String>,
+    /// A single-file log is there that holds nothing, and does not count beside a snapshot.
+    pub empty_old_log: bool,
+    /// What is there and is not loaded.
+    pub notes: Vec<String>,
 }
 
 /// How often a manifest may be replaced while its directory is looked at.
@@ -80,12 +85,15 @@ fn look(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
         old_log: config.appendfilename.clone(),
         snapshot_mark: None,
         doubt: None,
+        empty_old_log: false,
+        notes: Vec::new(),
         names,
     };
     facts.situation.old_log = disk.file_len(&facts.old_log)?.is_some();
     facts.situation.snapshot = disk.file_len(&facts.snapshot)?.is_some();
     read_manifest(disk, &mut facts)?;
     look_for_strays(disk, &mut facts)?;
+    judge_old_log(disk, &mut facts)?;
     facts.situation.files_complete = facts.missing.is_empty();
     newer::compare(disk, &mut facts)?;
     Ok(facts)
@@ -118,6 +126,25 @@ fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
         if !inside && !outside {
             facts.missing.push(entry.name.clone());
         }
+    }
+    Ok(())
+}
+
+/// A single-file log that holds nothing hides no snapshot: of the two only one can be the data set.
+fn judge_old_log(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    let Situation { log_wanted, manifest, manifest_damaged, old_log, snapshot, .. } =
+        facts.situation;
+    // Listed, it is the base; with the log off it is not looked at beside a snapshot.
+    if !old_log || !snapshot || !log_wanted || manifest || manifest_damaged {
+        return Ok(());
+    }
+    if !holds_anything(&facts.old_log, &view(disk, &facts.old_log)?) {
+        facts.situation.old_log = false;
+        facts.empty_old_log = true;
+        facts.notes.push(format!(
+            "{} holds no record: {} is the data set. Should it be an empty one, move {} away and start again",
+            facts.old_log, facts.snapshot, facts.snapshot
+        ));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! changed then (P5, P6). What is there is never taken for an empty data set (P8).
 
 pub mod apply;
+pub mod content;
 pub mod decide;
 pub mod find;
 mod forecast;
