@@ -12,6 +12,7 @@ pub mod find;
 mod forecast;
 pub mod inspect;
 pub mod load;
+mod lost;
 mod newer;
 pub mod reload;
 pub mod replay;
