@@ -53,10 +53,8 @@ pub(super) fn compare(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadErro
             is_newer_than(disk, &facts.names, &facts.manifest, saved)?;
     } else if !facts.situation.manifest && facts.situation.stray_log {
         let strays = framed_strays(disk, facts)?;
-        // Who is in doubt does not load: that needs the manifest.
-        facts.situation.snapshot_newer =
-            strays.incrs.is_empty() || is_newer_than(disk, &facts.names, &strays, saved)?.0;
-        if strays.incrs.is_empty() {
+        facts.situation.snapshot_newer = holds_all(disk, &facts.names, &strays, saved)?;
+        if facts.situation.snapshot_newer && strays.incrs.len() < facts.stray.len() {
             facts.notes.push(format!(
                 "{} is loaded, and log files beside it ({}) are not: no manifest lists them, and the log is off",
                 facts.snapshot,
@@ -82,6 +80,21 @@ fn framed_strays(disk: &dyn Disk, facts: &Facts) -> Result<Manifest, LoadError> 
     }
     strays.incrs.sort_by_key(|entry| entry.seq);
     Ok(strays)
+}
+
+/// Whether the snapshot says that it holds all of these segments. The clock is not asked: without their manifest it is
+/// not even known whether they are all that there were.
+fn holds_all(
+    disk: &dyn Disk,
+    names: &FileNames,
+    segments: &Manifest,
+    saved: Head,
+) -> Result<bool, LoadError> {
+    let of_them =
+        |mark: &LogMark| segments.incrs.iter().any(|entry| entry.salt() == Some(mark.salt));
+    Ok(segments.incrs.is_empty()
+        || (saved.mark.as_ref().is_some_and(of_them)
+            && is_newer_than(disk, names, segments, saved)?.0))
 }
 
 /// Compares the snapshot with the log that `manifest` lists.

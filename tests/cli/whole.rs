@@ -113,6 +113,14 @@ fn a_lost_manifest_is_not_hidden_by_an_older_snapshot() {
             continue;
         }
         refused(&place, OFF, &[MANIFEST, "is missing", "appendonly.aof.1.incr.aof"]);
+        // A later one of another server tells nothing of these files.
+        let dump = place.data().join("dump.rdb");
+        let own = fs::read(&dump).unwrap();
+        let other = Server::start(&peers::fastness(), OFF);
+        other.client().must("SAVE");
+        fs::copy(other.data().join("dump.rdb"), &dump).unwrap();
+        refused(&place, OFF, &[MANIFEST, "is missing"]);
+        fs::write(&dump, own).unwrap();
         fs::write(place.data().join(MANIFEST), manifest).unwrap();
         loads(&place, OFF, &[("a", "1"), ("b", "2")], "");
     }

@@ -81,7 +81,7 @@ fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
             return;
         }
         if report.file_mut(path).is_some_and(|file| file.role == Role::Snapshot) {
-            judge_behind(path, bytes, end, report);
+            judge_behind(path, bytes, end, dir, report);
             return;
         }
     }
@@ -90,7 +90,7 @@ fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
 }
 
 /// What follows the end of a snapshot, as a start judges it.
-fn judge_behind(path: &str, bytes: &[u8], end: usize, report: &mut Report) {
+fn judge_behind(path: &str, bytes: &[u8], end: usize, dir: &str, report: &mut Report) {
     let end = end as u64;
     let state = match behind_snapshot(bytes, end) {
         Behind::Nothing => return,
@@ -108,7 +108,10 @@ fn judge_behind(path: &str, bytes: &[u8], end: usize, report: &mut Report) {
                 db: None,
                 behind: None,
                 torn: false,
-                next: format!("mv {path} appendonly.aof, or fastness repair {path} (cuts it)"),
+                next: format!(
+                    "give it the name appendonly.aof and start with appendonly yes, or {}",
+                    repair(dir)
+                ),
             });
             State::Damaged
         }
