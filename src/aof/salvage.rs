@@ -373,17 +373,7 @@ impl<'a> Walk<'a, '_> {
 impl SalvagedUnit<'_> {
     /// Appends its records as frames must have them: spelled strictly, SELECT and MULTI in small letters, without comments.
     pub fn encode_strict(&self, out: &mut Vec<u8>) {
-        let (mut at, mut args) = (0, Vec::new());
-        while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            if rest.first() == Some(&b'#') {
-                at += record::line(rest).map_or(rest.len(), <[u8]>::len);
-                continue;
-            }
-            args.clear();
-            // They were read once already.
-            let Ok(end) = syntax::record(self.bytes, at, Spelling::Sloppy, &mut args) else {
-                return;
-            };
+        self.each_command(&mut |args| {
             out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
             for (index, arg) in args.iter().enumerate() {
                 out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
@@ -396,6 +386,48 @@ impl SalvagedUnit<'_> {
                 }
                 out.extend_from_slice(b"\r\n");
             }
+        });
+    }
+
+    /// The unit as a place that is left out, when `is_bad` says so of the words of one of its commands.
+    pub fn skipped_if(
+        &self,
+        is_bad: impl Fn(&[&[u8]]) -> bool,
+        reason: &'static str,
+    ) -> Option<Skipped> {
+        let mut bad = false;
+        self.each_command(&mut |args| bad = bad || is_bad(args));
+        if !bad {
+            return None;
+        }
+        let len = self.bytes.len();
+        let mut skipped = Skipped {
+            offset: self.offset,
+            len: len as u64,
+            position: Position(self.position.0.saturating_sub(len as u64)),
+            reason,
+            commands: Vec::new(),
+            more: 0,
+            selects: self.selects,
+        };
+        self.each_command(&mut |args| skipped.note(args));
+        Some(skipped)
+    }
+
+    /// Its commands as they stand there, MULTI and EXEC among them.
+    fn each_command(&self, visit: &mut dyn FnMut(&[&[u8]])) {
+        let (mut at, mut args) = (0, Vec::new());
+        while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if rest.first() == Some(&b'#') {
+                at += record::line(rest).map_or(rest.len(), <[u8]>::len);
+                continue;
+            }
+            args.clear();
+            // They were read once already.
+            let Ok(end) = syntax::record(self.bytes, at, Spelling::Sloppy, &mut args) else {
+                return;
+            };
+            visit(&args);
             at = end;
         }
     }

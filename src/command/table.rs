@@ -279,6 +279,16 @@ impl CommandTable {
         (row.command.name.len() == name.len()).then_some(row)
     }
 
+    /// Whether [`find`](Self::find) would find what these words of a request name.
+    pub fn knows(&self, words: &[&[u8]]) -> bool {
+        let Some(row) = words.first().and_then(|name| self.top(name)) else { return false };
+        row.subcommands.is_empty()
+            || match words.get(1) {
+                None => row.command.accepts(1),
+                Some(word) => self.sub(row, word).is_some(),
+            }
+    }
+
     fn top(&self, name: &[u8]) -> Option<&Row> {
         if let Some(row) = self.near(name) {
             return Some(row);

@@ -48,6 +48,25 @@ impl OsDisk {
     fn resolve(&self, path: &str) -> PathBuf {
         if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
+
+    /// A link to what is not there is not nothing: its volume may not be mounted. Whoever took it for a name that is
+    /// free would start empty, and write in its place.
+    fn told_of_links<T>(
+        &self,
+        op: &'static str,
+        path: &str,
+        result: io::Result<T>,
+    ) -> Result<T, DiskError> {
+        at(op, path, result).map_err(|error| {
+            let target = error.is_not_found().then(|| fs::read_link(self.resolve(path)).ok());
+            let Some(target) = target.flatten() else { return error };
+            let why = format!(
+                "it is a link to {}, which is not there (is its volume mounted?); remove the link if it means nothing",
+                target.display()
+            );
+            DiskError::new(op, path, io::Error::other(why))
+        })
+    }
 }
 
 impl Disk for OsDisk {
@@ -61,7 +80,7 @@ impl Disk for OsDisk {
             OpenMode::CreateOrTruncate => options.write(true).create(true).truncate(true),
             OpenMode::CreatePrivate => options.write(true).create_new(true).mode(0o600),
         };
-        let file = at("open", path, options.open(self.resolve(path)))?;
+        let file = self.told_of_links("open", path, options.open(self.resolve(path)))?;
         Ok(Box::new(OsFile { file, path: path.to_owned() }))
     }
 
@@ -79,7 +98,7 @@ impl Disk for OsDisk {
 
     fn list(&self, dir: &str) -> Result<Vec<String>, DiskError> {
         let mut names = Vec::new();
-        for entry in at("list", dir, fs::read_dir(self.resolve(dir)))? {
+        for entry in self.told_of_links("list", dir, fs::read_dir(self.resolve(dir)))? {
             let entry = at("list", dir, entry)?;
             let mut name = entry.file_name().to_string_lossy().into_owned();
             // Follows symbolic links: a log directory may be a link to another file system.
@@ -171,13 +190,13 @@ impl Disk for OsDisk {
     }
 
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError> {
-        match fs::metadata(self.resolve(path)) {
+        match self.told_of_links("stat", path, fs::metadata(self.resolve(path))) {
             Ok(metadata) if metadata.is_dir() => {
                 Err(DiskError::new("stat", path, io::ErrorKind::IsADirectory.into()))
             }
             Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(DiskError::new("stat", path, error)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::LoadError;
+use super::content::{Behind, RECORDS_BEHIND, behind_snapshot, other_behind};
 use super::decide::{Decision, decide};
 use super::inspect::{Facts, base_fault, inspect, view};
 use super::load::{SnapshotOptions, load_snapshot};
@@ -54,7 +55,7 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     let facts = inspect(disk.as_ref(), &config)?;
     let decision = decide(facts.situation);
     let outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
-    for note in facts.doubt.iter().chain(&outcome.notes) {
+    for note in facts.doubt.iter().chain(&facts.notes).chain(&outcome.notes) {
         logger.warning(note);
     }
     loader.ks.expire_mode = ExpireMode::Active;
@@ -96,8 +97,9 @@ fn load_as_decided(
             let total = bytes.len() as u64;
             let mut progress = |done| note_progress(live, total, done);
             let options = SnapshotOptions::default();
-            load_snapshot(loader, &facts.snapshot, &bytes, options, &mut progress)?;
-            Ok(Outcome::default())
+            let report = load_snapshot(loader, &facts.snapshot, &bytes, options, &mut progress)?;
+            let notes = notes_behind(&facts.snapshot, &bytes, report.end)?;
+            Ok(Outcome { notes, ..Outcome::default() })
         }
         Decision::RefuseDamagedManifest => Err(LoadError::Damaged {
             file: facts.names.path(&facts.names.manifest()),
@@ -114,6 +116,19 @@ fn load_as_decided(
                 facts.stray.join(", ")
             ),
         )),
+    }
+}
+
+/// What stands behind a snapshot is lost with the next save: records refuse the start, anything else is told.
+fn notes_behind(file: &str, bytes: &[u8], end: u64) -> Result<Vec<String>, LoadError> {
+    match behind_snapshot(bytes, end) {
+        Behind::Nothing => Ok(Vec::new()),
+        Behind::Other(rest) => Ok(vec![other_behind(file, end, rest)]),
+        Behind::Records => Err(LoadError::Damaged {
+            file: file.to_owned(),
+            offset: end,
+            what: RECORDS_BEHIND.to_owned(),
+        }),
     }
 }
 
@@ -198,7 +213,8 @@ fn load_files(
         }
     }
     let mut progress = |done| note_progress(live, total, loaded + done);
-    let (end, replayed) = replay_log(loader, base, &segments, &mut progress)?;
+    let replayed = replay_log(loader, base, &segments, &mut progress);
+    let (end, replayed) = replayed.map_err(|error| with_path(error, files))?;
     let mut notes = Vec::new();
     if let Some((offset, error)) = &replayed.first_failure {
         notes.push(format!(
@@ -232,6 +248,18 @@ fn load_files(
     }
     outcome.end = Some(end);
     Ok(outcome)
+}
+
+/// The replay knows names as the manifest has them.
+fn with_path(error: LoadError, files: &[(Entry, String)]) -> LoadError {
+    match error {
+        LoadError::Damaged { file, offset, what } => {
+            let path = files.iter().find(|(entry, _)| entry.name == file);
+            let file = path.map_or(file, |(_, path)| path.clone());
+            LoadError::Damaged { file, offset, what }
+        }
+        other => other,
+    }
 }
 
 /// Keeps a torn tail beside its file, cuts it, and makes the last file's end durable.

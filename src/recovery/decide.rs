@@ -21,7 +21,7 @@ pub struct Situation {
     pub old_log: bool,
     /// `dbfilename` is there.
     pub snapshot: bool,
-    /// The snapshot was made after the log's last record.
+    /// The snapshot was made after the log's last record; without a manifest: it holds what the log files do.
     pub snapshot_newer: bool,
 }
 
@@ -60,9 +60,8 @@ pub fn decide(facts: Situation) -> Decision {
     let Situation { files_complete, old_log, snapshot, snapshot_newer, .. } = facts;
     match (log_wanted, manifest_damaged, manifest, files_complete) {
         // With the log off and a snapshot as new as anything, the log is not looked at.
-        (false, ..) if snapshot && (snapshot_newer || !manifest) && !manifest_damaged => {
-            LoadSnapshot
-        }
+        (false, false, false, _) if snapshot && (snapshot_newer || !stray_log) => LoadSnapshot,
+        (false, false, true, _) if snapshot && snapshot_newer => LoadSnapshot,
         (_, true, ..) => RefuseDamagedManifest,
         (_, _, true, false) => RefuseMissingFile,
         (true, _, true, true) => LoadLog,
@@ -137,5 +136,18 @@ mod tests {
         assert_eq!(decide(older), Decision::LoadLogThenSave);
         let newer = Situation { snapshot: true, snapshot_newer: true, ..off };
         assert_eq!(decide(newer), Decision::LoadSnapshot);
+    }
+
+    #[test]
+    fn with_the_log_off_an_older_snapshot_never_hides_log_files() {
+        for facts in all().filter(|facts| !facts.log_wanted && facts.snapshot) {
+            let log = facts.manifest || facts.manifest_damaged || facts.stray_log;
+            let hides = decide(facts) == Decision::LoadSnapshot && log;
+            assert!(!hides || facts.snapshot_newer, "{facts:?}");
+        }
+        let lost = Situation { snapshot: true, stray_log: true, ..Situation::default() };
+        assert_eq!(decide(lost), Decision::RefuseMissingManifest);
+        let held = Situation { snapshot_newer: true, ..lost };
+        assert_eq!(decide(held), Decision::LoadSnapshot);
     }
 }

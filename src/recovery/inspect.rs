@@ -1,13 +1,15 @@
 //! Looks at a data directory without changing anything (I5).
 
 use super::LoadError;
+use super::content::holds_anything;
 use super::decide::Situation;
+use super::lost;
 use super::newer;
 use crate::aof::chain::{SegmentFile, read_log};
 use crate::aof::filename::{FileKind, FileNames, is_left_by_redis};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
 use crate::aof::mark::LogMark;
-use crate::aof::record::{HEADER_LEN_MAX, HEADER_START};
+use crate::aof::record::HEADER_LEN_MAX;
 use crate::config::Config;
 use crate::disk::{Disk, FileView, OpenMode, durable};
 
@@ -41,6 +43,10 @@ pub struct Facts {
     pub snapshot_mark: Option<LogMark>,
     /// Why it is not sure whether the snapshot or the log is newer.
     pub doubt: Option<String>,
+    /// A single-file log is there that holds nothing, and does not count beside a snapshot.
+    pub empty_old_log: bool,
+    /// What is there and is not loaded.
+    pub notes: Vec<String>,
 }
 
 /// How often a manifest may be replaced while its directory is looked at.
@@ -80,12 +86,15 @@ fn look(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
         old_log: config.appendfilename.clone(),
         snapshot_mark: None,
         doubt: None,
+        empty_old_log: false,
+        notes: Vec::new(),
         names,
     };
     facts.situation.old_log = disk.file_len(&facts.old_log)?.is_some();
     facts.situation.snapshot = disk.file_len(&facts.snapshot)?.is_some();
     read_manifest(disk, &mut facts)?;
     look_for_strays(disk, &mut facts)?;
+    judge_old_log(disk, &mut facts)?;
     facts.situation.files_complete = facts.missing.is_empty();
     newer::compare(disk, &mut facts)?;
     Ok(facts)
@@ -122,6 +131,25 @@ fn read_manifest(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// A single-file log that holds nothing hides no snapshot: of the two only one can be the data set.
+fn judge_old_log(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
+    let Situation { log_wanted, manifest, manifest_damaged, old_log, snapshot, .. } =
+        facts.situation;
+    // Listed, it is the base; with the log off it is not looked at beside a snapshot.
+    if !old_log || !snapshot || !log_wanted || manifest || manifest_damaged {
+        return Ok(());
+    }
+    if !holds_anything(&facts.old_log, &view(disk, &facts.old_log)?) {
+        facts.situation.old_log = false;
+        facts.empty_old_log = true;
+        facts.notes.push(format!(
+            "{} holds no record: {} is the data set. Should it be an empty one, move {} away and start again",
+            facts.old_log, facts.snapshot, facts.snapshot
+        ));
+    }
+    Ok(())
+}
+
 /// Log files that the manifest does not list, and temporary files.
 fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
     for temporary in crate::engine::persist::TEMP_SAVES {
@@ -147,7 +175,7 @@ fn look_for_strays(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> 
             FileKind::Manifest | FileKind::Other => {}
         }
     }
-    look_for_lost_lines(disk, facts)?;
+    lost::look_for_lost_lines(disk, facts)?;
     look_for_lone_base(facts);
     facts.situation.stray_log = !facts.stray.is_empty();
     Ok(())
@@ -161,32 +189,6 @@ fn is_in_use(facts: &Facts, path: &str) -> bool {
     let listed = |entry: &Entry| plain(&facts.names.path(&entry.name)) == path;
     [&facts.snapshot, &facts.old_log].into_iter().any(|used| plain(used) == path)
         || facts.manifest.entries().any(listed)
-}
-
-/// Nothing is written to a segment before a manifest that lists it is durable, and those that come later list a newer
-/// one. So a framed segment that has content and is newer than all that are listed was in the manifest once: this
-/// one has lost its end or, with a checksum, is an older one. (Redis, whose manifests have none, knows no framed segments
-/// but those that it lists.)
-fn look_for_lost_lines(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadError> {
-    if !facts.situation.manifest {
-        return Ok(());
-    }
-    let newest = facts.manifest.incrs.iter().map(|entry| entry.seq).max().unwrap_or(0);
-    for name in &facts.stray {
-        let FileKind::Incr(seq) = facts.names.kind(name) else { continue };
-        if seq > newest && view(disk, &facts.names.path(name))?.starts_with(HEADER_START) {
-            facts.situation.manifest_damaged = true;
-            let path = facts.names.path(&facts.names.manifest());
-            facts.manifest_error_at = disk.file_len(&path)?.unwrap_or(0);
-            let what = match facts.manifest_checked {
-                true => "this manifest is an older one",
-                false => "lines are missing at the end",
-            };
-            facts.manifest_error =
-                Some(format!("{name} is newer than everything that is listed, and is not: {what}"));
-        }
-    }
-    Ok(())
 }
 
 /// A base is complete as soon as it has its name. Without a manifest, and without segments that hold anything, it is

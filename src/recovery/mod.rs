@@ -6,11 +6,13 @@
 //! changed then (P5, P6). What is there is never taken for an empty data set (P8).
 
 pub mod apply;
+pub mod content;
 pub mod decide;
 pub mod find;
 mod forecast;
 pub mod inspect;
 pub mod load;
+mod lost;
 mod newer;
 pub mod reload;
 pub mod replay;

@@ -8,9 +8,11 @@
 use super::LoadError;
 use super::inspect::{Facts, view};
 use crate::aof::chain::{SegmentFile, read_log};
+use crate::aof::filename::{FileKind, FileNames};
+use crate::aof::manifest::{Entry, Manifest};
 use crate::aof::mark::{LogMark, MARK_FIELD, MILLIS_FIELD};
 use crate::aof::reader::starts_with_snapshot;
-use crate::aof::record::Position;
+use crate::aof::record::{HEADER_START, Header, Position, Salt, line};
 use crate::clock::UnixMillis;
 use crate::disk::Disk;
 use crate::number::parse_i64;
@@ -47,13 +49,64 @@ pub(super) fn compare(disk: &dyn Disk, facts: &mut Facts) -> Result<(), LoadErro
     let saved = head(disk, &facts.snapshot)?;
     facts.snapshot_mark = saved.mark;
     if facts.situation.manifest && facts.situation.files_complete {
-        let end = log_end(disk, facts)?;
-        let listed =
-            |mark: &LogMark| facts.manifest.entries().any(|entry| entry.salt() == Some(mark.salt));
         (facts.situation.snapshot_newer, facts.doubt) =
-            is_newer(saved, saved.mark.filter(listed), end);
+            is_newer_than(disk, &facts.names, &facts.manifest, saved)?;
+    } else if !facts.situation.manifest && facts.situation.stray_log {
+        let strays = framed_strays(disk, facts)?;
+        facts.situation.snapshot_newer = holds_all(disk, &facts.names, &strays, saved)?;
+        if facts.situation.snapshot_newer && strays.incrs.len() < facts.stray.len() {
+            facts.notes.push(format!(
+                "{} is loaded, and log files beside it ({}) are not: no manifest lists them, and the log is off",
+                facts.snapshot,
+                facts.stray.join(", ")
+            ));
+        }
     }
     Ok(())
+}
+
+/// Segments of this server that no manifest lists, in their order. Nothing is written to one before a manifest lists
+/// it, so there was one. (Redis gives its segments their names before they are listed, when its log is switched on, and with
+/// its log off loads the snapshot.)
+fn framed_strays(disk: &dyn Disk, facts: &Facts) -> Result<Manifest, LoadError> {
+    let mut strays = Manifest::default();
+    for name in &facts.stray {
+        let FileKind::Incr(seq) = facts.names.kind(name) else { continue };
+        let bytes = view(disk, &facts.names.path(name))?;
+        if bytes.starts_with(HEADER_START) {
+            let salt = line(&bytes).and_then(Header::parse).map_or(Salt(0), |header| header.salt);
+            strays.incrs.push(Entry::new(name.clone(), seq).with_salt(salt));
+        }
+    }
+    strays.incrs.sort_by_key(|entry| entry.seq);
+    Ok(strays)
+}
+
+/// Whether the snapshot says that it holds all of these segments. The clock is not asked: without their manifest it is
+/// not even known whether they are all that there were.
+fn holds_all(
+    disk: &dyn Disk,
+    names: &FileNames,
+    segments: &Manifest,
+    saved: Head,
+) -> Result<bool, LoadError> {
+    let of_them =
+        |mark: &LogMark| segments.incrs.iter().any(|entry| entry.salt() == Some(mark.salt));
+    Ok(segments.incrs.is_empty()
+        || (saved.mark.as_ref().is_some_and(of_them)
+            && is_newer_than(disk, names, segments, saved)?.0))
+}
+
+/// Compares the snapshot with the log that `manifest` lists.
+fn is_newer_than(
+    disk: &dyn Disk,
+    names: &FileNames,
+    manifest: &Manifest,
+    saved: Head,
+) -> Result<(bool, Option<String>), LoadError> {
+    let end = log_end(disk, names, manifest)?;
+    let listed = |mark: &LogMark| manifest.entries().any(|entry| entry.salt() == Some(mark.salt));
+    Ok(is_newer(saved, saved.mark.filter(listed), end))
 }
 
 /// Whether the snapshot is newer, and why that is not sure. `mark`: one of this log.
@@ -111,17 +164,16 @@ fn head(disk: &dyn Disk, path: &str) -> Result<Head, LoadError> {
     Ok(head)
 }
 
-fn log_end(disk: &dyn Disk, facts: &Facts) -> Result<End, LoadError> {
-    let manifest = &facts.manifest;
+fn log_end(disk: &dyn Disk, names: &FileNames, manifest: &Manifest) -> Result<End, LoadError> {
     let mut end = End::default();
     if let Some((base, position)) = manifest.base.as_ref().and_then(|b| Some((b, b.position()?))) {
         end.position = position;
-        let head = head(disk, &facts.names.path(&base.name))?;
+        let head = head(disk, &names.path(&base.name))?;
         end.millis = head.millis.or(head.seconds.and_then(|seconds| seconds.checked_mul(1000)));
     }
     let mut views = Vec::new();
     for entry in &manifest.incrs {
-        views.push((entry, view(disk, &facts.names.path(&entry.name))?));
+        views.push((entry, view(disk, &names.path(&entry.name))?));
     }
     let segments: Vec<SegmentFile<'_>> = views
         .iter()
@@ -148,7 +200,6 @@ fn log_end(disk: &dyn Disk, facts: &Facts) -> Result<End, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aof::record::Salt;
 
     #[test]
     fn positions_count_before_the_clock_and_in_doubt_the_log() {

@@ -9,6 +9,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::LoadError;
+use super::content::unknown_command;
 use super::forecast::Forecast;
 use crate::aof::chain::{LogEnd, ReadError, SegmentFile, read_log};
 use crate::aof::reader::ReadUnit;
@@ -42,6 +43,8 @@ struct Command<'a> {
     args: usize,
     /// The hash of the first argument, which is the key of most.
     hash: u64,
+    /// The name of its file.
+    file: &'a str,
     /// Where its unit starts in the file.
     offset: u64,
     /// Whether it is the first of its file.
@@ -62,7 +65,7 @@ impl<'a> Packer<'_, 'a> {
         let mut starts_file = unit.offset <= self.last;
         self.last = unit.offset;
         for args in unit.commands() {
-            let (text, start) = self.text_of(args).ok_or_else(|| LoadError::Refused {
+            let (file, text, start) = self.text_of(args).ok_or_else(|| LoadError::Refused {
                 why: format!("a record at offset {} is longer than 4 GiB", unit.offset),
             })?;
             for arg in args {
@@ -73,14 +76,15 @@ impl<'a> Packer<'_, 'a> {
             }
             let hash = args.get(1).map_or(0, |key| hash64(key));
             let (args, offset) = (args.len(), unit.offset);
-            self.batch.commands.push(Command { text, args, hash, offset, starts_file });
+            let command = Command { text, args, hash, file, offset, starts_file };
+            self.batch.commands.push(command);
             starts_file = false;
         }
         Ok(())
     }
 
-    /// The part of a file that holds these arguments, and its address.
-    fn text_of(&self, args: &[&'a [u8]]) -> Option<(&'a [u8], usize)> {
+    /// The file that holds these arguments, its part with them, and the address of that.
+    fn text_of(&self, args: &[&'a [u8]]) -> Option<(&'a str, &'a [u8], usize)> {
         let (first, last) = (args.first()?, args.last()?);
         let (start, end) = (address(first), address(last) + last.len());
         let inside = |file: &&SegmentFile<'a>| {
@@ -91,7 +95,7 @@ impl<'a> Packer<'_, 'a> {
         let from = start - address(file.bytes);
         let text = file.bytes.get(from..from + (end - start))?;
         u32::try_from(text.len()).ok()?;
-        Some((text, start))
+        Some((file.name, text, start))
     }
 
     fn take_full(&mut self, least: usize) -> Option<Batch<'a>> {
@@ -239,7 +243,10 @@ impl Runner<'_> {
             self.done.commands += 1;
             if let Err(error) = self.engine.replay(self.client, &args, &mut self.reply) {
                 if error.unknown {
-                    return Err(unknown_command(&error.command, command.offset));
+                    // Leaving it out would lose what it did; whoever wrote it knows what that was.
+                    let what = unknown_command(&error.command);
+                    let (file, offset) = (command.file.to_owned(), command.offset);
+                    return Err(LoadError::Damaged { file, offset, what });
                 }
                 self.done.failed += 1;
                 self.done.first_failure.get_or_insert((command.offset, error));
@@ -251,12 +258,4 @@ impl Runner<'_> {
         progress(batch.commands.last().map_or(0, |command| command.offset));
         Ok(())
     }
-}
-
-/// Leaving it out would lose what it did; whoever wrote it knows what that was.
-fn unknown_command(name: &str, offset: u64) -> LoadError {
-    let why = format!(
-        "Unknown command '{name}' reading the append only file, at offset {offset} of a segment"
-    );
-    LoadError::Refused { why }
 }

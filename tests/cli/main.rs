@@ -18,6 +18,7 @@ mod operations;
 mod repair;
 mod single;
 mod switching;
+mod whole;
 mod words;
 
 use std::collections::BTreeMap;

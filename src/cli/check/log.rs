@@ -8,6 +8,8 @@ use crate::aof::corruption::CorruptionError;
 use crate::aof::reader::{FileEnd, ReadUnit};
 use crate::aof::record::Position;
 
+use crate::recovery::content::{read_known, unknown_command};
+
 use super::look::repair;
 use super::report::{Damage, LogFacts, Report, State};
 
@@ -61,14 +63,29 @@ impl LastUnit {
 pub(super) fn read(base: Option<Position>, files: &[LogFile<'_>], dir: &str, report: &mut Report) {
     let segments: Vec<SegmentFile<'_>> = files.iter().map(|file| file.segment).collect();
     let mut last = LastUnit::default();
-    let end = read_log(base, &segments, |unit| {
-        last.note(unit);
-        Ok::<(), ()>(())
-    });
-    match end {
+    match read_known(base, &segments, |unit| last.note(unit)) {
         Ok(end) => whole(&end, files, &last, dir, report),
-        Err(ReadError::Visitor(())) => {}
-        Err(ReadError::Corrupt(error)) => broken(base, &error, files, &last, dir, report),
+        Err(ReadError::Visitor(unknown)) => {
+            let Some(file) = files.get(unknown.file) else { return };
+            let found = Damage {
+                file: file.path.clone(),
+                offset: Some(unknown.offset),
+                position: None,
+                reason: unknown_command(&unknown.command),
+                key: None,
+                db: None,
+                behind: last.text(),
+                torn: false,
+                next: repair(dir),
+            };
+            broken(base, unknown.file, found, files, &last, report);
+        }
+        Err(ReadError::Corrupt(error)) => {
+            let at = files.iter().position(|file| file.segment.name == error.file).unwrap_or(0);
+            let Some(file) = files.get(at) else { return };
+            let found = Damage { next: repair(dir), ..damage(&error, &file.path, &last) };
+            broken(base, at, found, files, &last, report);
+        }
     }
 }
 
@@ -100,16 +117,15 @@ fn whole(end: &LogEnd, files: &[LogFile<'_>], last: &LastUnit, dir: &str, report
     }
 }
 
-/// The chain breaks in one file.
+/// The chain breaks in the file with the index `at`.
 fn broken(
     base: Option<Position>,
-    error: &CorruptionError,
+    at: usize,
+    found: Damage,
     files: &[LogFile<'_>],
     last: &LastUnit,
-    dir: &str,
     report: &mut Report,
 ) {
-    let at = files.iter().position(|file| file.segment.name == error.file).unwrap_or(0);
     let before: Vec<SegmentFile<'_>> = files.iter().take(at).map(|file| file.segment).collect();
     let mut units_before = 0;
     if let Ok(end) = read_log(base, &before, |_| Ok::<(), ()>(())) {
@@ -130,8 +146,7 @@ fn broken(
     if behind > 0 {
         report.notes.push(format!("{behind} files behind the damage were not read"));
     }
-    let next = repair(dir);
-    report.damage.push(Damage { next, ..damage(error, &file.path, last) });
+    report.damage.push(found);
 }
 
 fn damage(error: &CorruptionError, path: &str, last: &LastUnit) -> Damage {

@@ -10,6 +10,7 @@ use crate::aof::record::Position;
 use crate::backup::unfinished;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, FileView, durable};
+use crate::recovery::content::{Behind, RECORDS_BEHIND, behind_snapshot, other_behind};
 use crate::recovery::decide::{Decision, decide};
 use crate::recovery::find::{config_for, config_of_names};
 use crate::recovery::inspect::{Facts, base_fault, inspect, view};
@@ -57,6 +58,8 @@ fn file(path: &str) -> Result<Report, String> {
     // A name can say what the bytes do not any more.
     let is_snapshot = name.ends_with(".rdb");
     let role = match is_snapshot || (starts_with_snapshot(&bytes) && !name.ends_with(".aof")) {
+        // Redis may let records follow a base.
+        true if name.ends_with(".base.rdb") => Role::Base,
         true => Role::Snapshot,
         false => Role::Segment,
     };
@@ -74,13 +77,11 @@ fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
     if starts_with_snapshot(bytes) {
         let Some((end, _)) = snapshot(path, bytes, dir, report) else { return };
         records_at = end;
-        let rest = bytes.len().saturating_sub(end);
-        let snapshot_only = report.file_mut(path).is_some_and(|file| file.role == Role::Snapshot);
-        if rest == 0 {
+        if end >= bytes.len() {
             return;
         }
-        if snapshot_only && !matches!(bytes.get(end), Some(b'*' | b'#')) {
-            note_trailing(path, rest, report);
+        if report.file_mut(path).is_some_and(|file| file.role == Role::Snapshot) {
+            judge_behind(path, bytes, end, dir, report);
             return;
         }
     }
@@ -88,10 +89,35 @@ fn single_log(path: &str, bytes: &[u8], dir: &str, report: &mut Report) {
     log::read(None, &[LogFile { path: path.to_owned(), segment }], dir, report);
 }
 
-fn note_trailing(path: &str, rest: usize, report: &mut Report) {
-    report.notes.push(format!("{path} goes on for {rest} bytes behind its end; they are not read"));
+/// What follows the end of a snapshot, as a start judges it.
+fn judge_behind(path: &str, bytes: &[u8], end: usize, dir: &str, report: &mut Report) {
+    let end = end as u64;
+    let state = match behind_snapshot(bytes, end) {
+        Behind::Nothing => return,
+        Behind::Other(rest) => {
+            report.notes.push(other_behind(path, end, rest));
+            State::Unchecked
+        }
+        Behind::Records => {
+            report.damage.push(Damage {
+                file: path.to_owned(),
+                offset: Some(end),
+                position: None,
+                reason: RECORDS_BEHIND.to_owned(),
+                key: None,
+                db: None,
+                behind: None,
+                torn: false,
+                next: format!(
+                    "give it the name appendonly.aof and start with appendonly yes, or {}",
+                    repair(dir)
+                ),
+            });
+            State::Damaged
+        }
+    };
     if let Some(file) = report.file_mut(path) {
-        file.state = State::Unchecked;
+        file.state = state;
     }
 }
 
@@ -105,6 +131,7 @@ fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, St
     let mut report = Report { path: path.to_owned(), ..Report::default() };
     let decision = decide(facts.situation);
     report.start = start_text(decision);
+    report.notes.extend(facts.notes.iter().cloned());
     listed_files(disk, &facts, path, &mut report)?;
     other_files(disk, &facts, path, &mut report)?;
     if decision == Decision::RefuseMissingManifest {
@@ -327,6 +354,10 @@ fn other_files(
                 single_log(path, &bytes, dir, report);
             }
         }
+    }
+    if facts.empty_old_log {
+        let len = disk.file_len(&facts.old_log).map_err(|error| error.to_string())?;
+        report.files.push(FileReport::new(facts.old_log.as_str(), Role::OldLog, len));
     }
     let paths = |names: &[String]| -> Vec<String> {
         names.iter().map(|name| facts.names.path(name)).collect()

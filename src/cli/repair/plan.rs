@@ -12,7 +12,9 @@ use crate::aof::reader::{Link, starts_with_snapshot};
 use crate::aof::record::{FrameLine, HEADER_START, Header, Position, Salt, is_filler, line};
 use crate::aof::salvage::{DamagedFile, Found, SalvagedUnit, Skipped, salvage};
 use crate::cli::check::report::Verdict;
+use crate::command::table::table;
 use crate::disk::{Disk, FileView};
+use crate::recovery::content::{Behind, RECORDS_BEHIND, behind_snapshot, read_known};
 use crate::recovery::inspect::{base_fault, view};
 use crate::snapshot::salvage as rdb;
 
@@ -196,10 +198,18 @@ fn single(path: &str, bytes: &[u8], limits: &Limits) -> Result<FilePlan, String>
     if starts_with_snapshot(bytes) || path.ends_with(".rdb") {
         let Some(end) = snapshot(bytes, &mut file) else { return Ok(file) };
         records_at = end;
+        // Redis may let records follow a base.
+        let alone = path.ends_with(".rdb") && !path.ends_with(".base.rdb");
+        if alone && behind_snapshot(bytes, end as u64) == Behind::Records {
+            file.action = Action::Rewrite;
+            file.reason.get_or_insert(format!(
+                "it is cut at offset {end}, where the snapshot ends: {RECORDS_BEHIND}"
+            ));
+        }
     }
     if records_at < bytes.len() && !path.ends_with(".rdb") {
         let segment = SegmentFile { name: path, bytes, salt: None, end: None, records_at };
-        let sound = matches!(read_log(None, &[segment], |_| Ok::<(), ()>(())), Ok(end) if end.torn.is_none());
+        let sound = matches!(read_known(None, &[segment], |_| ()), Ok(end) if end.torn.is_none());
         let source = [(bytes, records_at, None)];
         let walked = walk(&source, None, limits, &mut |found| file.take(&found))?;
         if !sound || walked {
@@ -253,6 +263,8 @@ pub(super) enum Walked<'u, 'a> {
     Skipped(&'u Skipped),
 }
 
+const UNKNOWN: &str = "no such command is known";
+
 /// Bytes, where records start, and a salt that they may have.
 pub(super) type SourceBytes<'a> = (&'a [u8], usize, Option<Salt>);
 
@@ -274,8 +286,12 @@ pub(super) fn walk(
                 untimed |= limits.time.is_some() && unit.time.is_none();
                 ended |= limits.position.is_some_and(|most| unit.position > most)
                     || limits.time.zip(unit.time).is_some_and(|(most, time)| time > most);
-                if !unit.only_selects {
-                    visit(if ended { Walked::Behind } else { Walked::Unit(&unit, db) });
+                // A start refuses what it does not know, and tells by that.
+                let unknown = unit.skipped_if(|words| !table().knows(words), UNKNOWN);
+                match unknown.filter(|_| !ended) {
+                    Some(place) => visit(Walked::Skipped(&place)),
+                    None if unit.only_selects => {}
+                    None => visit(if ended { Walked::Behind } else { Walked::Unit(&unit, db) }),
                 }
                 db = unit.selects.unwrap_or(db);
             }
@@ -377,12 +393,12 @@ pub(super) fn bytes_of(source: &Source) -> SourceBytes<'_> {
 fn sound_files(base: Option<Position>, sources: &[Source], segments: &[SegmentFile<'_>]) -> usize {
     let missing = sources.iter().position(|source| !source.there).unwrap_or(sources.len());
     let there = segments.get(..missing).unwrap_or_default();
-    match read_log(base, there, |_| Ok::<(), ()>(())) {
+    match read_known(base, there, |_| ()) {
         Ok(end) => end.torn.iter().chain(&end.loose).map(|(at, _)| *at).min().unwrap_or(missing),
         Err(ReadError::Corrupt(error)) => {
             there.iter().position(|segment| segment.name == error.file).unwrap_or(0)
         }
-        Err(ReadError::Visitor(())) => missing,
+        Err(ReadError::Visitor(unknown)) => unknown.file,
     }
 }
 

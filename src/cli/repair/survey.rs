@@ -233,5 +233,8 @@ fn complete(disk: &dyn Disk, facts: &Facts, log: &mut LogFiles) -> Result<(), St
         }
     }
     log.manifest.incrs.sort_by_key(|entry| entry.seq);
+    // A line that called one of them history was the damaged one; history is removed.
+    let LogFiles { manifest, .. } = log;
+    manifest.history.retain(|old| manifest.incrs.iter().all(|entry| entry.name != old.name));
     Ok(())
 }
