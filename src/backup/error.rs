@@ -71,7 +71,7 @@ impl BackupError {
                 format!(
                     "nothing is stored there until {object} is what it was: store the bytes of {object}-copy, or of a copy \
                      of the repository, under that name with the tools of the store (fastness backup verify looks at \
-                     both). fastness restore works meanwhile, with --identity FILE or the passphrase"
+                     both). Where it is lost fastness restore works meanwhile, with --identity FILE or the passphrase"
                 )
             }
             Self::Damaged { .. } => {

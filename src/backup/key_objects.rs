@@ -42,6 +42,9 @@ pub(super) struct Pair {
     pub(super) copy: Held,
 }
 
+/// Says why bytes are nothing that can be relied on.
+type Check = fn(&[u8]) -> Result<(), String>;
+
 /// What is wrong with an object: its name, and in words.
 type Wrong = (&'static str, String);
 
@@ -99,7 +102,7 @@ impl Pair {
 impl Repository {
     /// What is there of an object and its copy.
     pub(super) fn key_pair(&self, name: &str) -> Result<Pair, BackupError> {
-        let (name, copy_name, check): (_, _, fn(&[u8]) -> Result<(), String>) = match name {
+        let (name, copy_name, check): (_, _, Check) = match name {
             IDENTITY => (IDENTITY, IDENTITY_COPY, |bytes| passphrase::look(bytes).map(drop)),
             _ => (RECIPIENTS, RECIPIENTS_COPY, |bytes| {
                 Keys::default().decode_recipients(bytes).map(drop)
