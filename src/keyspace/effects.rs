@@ -28,12 +28,14 @@ pub mod event {
     pub const TYPE_CHANGED: u32 = 1 << 16;
 }
 
-/// Who sees a change.
+/// By whom a change is seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    ByAll,
-    ByWaiters,
-    ByNobody,
+    /// Watchers, tracking clients, and whoever waits for the key.
+    All,
+    /// Whoever waits for the key.
+    Waiters,
+    Nobody,
 }
 
 /// A key that changed.
@@ -135,23 +137,23 @@ impl Effects {
 
     /// Notes that a key changed.
     pub fn change(&mut self, db: usize, hash: u64, key: &[u8]) {
-        self.push_change((db, hash), key, Seen::ByAll);
+        self.push_change((db, hash), key, Seen::All);
     }
 
     /// Notes that a key changed in a way that WATCH lets pass.
     pub fn change_quietly(&mut self, db: usize, hash: u64, key: &[u8]) {
-        self.push_change((db, hash), key, Seen::ByWaiters);
+        self.push_change((db, hash), key, Seen::Waiters);
     }
 
     /// The same, and who waits for the key does not look at it again because of that either.
     pub fn change_unseen(&mut self, db: usize, hash: u64, key: &[u8]) {
-        self.push_change((db, hash), key, Seen::ByNobody);
+        self.push_change((db, hash), key, Seen::Nobody);
     }
 
     fn push_change(&mut self, (db, hash): (usize, u64), key: &[u8], seen: Seen) {
         let start = self.keys.len();
         self.keys.extend_from_slice(key);
-        let (quiet, wakes) = (seen != Seen::ByAll, seen != Seen::ByNobody);
+        let (quiet, wakes) = (seen != Seen::All, seen != Seen::Nobody);
         self.changes.push(Change { db, hash, quiet, wakes, start, end: self.keys.len() });
         self.dirty += 1;
     }
