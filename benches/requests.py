@@ -12,7 +12,7 @@ that of all threads of the server (/proc/PID/stat, so to 10 ms), and is what a b
 without a log. `--pin` keeps the servers on the first core and the generator on the last.
 """
 import argparse, csv, json, os, shlex, socket, statistics, subprocess, sys
-from server import Server
+from server import Server, named
 
 CORES = sorted(os.sched_getaffinity(0))
 COLUMNS = ["requests_per_second", "p99_ms", "cpu_us"]
@@ -131,9 +131,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("servers", nargs="+", metavar="NAME=COMMAND")
     options = parser.parse_args()
-    if any("=" not in server for server in options.servers):
-        parser.error("a server is NAME=COMMAND")
-    servers = [(name, shlex.split(line)) for name, line in (server.split("=", 1) for server in options.servers)]
+    servers = named(parser, options.servers)
     rows, log = [], "no log" if options.fsync == "no" else options.fsync
     if not options.json:
         print_head([name for name, _ in servers])

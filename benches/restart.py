@@ -9,8 +9,8 @@ of one of 500 lists; the same for all servers. Each server in turn is started on
 it did before. BGREWRITEAOF, and the same again. What is read was just written, so it comes from the page cache. Resident bytes are what
 the process grew by (smaps_rollup), before the first restart. Medians of the rounds.
 """
-import argparse, json, os, random, shlex, signal, socket, statistics, subprocess, sys, time
-from server import Server
+import argparse, json, os, random, signal, socket, statistics, subprocess, sys, time
+from server import Server, named
 
 LOG = ["--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"]
 # What is measured, and what a row of the table is called.
@@ -143,9 +143,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("servers", nargs="+", metavar="NAME=COMMAND")
     options = parser.parse_args()
-    if any("=" not in server for server in options.servers):
-        parser.error("a server is NAME=COMMAND")
-    servers = [(name, shlex.split(line)) for name, line in (server.split("=", 1) for server in options.servers)]
+    servers = named(parser, options.servers)
     rounds = {name: [] for name, _ in servers}
     for turn in range(options.rounds):
         for name, command in servers[:: -1 if turn % 2 else 1]:

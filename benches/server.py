@@ -1,5 +1,12 @@
 """A server that a benchmark starts: on a free port, in a folder of its own, ended with it."""
-import os, shutil, socket, subprocess, tempfile, time
+import os, shlex, shutil, socket, subprocess, tempfile, time
+
+
+def named(parser, words):
+    """The servers of a command line: names, and commands as lists."""
+    if any("=" not in word for word in words):
+        parser.error("a server is NAME=COMMAND")
+    return [(name, shlex.split(line)) for name, line in (word.split("=", 1) for word in words)]
 
 
 class Server:
@@ -27,7 +34,10 @@ class Server:
             s.sendall(line.encode() + b"\r\n")
             text = b""
             while not text.endswith(b"\r\n"):
-                text += s.recv(1 << 16)
+                more = s.recv(1 << 16)
+                if not more:
+                    raise ConnectionError(f"{line}: the server closed the connection")
+                text += more
             return text.decode()
 
     def must(self, line):

@@ -27,7 +27,7 @@ pub struct Allocator;
 
 /// Blocks of this alignment come from and go to the allocator's pages, not a thread's cache: a table's buckets are moved so that
 /// they fill pages (`types::table`), and a cache would hand out the place that was just left.
-pub const DIRECT_ALIGN: usize = 64;
+const DIRECT_ALIGN: usize = 64;
 
 /// How jemalloc is asked for a block that is aligned to `DIRECT_ALIGN` or more; None for other blocks.
 #[inline]

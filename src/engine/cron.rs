@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::persist::PersistRequest;
 use super::{Engine, loops};
-use crate::clock::UnixMillis;
 use crate::command::server::latency::event;
 use crate::session::ClientId;
 
@@ -18,16 +17,11 @@ const EXPIRE_SLICE: Duration = Duration::from_micros(250);
 /// Between two passes over the keyspace.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
-/// Between two looks at which clients sent or took something.
-const CLIENTS_SEEN_EVERY_MS: u64 = 500;
-
 /// State of the periodic work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CronState {
     /// Database whose expired keys are removed next.
     expire_db: usize,
-    /// When it was last looked at which clients sent or took something.
-    clients_seen_at: UnixMillis,
     sampled_at: Duration,
     sampled_commands: u64,
     sampled_input: u64,
@@ -145,10 +139,6 @@ impl Engine {
     /// the server owes it.
     fn close_idle_clients(&mut self) {
         let (timeout, now) = (self.server.config.timeout, self.ks.now);
-        if now.abs_diff(self.persist.cron.clients_seen_at) >= CLIENTS_SEEN_EVERY_MS {
-            self.persist.cron.clients_seen_at = now;
-            self.sessions.note_active(now);
-        }
         if timeout == 0 {
             return;
         }

@@ -277,7 +277,7 @@ impl Reactor {
             let rest = input.get(used..).unwrap_or_default();
             if !rest.is_empty() && !connection.closing {
                 connection.carry.extend_from_slice(rest);
-                connection.buffers.note_moved();
+                connection.buffers.note_moved(self.shared.clock.wall());
             }
         } else {
             let have = connection.carry.len();
@@ -290,7 +290,7 @@ impl Reactor {
             if stream.try_read_into(&mut connection.carry)? == 0 {
                 return Ok(Input::End);
             }
-            connection.buffers.note_moved();
+            connection.buffers.note_moved(self.shared.clock.wall());
             if connection.closing {
                 connection.carry.clear();
                 return Ok(Input::Taken);

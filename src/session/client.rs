@@ -1,7 +1,7 @@
 //! One client: identity, protocol, selected database, transaction, flags, accounting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::ClientId;
@@ -77,24 +77,15 @@ pub struct Buffers {
     query_memory: AtomicUsize,
     output: AtomicUsize,
     output_memory: AtomicUsize,
-    moved: AtomicBool,
+    moved_at: AtomicI64,
     holds: AtomicBool,
 }
 
 impl Buffers {
-    /// Notes that bytes came in or went out.
-    pub fn note_moved(&self) {
-        self.moved.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether bytes came in or went out since `forget_moved`.
-    pub fn has_moved(&self) -> bool {
-        self.moved.load(Ordering::Relaxed)
-    }
-
-    /// The same, from now on.
-    pub fn forget_moved(&self) -> bool {
-        self.has_moved() && self.moved.swap(false, Ordering::Relaxed)
+    /// Notes that bytes came in or went out while no request of the client was executed: a part of one, or what is left
+    /// of a reply.
+    pub fn note_moved(&self, now: UnixMillis) {
+        self.moved_at.store(now, Ordering::Relaxed);
     }
 
     /// Notes whether there are replies that wait for the log.
@@ -303,8 +294,8 @@ impl Client {
         let seconds = |since: UnixMillis| {
             Duration::from_millis(now.saturating_sub(since).max(0).unsigned_abs()).as_secs()
         };
-        let idle = if self.buffers.has_moved() { 0 } else { seconds(self.last_active_at) };
-        (seconds(self.connected_at), idle)
+        let active = self.last_active_at.max(self.buffers.moved_at.load(Ordering::Relaxed));
+        (seconds(self.connected_at), seconds(active))
     }
 
     /// The database in which the next request runs, at once or when EXEC comes to it. A transaction that can

@@ -116,15 +116,6 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Takes over which clients sent or took something since the last call.
-    pub fn note_active(&mut self, now: UnixMillis) {
-        for client in self.clients.values_mut() {
-            if client.buffers.forget_moved() {
-                client.last_active_at = now;
-            }
-        }
-    }
-
     /// Enters a new client and returns its id.
     pub fn add(&mut self, mut client: Client) -> ClientId {
         self.last_id += 1;

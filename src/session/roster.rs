@@ -76,11 +76,6 @@ impl Roster {
         self.by_id.values().filter_map(|seat| self.seats.get(*seat)).map(AsRef::as_ref)
     }
 
-    /// All clients in no particular order, to change them.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.seats.iter_mut().map(|(_, client)| client.as_mut())
-    }
-
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -201,6 +201,26 @@ fn only_who_is_owed_nothing_is_closed_for_being_idle() {
     plays_as_redis_does(IDLE_SCENES, &["timeout 1"]);
 }
 
+/// Nor are bytes that go slowly.
+#[test]
+fn a_slow_reply_is_not_cut_off() {
+    let server = Server::start(&peers::fastness(), &["save ", "timeout 1", "appendonly no"]);
+    server.client().must(&format!("SETRANGE k {} x", LONG - 1));
+    let mut client = Raw::to(&server);
+    client.send("GET k");
+    client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut buffer, mut got) = (vec![0; 1 << 20], 0);
+    while got < LONG {
+        let count = client.stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "closed after {got} bytes");
+        got += count;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Far more than the sockets' buffers, and with the pauses some seconds.
+const LONG: usize = 64 << 20;
+
 /// Bytes that come slowly are no silence.
 #[test]
 fn a_slow_request_is_not_cut_off() {

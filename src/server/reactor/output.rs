@@ -105,9 +105,6 @@ impl Reactor {
         }
         connection.outbox.give_back();
         connection.note_buffers();
-        if sent > 0 {
-            connection.buffers.note_moved();
-        }
         if connection.feed.is_some() && !connection.feed_started {
             self.start_feed(connection);
         }
@@ -177,7 +174,11 @@ impl Reactor {
                 // The others have their turn first, if there is room already.
                 tokio::task::yield_now().await;
                 let room = stream.writable().await;
-                handle.borrow_mut().awaits_room = false;
+                {
+                    let mut connection = handle.borrow_mut();
+                    connection.awaits_room = false;
+                    connection.buffers.note_moved(reactor.shared.clock.wall());
+                }
                 if room.is_ok() {
                     reactor.flush(&handle);
                 }
@@ -192,11 +193,12 @@ impl Reactor {
             own.holds.store(false, Ordering::Release);
         }
         let failure = self.log.with(&self.shared, |log| Some(log?.cause()?.to_string()));
-        let answered = self.answered.get();
+        let (answered, now) = (self.answered.get(), self.shared.clock.wall());
         for handle in holders.drain(..) {
             {
                 let mut connection = handle.borrow_mut();
                 connection.in_holders = false;
+                connection.buffers.note_moved(now);
                 if let Some(cause) = &failure {
                     let progress = self.progress();
                     connection.outbox.fail_held(progress, cause);
