@@ -299,7 +299,7 @@ impl Work {
         }
         if self.shared.policy() == AppendFsync::No && log.written() > log.synced() {
             self.shared.sync_wanted.store(true, Ordering::Release);
-            self.shared.log_signal.raise();
+            self.shared.pace.signal.raise();
         }
     }
 

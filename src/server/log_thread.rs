@@ -1,8 +1,9 @@
 //! The log thread: writes and syncs, wakes whoever waits.
 //!
 //! Under `always` it takes whatever has been appended, writes it, syncs it, publishes, and starts over;
-//! what is appended meanwhile is the next group (group commit). Under `everysec` it syncs once a second,
-//! or as soon as a connection that asked for more waits (P2), and writes only when a reactor could not.
+//! what is appended meanwhile is the next group (group commit); when that begins is [`pace`](super::pace)'s.
+//! Under `everysec` it syncs once a second, or as soon as a connection that asked for more waits (P2), and
+//! writes only when a reactor could not.
 //! What a round does, and what becomes of a failure, is `engine::log_work`'s.
 
 use std::sync::Arc;
@@ -19,15 +20,19 @@ use crate::engine::log_work::{LogWork, SYNC_EVERY};
 /// Runs until the server stops.
 pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
     let mut work = LogWork::new(clock.monotonic());
+    let mut held = 0;
     while !shared.stopping.load(Ordering::Acquire) {
         let Some(log) = shared.log() else {
-            shared.log_signal.wait(SYNC_EVERY);
+            shared.pace.signal.wait(SYNC_EVERY);
             continue;
         };
         round(shared, &log, &mut work, clock);
         let pause = work.pause(&log, shared.policy(), clock.monotonic());
-        if !pause.is_zero() {
-            shared.log_signal.wait(pause);
+        shared.pace.note_group(&mut held, shared.policy() == AppendFsync::Always);
+        if pause.is_zero() {
+            shared.pace.gather();
+        } else {
+            shared.pace.signal.wait(pause);
         }
     }
 }

@@ -15,12 +15,14 @@ pub mod log_thread;
 mod log_view;
 mod metrics;
 pub mod outbox;
+mod pace;
 pub mod persist_thread;
 
 pub mod reactor;
 mod relisten;
 mod replica_thread;
 pub mod run;
+mod scheduling;
 pub mod shared;
 pub mod stream;
 mod vital;

@@ -43,7 +43,7 @@ pub fn run(shared: &Arc<Shared>) {
                 engine.persist_finished(&job, outcome);
                 shared.unlock(engine);
                 // A new base may have moved the log's positions and ended its failure.
-                shared.log_signal.raise();
+                shared.pace.signal.raise();
             }
             None => {
                 if backup.look(shared.engine()) {

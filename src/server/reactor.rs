@@ -453,6 +453,7 @@ impl Reactor {
     fn nap(self: &Rc<Self>) {
         if self.answered.take() {
             self.held_turns.set(0);
+            self.shared.pace.answered(self.index);
             return;
         }
         self.held_turns.set(self.held_turns.get().saturating_add(1));
@@ -462,8 +463,9 @@ impl Reactor {
         }
         let Some(own) = self.shared.reactors.get(self.index) else { return };
         let seen = self.progress();
-        self.shared.reactor_rests(self.index);
+        self.shared.pace.rests(self.index);
         own.nap(NAP_MAX, || self.progress() == seen);
+        self.shared.pace.works(self.index);
         self.release_holders();
     }
 
@@ -491,7 +493,7 @@ impl Reactor {
             raise |= always || !done;
         }
         if raise {
-            self.shared.raise_at_rest(self.index);
+            self.shared.pace.turn_left_work(self.index);
         }
     }
 

@@ -89,10 +89,11 @@ impl Running {
 }
 
 fn run_reactor(index: usize, shared: &Arc<Shared>, metrics_listeners: Vec<std::net::TcpListener>) {
-    let resting = Arc::clone(shared);
+    let (resting, working) = (Arc::clone(shared), Arc::clone(shared));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || resting.reactor_rests(index))
+        .on_thread_park(move || resting.pace.rests(index))
+        .on_thread_unpark(move || working.pace.works(index))
         .build();
     let Ok(runtime) = runtime else {
         eprintln!("fastness: reactor {index} cannot start its runtime");
@@ -297,7 +298,7 @@ impl Shared {
         self.stopping.store(true, Ordering::Release);
         // Before any client sees its connection closed: whoever tries again is refused.
         self.stop_listening();
-        self.log_signal.raise();
+        self.pace.signal.raise();
         self.persist_signal.raise();
         self.archive_signal.raise();
         self.replica_bell.ring();
@@ -307,7 +308,7 @@ impl Shared {
     /// Wakes the log thread when there are records that no reactor's turn will write.
     pub fn log_signal_if_pending(&self) {
         if self.log().is_some_and(|log| log.appended() > log.written()) {
-            self.log_signal.raise();
+            self.pace.signal.raise();
         }
     }
 }

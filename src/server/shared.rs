@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::desk::Desk;
 use super::listener::Listener;
+use super::pace::Pace;
 use super::stream::Accepted;
 use crate::aof::log::Log;
 use crate::clock::Clock;
@@ -33,7 +34,7 @@ pub struct Shared {
     log_changes: AtomicU64,
     /// One per reactor.
     pub reactors: Vec<ReactorHandle>,
-    pub log_signal: Signal,
+    pub pace: Pace,
     /// Somebody waits for a sync that the policy would not make now.
     pub sync_wanted: AtomicBool,
     /// Somebody waits for a write only, while the log thread syncs after every write.
@@ -136,8 +137,6 @@ pub struct ReactorHandle {
     pub wake: Notify,
     /// Whether it holds replies for the log.
     pub holds: AtomicBool,
-    /// It raises the log thread's signal as soon as it has nothing else to do.
-    raise_due: AtomicBool,
     /// It waits for the log on `nap` and not for its sockets; who calls it lowers this.
     napping: AtomicBool,
     nap: Signal,
@@ -181,6 +180,11 @@ impl Signal {
         }
     }
 
+    /// Lowers the flag. True when it was raised.
+    pub(super) fn take(&self) -> bool {
+        std::mem::take(&mut *self.raised.lock())
+    }
+
     /// Sleeps until raised or until `timeout` is over, and lowers the flag. True when raised.
     pub fn wait(&self, timeout: Duration) -> bool {
         let mut raised = self.raised.lock();
@@ -214,7 +218,7 @@ impl Shared {
             log_changes: AtomicU64::new(1),
             engine: Mutex::new(engine),
             reactors: (0..reactors.max(1)).map(|_| ReactorHandle::default()).collect(),
-            log_signal: Signal::default(),
+            pace: Pace::new(reactors.max(1)),
             sync_wanted: AtomicBool::new(false),
             write_wanted: AtomicBool::new(false),
             log_waiters: AtomicBool::new(false),
@@ -258,7 +262,7 @@ impl Shared {
         if self.policy.swap(policy, Ordering::Relaxed) != policy {
             // Replies that are held wait for a sync that only the policy before was sure to bring.
             self.sync_wanted.store(true, Ordering::Release);
-            self.log_signal.raise();
+            self.pace.signal.raise();
         }
         self.bulk_bytes_max.store(config.string_bytes_max(), Ordering::Relaxed);
         self.query_bytes_max.store(config.request_bytes_max(), Ordering::Relaxed);
@@ -406,7 +410,7 @@ impl Shared {
         if waits != self.log_waiters.load(Ordering::Relaxed) {
             self.log_waiters.store(waits, Ordering::SeqCst);
             if waits {
-                self.log_signal.raise();
+                self.pace.signal.raise();
             }
         }
     }
@@ -414,23 +418,6 @@ impl Shared {
     /// Whether a client waits for the log.
     pub fn has_log_waiters(&self) -> bool {
         self.log_waiters.load(Ordering::SeqCst)
-    }
-
-    /// A reactor has nothing to do and goes to sleep: now the log thread may begin.
-    pub fn reactor_rests(&self, index: usize) {
-        let due = self.reactors.get(index).map(|own| own.raise_due.swap(false, Ordering::Relaxed));
-        if due == Some(true) {
-            self.log_signal.raise();
-        }
-    }
-
-    /// Raises the log thread's signal when the reactor comes to rest. The second time without a rest in
-    /// between is at once: nobody's reply waits for one that always has something to do.
-    pub fn raise_at_rest(&self, index: usize) {
-        let due = self.reactors.get(index).map(|own| own.raise_due.swap(true, Ordering::Relaxed));
-        if due != Some(false) {
-            self.log_signal.raise();
-        }
     }
 
     /// The log in use.
@@ -489,8 +476,9 @@ impl Shared {
     pub fn wake_holders(&self) {
         // Pairs with the fence of a reactor that announces a hold: one of the two sees the other.
         std::sync::atomic::fence(Ordering::SeqCst);
-        for handle in &self.reactors {
+        for (index, handle) in self.reactors.iter().enumerate() {
             if handle.holds.load(Ordering::SeqCst) {
+                self.pace.works(index);
                 if handle.napping.swap(false, Ordering::SeqCst) {
                     // It looks at its holders when the nap ends.
                     handle.nap.raise();

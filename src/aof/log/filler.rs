@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering;
 use super::{Log, LogError, Segment};
 
 /// How much is written ahead at once.
-pub const FILL_AHEAD: usize = 128 << 10;
+pub const FILL_AHEAD: usize = 512 << 10;
 /// Frames above this are written without filler: they have the journal's price divided among many records, and
 /// the filler doubles what the disk writes.
-const FILLED_FRAME_MAX: usize = 16 << 10;
+const FILLED_FRAME_MAX: usize = 128 << 10;
 /// Every so many bytes of the file a line of filler ends. With a mark in the place of one newline the
 /// merged line is still shorter than what Redis reads at once.
 const LINE: u64 = 512;
