@@ -41,8 +41,10 @@ pub struct ServerState {
     /// Memory that is not data, and what was used before the first key.
     pub memory_overhead: u64,
     pub memory_at_start: u64,
-    /// Tables taken away by FLUSHALL ASYNC, for the reclaim thread.
+    /// Tables taken away by FLUSHALL, and large values, for the reclaim thread.
     pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+    /// Clients that wait for what is there now to be freed.
+    pub flushing: Vec<crate::session::ClientId>,
     /// Commands that took long.
     pub slow_log: super::server::slowlog::SlowLog,
     /// CLIENT PAUSE, while it holds.

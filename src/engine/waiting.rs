@@ -157,6 +157,16 @@ impl Engine {
         }
     }
 
+    /// What FLUSHALL took away is freed: answers these clients, those that still wait for that.
+    pub fn flushed(&mut self, clients: &[ClientId]) {
+        for id in clients {
+            let waiter = self.sessions.waiters.waiter(*id);
+            if waiter.is_some_and(|waiter| matches!(waiter.wait.kind, WaitKind::Freed)) {
+                self.time_out(*id);
+            }
+        }
+    }
+
     /// Ends a wait as if its time were over (also CLIENT UNBLOCK TIMEOUT).
     pub fn time_out(&mut self, id: ClientId) {
         let Some(mut waiter) = self.end_wait(id) else { return };
@@ -199,9 +209,11 @@ impl Engine {
             WaitKind::Keys(keys, _) | WaitKind::KeysWith(keys, ..) => {
                 self.ks.written_at(waiter.db, keys)
             }
+            WaitKind::Freed => self.sessions.client(id).map_or(0, |client| client.last_write),
             WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => 0,
         };
-        let release = Release { need, ..Release::default() };
+        let wrote = matches!(waiter.wait.kind, WaitKind::Freed);
+        let release = Release { need, wrote, ..Release::default() };
         let mail = self.sessions.resume(id, reply.buffer, release, self.ks.now);
         self.sessions.outgoing.push(mail);
     }

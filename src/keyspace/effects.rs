@@ -86,6 +86,9 @@ pub struct Effects {
     pub recording: bool,
 }
 
+/// Room that is kept from unit to unit, in each of the lists.
+const KEPT_BYTES: usize = 1 << 20;
+
 impl Effects {
     /// Adds a record in canonical form.
     pub fn record(&mut self, db: usize, args: &[&[u8]]) {
@@ -218,9 +221,12 @@ impl Effects {
     pub fn clear(&mut self) {
         self.unit.clear();
         self.keys.clear();
-        self.keys.shrink_to(1 << 20);
         self.changes.clear();
         self.events.clear();
+        // A script, or EXEC, may have changed millions of keys.
+        self.keys.shrink_to(KEPT_BYTES);
+        self.changes.shrink_to(KEPT_BYTES / size_of::<Change>());
+        self.events.shrink_to(KEPT_BYTES / size_of::<Event>());
         self.dirty = 0;
         self.expired = 0;
         self.everything_changed = false;

@@ -4,6 +4,9 @@
 //! loaded all or none. The buffer is the engine's and is used again for each unit, so that logging
 //! a command allocates nothing.
 
+/// Room that is kept from unit to unit.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// The records of one unit, each with the database it belongs to.
 #[derive(Clone, Debug, Default)]
 pub struct UnitBuffer {
@@ -19,10 +22,12 @@ impl UnitBuffer {
         Self::default()
     }
 
-    /// Forgets everything but the memory.
+    /// Forgets everything but the memory, and that too if a unit took much.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.records.shrink_to(KEPT_BYTES / size_of::<(u32, usize)>());
     }
 
     /// Whether there is nothing to log.

@@ -19,6 +19,7 @@ mod pace;
 pub mod persist_thread;
 
 pub mod reactor;
+mod reclaim;
 mod relisten;
 mod replica_thread;
 pub mod run;

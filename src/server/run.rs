@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 use super::listener::Listener;
 use super::reactor::Reactor;
-use super::shared::Signal;
+use super::reclaim::Garbage;
 use super::vital::vital;
 use super::{Shared, archive_thread, log_thread, metrics, persist_thread, relisten};
 use crate::clock::Clock;
@@ -23,8 +23,6 @@ use crate::resp::Reply;
 const REACTOR_STACK_BYTES: usize = 16 << 20;
 /// Pause of periodic work while a script holds the engine for too long.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// What the reactors have for emptying their caches of freed memory.
-const CACHES_EMPTY_IN: Duration = Duration::from_millis(50);
 
 /// A running server.
 #[derive(Debug)]
@@ -127,44 +125,15 @@ fn cron_once(shared: &Arc<Shared>) -> Duration {
     let begin = shared.clock.monotonic();
     engine.cron();
     let hz = engine.server.config.hz.clamp(1, 500);
-    let mut garbage = std::mem::take(&mut engine.server.garbage);
-    for table in engine.ks.take_flushed() {
-        garbage.push(Box::new(table));
-    }
-    let bytes = std::mem::take(&mut engine.server.eviction.garbage_bytes);
+    let garbage = Garbage::take(&mut engine);
     shared.unlock(engine);
     if let Some(stats) = shared.loops.first() {
         // The timer's turn is one of its reactor's.
         stats.note_turn(shared.clock.monotonic().saturating_sub(begin));
     }
-    if !garbage.is_empty() {
-        // Dropping millions of keys is nobody's turn.
-        let thread_shared = Arc::clone(shared);
-        let reclaim = move || {
-            drop(garbage);
-            crate::memory::end_thread_cache();
-            // Nobody may allocate for a while, and only that would give pages back bit by bit. The reactors need
-            // an instant to empty their caches.
-            crate::memory::ask_for_release();
-            thread_shared.wake_all();
-            Signal::default().wait(CACHES_EMPTY_IN);
-            crate::memory::purge();
-            reclaimed(&thread_shared, bytes);
-        };
-        let thread = std::thread::Builder::new().name("reclaim".to_owned());
-        if thread.spawn(reclaim).is_err() {
-            // The garbage went with the closure.
-            reclaimed(shared, bytes);
-        }
-    }
+    garbage.reclaim(shared);
     shared.persist_signal.raise();
     Duration::from_secs(1) / hz
-}
-
-fn reclaimed(shared: &Shared, bytes: u64) {
-    let mut engine = shared.lock();
-    engine.reclaimed(bytes);
-    shared.unlock(engine);
 }
 
 /// Active expiry: one slice, then whoever is ready, then the next slice.
@@ -208,7 +177,12 @@ fn end_overdue_waits(shared: &Arc<Shared>) -> Duration {
     let next = deadlines.into_iter().flatten().min();
     let migrations = std::mem::take(&mut engine.migrations.begun);
     let wall = engine.ks.now;
+    let is_flushing = !engine.server.flushing.is_empty();
+    let garbage = is_flushing.then(|| Garbage::take(&mut engine));
     shared.unlock(engine);
+    if let Some(garbage) = garbage {
+        garbage.reclaim(shared);
+    }
     for job in migrations {
         let shared = Arc::clone(shared);
         let migrate = move || {

@@ -32,6 +32,8 @@ pub enum TimeoutReply {
     NullArray,
     /// A null (BLMOVE).
     Null,
+    /// OK (FLUSHALL, which is done all the same).
+    Ok,
     /// Two counts (WAITAOF, WAIT has one).
     Counts(i64, Option<i64>),
 }
@@ -58,6 +60,7 @@ impl Wait {
         match self.on_timeout {
             TimeoutReply::NullArray => reply.null_array(),
             TimeoutReply::Null => reply.null(),
+            TimeoutReply::Ok => reply.ok(),
             TimeoutReply::Counts(count, None) => reply.int(count),
             TimeoutReply::Counts(local, Some(replicas)) => {
                 reply.array(2);
@@ -70,7 +73,7 @@ impl Wait {
     fn keys(&self) -> &[Vec<u8>] {
         match &self.kind {
             WaitKind::Keys(keys, _) | WaitKind::KeysWith(keys, ..) => keys,
-            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => &[],
+            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Freed | WaitKind::Time => &[],
         }
     }
 
@@ -86,7 +89,7 @@ impl Wait {
     fn awaited(&self) -> Option<Awaited> {
         match self.kind {
             WaitKind::Keys(_, awaited) | WaitKind::KeysWith(_, awaited, _) => Some(awaited),
-            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Time => None,
+            WaitKind::Synced(_) | WaitKind::Replicas(_) | WaitKind::Freed | WaitKind::Time => None,
         }
     }
 }
@@ -102,6 +105,8 @@ pub enum WaitKind {
     Synced(u64),
     /// Replicas to have what the client wrote (WAIT, WAITAOF).
     Replicas(ReplicaWait),
+    /// What FLUSHALL or FLUSHDB took away to be freed.
+    Freed,
     /// Nothing but the deadline.
     Time,
 }

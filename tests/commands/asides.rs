@@ -449,3 +449,32 @@ fn a_key_that_two_migrations_carry_is_at_the_target() {
         assert_eq!(there.must("EXISTS x").int(), Some(1), "{round}");
     }
 }
+
+/// FLUSHALL and FLUSHDB answer when the memory is free, unless they are told not to wait; inside MULTI they cannot wait.
+#[test]
+fn a_flush_answers_when_memory_is_free() {
+    let server = Server::start(&peers::fastness(), &["save ", "enable-debug-command yes"]);
+    let (mut flushes, mut client) = (Raw::to(&server), server.client());
+    let used_memory = |text: &str| -> u64 {
+        let line = text.lines().rev().find_map(|line| line.strip_prefix("used_memory:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let empty = used_memory(&client.must("INFO memory").text().unwrap());
+    for flush in ["FLUSHALL", "FLUSHDB", "FLUSHALL SYNC", "FLUSHDB sync"] {
+        client.must("DEBUG POPULATE 300000");
+        let full = used_memory(&client.must("INFO memory").text().unwrap());
+        assert!(full > empty + 10_000_000, "{empty} {full}");
+        flushes.heard.clear();
+        flushes.send(&format!("{flush} | DBSIZE | INFO memory | PING"));
+        flushes.hears("+PONG");
+        let heard = flushes.text();
+        assert!(heard.starts_with("+OK\r\n:0\r\n"), "{flush}: {heard}");
+        let after = used_memory(&heard);
+        assert!(after < empty + (full - empty) / 4, "{flush}: {empty} {full} {after}");
+    }
+    client.must("DEBUG POPULATE 300000");
+    flushes.heard.clear();
+    flushes.send("MULTI | FLUSHALL | EXEC | FLUSHALL ASYNC | DBSIZE");
+    flushes.hears(":0");
+    assert_eq!(flushes.text(), "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n+OK\r\n:0\r\n");
+}

@@ -1,11 +1,19 @@
 //! FLUSHALL, FLUSHDB, SWAPDB.
+//!
+//! The keys are gone at once, for everybody. What they took is freed by the reclaim thread if that is more than an
+//! instant's work; without ASYNC the reply waits for it, as in Redis 8, and nobody else does.
 
 use super::super::{
-    Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Propagate, doc,
+    Args, Command, CommandError, CommandResult, Ctx, Flags, Group, Handler, Outcome, Propagate, doc,
 };
 use crate::command::ctx::Origin;
+use crate::keyspace::{Entry, LARGE_BYTES, LAZY_ALLOCATIONS};
 use crate::number;
-use crate::session::KeyState;
+use crate::session::wait::TimeoutReply;
+use crate::session::{KeyState, Wait, WaitKind};
+
+/// A database of no more keys, none of them large, is freed on the spot.
+const FREED_AT_ONCE_MAX: usize = 1000;
 
 const FLUSH: Command = Command {
     arity: -1,
@@ -25,7 +33,7 @@ pub const FLUSHALL: Command = Command {
         "O(N) where N is the total number of keys",
         "Removes all keys from all databases.",
     ),
-    handler: Handler::Plain(|ctx, args| flush(ctx, args, true)),
+    handler: Handler::Extended(|ctx, args| flush(ctx, args, true)),
     ..FLUSH
 };
 
@@ -36,24 +44,40 @@ pub const FLUSHDB: Command = Command {
         "O(N) where N is the number of keys",
         "Removes all keys from the current database.",
     ),
-    handler: Handler::Plain(|ctx, args| flush(ctx, args, false)),
+    handler: Handler::Extended(|ctx, args| flush(ctx, args, false)),
     ..FLUSH
 };
 
-fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
-    let in_background = match args.get(1) {
+fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> Result<Outcome, CommandError> {
+    let nobody_waits = match args.get(1) {
         _ if args.len() > 2 => return Err(CommandError::Syntax),
-        // Whatever `lazyfree-lazy-user-flush` says: nobody is to wait for millions of keys to be freed.
-        None => true,
+        None => ctx.server.config.lazyfree_lazy_user_flush,
         Some(word) if word.eq_ignore_ascii_case(b"sync") => false,
         Some(word) if word.eq_ignore_ascii_case(b"async") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
+    let dbs = if all { 0..ctx.ks.databases() } else { ctx.db..ctx.db + 1 };
+    let freed_later = take_keys(ctx, dbs);
+    // Always logged, as Redis does, even when there was nothing.
+    // The snapshot file must not bring the keys back.
+    ctx.server.persistence.flushed |= all && ctx.origin != Origin::Log;
+    let name: &[u8] = if all { b"FLUSHALL" } else { b"FLUSHDB" };
+    ctx.effect(&[name]);
+    if freed_later && !nobody_waits && ctx.may_wait() {
+        ctx.server.flushing.push(ctx.client);
+        return Ok(Outcome::Wait(Wait::until(WaitKind::Freed, None, TimeoutReply::Ok)));
+    }
+    ctx.reply.ok();
+    Ok(Outcome::Replied)
+}
+
+/// Empties databases. True when the reclaim thread has something to free.
+fn take_keys(ctx: &mut Ctx, dbs: std::ops::Range<usize>) -> bool {
     let keys: usize = (0..ctx.ks.databases()).map(|db| ctx.ks.len(db)).sum();
     let server = &*ctx.server;
     let data_bytes = server.used_memory.saturating_sub(server.memory_at_start);
     let bytes_per_key = data_bytes / (keys as u64).max(1);
-    let dbs = if all { 0..ctx.ks.databases() } else { ctx.db..ctx.db + 1 };
+    let mut freed_later = false;
     for db in dbs {
         for key in ctx.sessions.watched_keys(db) {
             if ctx.ks.again(db, &key).is_some() {
@@ -62,22 +86,20 @@ fn flush(ctx: &mut Ctx, args: &Args, all: bool) -> CommandResult {
         }
         let count = ctx.ks.len(db) as u64;
         ctx.ks.effects.dirty += count;
-        // Freed by whoever has time for it: dropping millions of keys takes a while.
-        if let Some(table) = ctx.ks.take_all(db).filter(|_| count > 0) {
-            if in_background {
-                ctx.server.reclaim_later(bytes_per_key * count, count, table);
-            } else {
-                drop(table);
-            }
+        let table = ctx.ks.take_all(db).filter(|_| count > 0);
+        if let Some(table) = table.filter(|table| !is_freed_soon(table.len(), table.iter())) {
+            ctx.server.reclaim_later(bytes_per_key * count, count, table);
+            freed_later = true;
         }
     }
-    // Always logged, as Redis does, even when there was nothing.
-    // The snapshot file must not bring the keys back.
-    ctx.server.persistence.flushed |= all && ctx.origin != Origin::Log;
-    let name: &[u8] = if all { b"FLUSHALL" } else { b"FLUSHDB" };
-    ctx.effect(&[name]);
-    ctx.reply.ok();
-    Ok(())
+    freed_later
+}
+
+fn is_freed_soon<'a>(count: usize, mut entries: impl Iterator<Item = &'a Entry>) -> bool {
+    let is_small = |entry: &Entry| {
+        entry.memory_bytes() < LARGE_BYTES && entry.allocations() <= LAZY_ALLOCATIONS
+    };
+    count <= FREED_AT_ONCE_MAX && entries.all(is_small)
 }
 
 pub const SWAPDB: Command = Command {
