@@ -289,7 +289,7 @@ impl CommandTable {
             }
     }
 
-    fn top(&self, name: &[u8]) -> Option<&Row> {
+    pub fn top(&self, name: &[u8]) -> Option<&Row> {
         if let Some(row) = self.near(name) {
             return Some(row);
         }

@@ -278,9 +278,8 @@ impl Engine {
 
     fn answer_backup(&mut self, client: ClientId, outcome: Result<(), String>) {
         let resp3 = self.sessions.client(client).is_some_and(|client| client.resp3);
-        if self.end_wait(client).is_none() {
-            return;
-        }
+        let Some(waiter) = self.end_wait(client) else { return };
+        self.count_wait(client, &waiter, outcome.is_err());
         let mut reply = Reply::new(resp3);
         match outcome {
             Ok(()) => reply.ok(),

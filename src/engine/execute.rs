@@ -175,7 +175,12 @@ impl Engine {
                 self.warn_of_cross_protocol(id);
                 return Executed { closes: true, ..Executed::default() };
             }
-            Err(error) => return self.reject(id, None, &error, reply),
+            Err(error) => {
+                // A command that has subcommands and was given none.
+                let bare = matches!(error, CommandError::Arity(_));
+                let named = bare.then(|| table().top(args.at(0))).flatten();
+                return self.reject(id, named, &error, reply);
+            }
         };
         self.free_memory();
         if self.sessions.tracked.clients > 0 {
@@ -261,7 +266,12 @@ impl Engine {
         }
         // SUBSCRIBE and its kin, which scripts may not call as PUBLISH.
         executed.is_message = row.command.flags.has(Flags::PUBSUB.or(Flags::NOSCRIPT));
-        if is_task {
+        if executed.waits {
+            self.sample_clock();
+            let took = self.monotonic.saturating_sub(started).as_nanos();
+            let nanos = u64::try_from(took).unwrap_or(u64::MAX);
+            self.sessions.waiters.note_run(id, nanos);
+        } else if is_task {
             let failed = reply.buffer.get(start) == Some(&b'-');
             self.sample_clock();
             self.note_call(id, row, args, Origin::Client, started, failed);

@@ -25,7 +25,7 @@ const SECTIONS: &[Section] = &[
     ("clients", true, clients),
     ("memory", true, memory),
     ("persistence", true, persistence),
-    ("threads", false, threads),
+    ("threads", true, threads),
     ("stats", true, stats),
     ("replication", true, replication::render),
     ("cpu", true, cpu),
@@ -35,7 +35,7 @@ const SECTIONS: &[Section] = &[
     ("latencystats", false, latency_stats),
     ("cluster", true, |_, out| line(out, "cluster_enabled", 0)),
     ("keyspace", true, keyspace),
-    ("keysizes", false, keysizes::render),
+    ("keysizes", true, keysizes::render),
 ];
 
 /// The text of the sections asked for; none asked for means `default`.
@@ -45,8 +45,10 @@ pub fn render(engine: &Engine, wanted: &[String]) -> String {
     let default = wanted.is_empty() || asked("default");
     let mut out = String::new();
     for (name, in_default, write) in SECTIONS {
-        let in_all = everything && (*name != "keysizes" || keysizes::is_cheap(engine));
-        if in_all || (default && *in_default) || asked(name) {
+        let unasked = everything || (default && *in_default);
+        if (unasked && (*name != "keysizes" || keysizes::is_cheap(engine, everything)))
+            || asked(name)
+        {
             if !out.is_empty() {
                 out.push_str("\r\n");
             }

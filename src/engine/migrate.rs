@@ -129,7 +129,8 @@ impl Engine {
         let wrote = self.commit(client);
         let release = Release { need: self.ks.need, needs_sync: false, wrote };
         let resp3 = self.sessions.client(client).is_some_and(|client| client.resp3);
-        if self.end_wait(client).is_some() {
+        if let Some(waiter) = self.end_wait(client) {
+            self.count_wait(client, &waiter, failure.is_some());
             let mut reply = Reply::new(resp3);
             answer(&mut reply, failure);
             let mail = self.sessions.resume(client, reply.buffer, release, self.ks.now);

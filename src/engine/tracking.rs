@@ -105,7 +105,10 @@ impl Engine {
 
     /// FLUSHALL and the like: a message without keys means all of them.
     fn invalidate_everything(&mut self, release: Release) {
-        self.sessions.tracked.forget_keys();
+        if let Some(keys) = self.sessions.tracked.forget_keys() {
+            // A million keys take long to drop.
+            self.server.garbage.push(Box::new(keys));
+        }
         let all = self.sessions.iter().filter(|client| client.tracking.is_some());
         let all: Vec<ClientId> = all.map(|client| client.id).collect();
         for id in all {

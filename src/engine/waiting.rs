@@ -34,7 +34,7 @@ impl Engine {
             WaitKind::KeysWith(.., request) => std::mem::take(request),
             _ => args.to_owned_args(),
         };
-        self.sessions.waiters.add(id, Waiter { wait, db, request });
+        self.sessions.waiters.add(id, Waiter { wait, db, request, nanos: 0 });
     }
 
     /// The keys that the unit changed and that somebody waits for: each once, in order.
@@ -189,6 +189,14 @@ impl Engine {
         self.log.as_ref().is_some_and(|log| log.synced().0 >= position)
     }
 
+    /// Counts a command whose wait has ended without another run of it.
+    pub(super) fn count_wait(&mut self, id: ClientId, waiter: &Waiter, failed: bool) {
+        let args = waiter.request.as_args();
+        if let Ok(row) = table().find(&args) {
+            self.count_call(id, (row, &args), Origin::Client, waiter.nanos, failed);
+        }
+    }
+
     /// Sends a client that waits no longer a reply without a key's value. It tells how the keys are that were waited for.
     fn resume(
         &mut self,
@@ -197,12 +205,7 @@ impl Engine {
         failed: bool,
         write: impl FnOnce(&mut Reply),
     ) {
-        if let Ok(row) = table().find(&waiter.request.as_args())
-            && let Some(stats) = self.server.command_stats.get_mut(row.index)
-        {
-            stats.calls += 1;
-            stats.failed += u64::from(failed);
-        }
+        self.count_wait(id, waiter, failed);
         let mut reply = Reply::new(self.sessions.client(id).is_some_and(|client| client.resp3));
         write(&mut reply);
         let need = match &waiter.wait.kind {

@@ -250,6 +250,8 @@ fn set_resp(args: &MultiValue) -> mlua::Result<()> {
     let version = match value {
         Value::Integer(version) => *version as f64,
         Value::Number(version) => *version,
+        // As for Lua itself a string that is a number is one.
+        Value::String(text) => text.to_string_lossy().trim().parse().unwrap_or(0.0),
         _ => 0.0,
     };
     let resp3 = match version as i64 {
@@ -285,7 +287,7 @@ fn acl_check(args: &MultiValue) -> mlua::Result<bool> {
     }
     let mut request = OwnedArgs::default();
     if fill(&mut request, args).is_err() {
-        return fail("redis.acl_check_cmd() requires strings or integers arguments");
+        return fail("Lua redis lib command arguments must be strings or integers");
     }
     match commands::with(|commands| commands.permits(&request.as_args())).flatten() {
         Some(permitted) => Ok(permitted),

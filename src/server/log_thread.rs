@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
+use super::pace::Groups;
 use crate::aof::log::{Log, LogState};
 use crate::clock::Clock;
 use crate::command::server::latency::event;
@@ -20,15 +21,19 @@ use crate::engine::log_work::{LogWork, SYNC_EVERY};
 /// Runs until the server stops.
 pub fn run(shared: &Arc<Shared>, clock: &Arc<dyn Clock>) {
     let mut work = LogWork::new(clock.monotonic());
-    let mut held = 0;
+    let mut groups = Groups::default();
     while !shared.stopping.load(Ordering::Acquire) {
         let Some(log) = shared.log() else {
             shared.pace.signal.wait(SYNC_EVERY);
             continue;
         };
+        let synced = log.synced();
         round(shared, &log, &mut work, clock);
-        let pause = work.pause(&log, shared.policy(), clock.monotonic());
-        shared.pace.note_group(&mut held, shared.policy() == AppendFsync::Always);
+        let now = clock.monotonic();
+        if log.synced() != synced {
+            shared.pace.note_group(&mut groups, shared.policy() == AppendFsync::Always, now);
+        }
+        let pause = work.pause(&log, shared.policy(), now);
         if pause.is_zero() {
             shared.pace.gather();
         } else {

@@ -4,23 +4,27 @@
 //! log thread (`log_thread.rs`), each of which writes and syncs what there is.
 //!
 //! A sync wakes the log thread two or three times, and where all cores have work each wake takes the core from a
-//! reactor in the middle of its turn, for a group of a few requests. As long as nobody is served but clients whose
+//! reactor in the middle of its turn, for a group of a few requests. As long as nobody is served but many clients whose
 //! replies wait for the sync, that helps none of them: then the log thread *gathers*. It begins a group when a reactor
-//! has nothing more to do, and takes no core from one that has (`benches/RESULTS.md`, "Groups that wait for rest"). As
-//! soon as a reply leaves without a sync it goes back to groups that begin at once, as reactors may then never rest.
+//! has nothing more to do, and takes no core from one that has (`scheduling.rs`; `benches/RESULTS.md`, "Groups that wait
+//! for rest"). As soon as a reply leaves without a sync, or few clients wait, groups begin at once again: reactors may
+//! never rest then, or nothing more come.
 //!
 //! Invariant: records wait no longer than [`GATHER_MAX`] for a group to begin. A reactor that rests looks whether the
 //! log thread waits after it marked itself, the log thread looks at the marks after it said that it waits: one of the
 //! two sees the other.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::scheduling;
+use super::scheduling::Courtesy;
 use super::shared::Signal;
 
-/// After so many groups in a row whose replies were all held the log thread gathers.
+/// So many clients that wait for the log are many.
+const MANY_HELD: usize = 8;
+/// The log thread gathers after so many more groups of many clients than of few, which count fourfold.
 const GROUPS_TO_GATHER: u32 = 16;
+const GROUPS_OF_FEW: u32 = 4;
 /// Turns without a rest in between after which a group begins all the same, when the log thread gathers and when not.
 const TURNS_GATHERED: u32 = 4;
 const TURNS_AT_ONCE: u32 = 1;
@@ -39,6 +43,14 @@ pub struct Pace {
     reactors: Box<[Activity]>,
 }
 
+/// What the log thread keeps of the groups so far.
+#[derive(Debug, Default)]
+pub struct Groups {
+    /// How much speaks for gathering.
+    score: u32,
+    courtesy: Courtesy,
+}
+
 /// What the log thread knows of a reactor.
 #[derive(Debug, Default)]
 struct Activity {
@@ -48,6 +60,8 @@ struct Activity {
     rests: AtomicBool,
     /// A reply left without waiting for the log since the last group.
     answered: AtomicBool,
+    /// How many of its clients waited for the log at the end of its last turn.
+    held: AtomicUsize,
 }
 
 impl Pace {
@@ -96,18 +110,30 @@ impl Pace {
         }
     }
 
+    /// So many clients of a reactor wait for the log.
+    pub fn holds(&self, reactor: usize, clients: usize) {
+        if let Some(own) = self.reactors.get(reactor) {
+            own.held.store(clients, Ordering::Relaxed);
+        }
+    }
+
     /// Decides after a group how the log thread, which calls this, goes on. `all_wait`: the policy has every write wait
-    /// for the sync. `held`: its own count of groups whose replies were all held.
-    pub fn note_group(&self, held: &mut u32, all_wait: bool) {
-        let mut answered = false;
+    /// for the sync.
+    pub fn note_group(&self, groups: &mut Groups, all_wait: bool, now: Duration) {
+        let (mut answered, mut held) = (false, 0);
         for reactor in &self.reactors {
             answered |= reactor.answered.swap(false, Ordering::Relaxed);
+            held += reactor.held.load(Ordering::Relaxed);
         }
-        *held = if answered || !all_wait { 0 } else { held.saturating_add(1) };
-        let gathers = *held >= GROUPS_TO_GATHER;
-        if self.gathers.swap(gathers, Ordering::Relaxed) != gathers {
-            scheduling::yield_at_wake(gathers);
-        }
+        let score = &mut groups.score;
+        *score = match held {
+            _ if answered || !all_wait => 0,
+            ..MANY_HELD => score.saturating_sub(GROUPS_OF_FEW),
+            MANY_HELD.. => (*score + 1).min(2 * GROUPS_TO_GATHER),
+        };
+        let gathers = *score >= GROUPS_TO_GATHER;
+        self.gathers.store(gathers, Ordering::Relaxed);
+        groups.courtesy.round(gathers, now);
     }
 
     /// For the log thread, when there is more to write already: waits for a rest if it gathers.
@@ -137,15 +163,22 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Notes groups until the log thread gathers.
-    fn gathering(reactors: usize) -> (Pace, u32) {
-        let (pace, mut held) = (Pace::new(reactors), 0);
+    /// Notes groups of many clients until the log thread gathers.
+    fn gathering(reactors: usize) -> (Pace, Groups) {
+        let (pace, mut groups) = (Pace::new(reactors), Groups::default());
+        pace.holds(0, MANY_HELD);
         for _ in 0..GROUPS_TO_GATHER {
             assert!(!pace.gathers());
-            pace.note_group(&mut held, true);
+            note(&pace, &mut groups);
         }
         assert!(pace.gathers());
-        (pace, held)
+        (pace, groups)
+    }
+
+    fn note(pace: &Pace, groups: &mut Groups) {
+        // Without yielding, which would be this thread's.
+        groups.courtesy = Courtesy::default();
+        pace.note_group(groups, true, Duration::ZERO);
     }
 
     /// The turn, from 1, at whose end a reactor that never rests has a group begin.
@@ -174,12 +207,34 @@ mod tests {
 
     #[test]
     fn one_answer_ends_the_gathering_and_so_does_a_policy_under_which_nobody_waits() {
-        let (pace, mut held) = gathering(2);
+        let (pace, mut groups) = gathering(2);
         pace.answered(1);
-        pace.note_group(&mut held, true);
+        note(&pace, &mut groups);
         assert!(!pace.gathers());
-        let (pace, mut held) = gathering(2);
-        pace.note_group(&mut held, false);
+        let (pace, mut groups) = gathering(2);
+        pace.note_group(&mut groups, false, Duration::ZERO);
+        assert!(!pace.gathers());
+    }
+
+    #[test]
+    fn few_clients_are_not_gathered() {
+        let (pace, mut groups) = (Pace::new(2), Groups::default());
+        pace.holds(0, MANY_HELD / 2 - 1);
+        pace.holds(1, MANY_HELD / 2);
+        for _ in 0..10 * GROUPS_TO_GATHER {
+            note(&pace, &mut groups);
+        }
+        assert!(!pace.gathers());
+        let (pace, mut groups) = gathering(1);
+        for _ in 0..GROUPS_TO_GATHER {
+            note(&pace, &mut groups);
+        }
+        pace.holds(0, 1);
+        note(&pace, &mut groups);
+        assert!(pace.gathers(), "a small group now and then");
+        for _ in 0..GROUPS_TO_GATHER / GROUPS_OF_FEW {
+            note(&pace, &mut groups);
+        }
         assert!(!pace.gathers());
     }
 

@@ -451,6 +451,7 @@ impl Reactor {
 
     /// Waits for the log, when every reply of the last turns had to.
     fn nap(self: &Rc<Self>) {
+        self.shared.pace.holds(self.index, self.holders.borrow().len());
         if self.answered.take() {
             self.held_turns.set(0);
             self.shared.pace.answered(self.index);

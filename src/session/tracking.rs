@@ -104,10 +104,10 @@ impl TrackingTable {
         Some((key, readers))
     }
 
-    /// Forgets every key that was read.
-    pub fn forget_keys(&mut self) {
-        self.keys = HashMap::new();
+    /// Forgets every key that was read; returns what is to be dropped, if there is something.
+    pub fn forget_keys(&mut self) -> Option<impl Send + 'static + use<>> {
         self.items = 0;
+        (!self.keys.is_empty()).then(|| std::mem::take(&mut self.keys))
     }
 
     /// Makes a client hear of a prefix.

@@ -152,6 +152,8 @@ pub struct Waiter {
     pub db: usize,
     /// The request to run again.
     pub request: OwnedArgs,
+    /// What its first run took.
+    pub nanos: u64,
 }
 
 /// The place of a wait in all lines: smaller waits longer.
@@ -212,6 +214,13 @@ impl Waiters {
             self.for_replicas.insert(id);
         }
         self.waiting.insert(id, (ticket, waiter));
+    }
+
+    /// Says what the run took that began a wait.
+    pub fn note_run(&mut self, id: ClientId, nanos: u64) {
+        if let Some((_, waiter)) = self.waiting.get_mut(&id) {
+            waiter.nanos = nanos;
+        }
     }
 
     /// Ends a wait.
@@ -380,7 +389,7 @@ mod tests {
         let deadline = (deadline_s > 0).then(|| Duration::from_secs(deadline_s));
         let kind = WaitKind::Keys(keys, awaited);
         let wait = Wait::until(kind, deadline, TimeoutReply::Null);
-        Waiter { wait, db: 2, request: OwnedArgs::from_slices([b"BLPOP".as_slice()]) }
+        Waiter { wait, db: 2, request: OwnedArgs::from_slices([b"BLPOP".as_slice()]), nanos: 0 }
     }
 
     fn line(waiters: &Waiters, key: &str) -> Vec<u64> {
@@ -455,7 +464,7 @@ mod tests {
             let kind = WaitKind::Synced(position);
             let wait = Wait::until(kind, None, TimeoutReply::Null);
             let request = OwnedArgs::from_slices([b"WAITAOF".as_slice()]);
-            waiters.add(ClientId(id), Waiter { wait, db: 0, request });
+            waiters.add(ClientId(id), Waiter { wait, db: 0, request, nanos: 0 });
         }
         assert_eq!(waiters.served_by_log(20), [ClientId(2), ClientId(3)]);
         waiters.forget(ClientId(2));

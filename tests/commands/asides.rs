@@ -100,6 +100,15 @@ const SCENES: &[&[&str]] = &[
     &["a CLIENT REPLY OFF", "a BLPOP k 0.05", "100", "a CLIENT REPLY ON"],
     &["a CLIENT REPLY OFF", "a WAIT 1 50", "100", "a CLIENT REPLY ON"],
     &["a CLIENT REPLY SKIP", "a BLPOP k 0", "b LPUSH k v", "a PING"],
+    &["a CLIENT REPLY SKIP | CLIENT REPLY SKIP | ECHO 1 | ECHO 2"],
+    // What waited in vain is in the log of slow commands like everything else, once.
+    &[
+        "a CONFIG SET slowlog-log-slower-than 0 | SLOWLOG RESET",
+        "a BLPOP k 0.02",
+        "a WAIT 1 20",
+        "100",
+        "a SLOWLOG LEN | CONFIG SET slowlog-log-slower-than 10000",
+    ],
     &["a CLIENT REPLY SKIP | BLPOP k 0 | PING", "b LPUSH k v", "a PING"],
     &["a CLIENT REPLY SKIP", "b CLIENT PAUSE 200 ALL", "a SET x 1", "300", "a PING"],
     &["a CLIENT REPLY OFF", "b CLIENT PAUSE 200 ALL", "a SET x 1", "300", "a CLIENT REPLY ON"],

@@ -16,7 +16,7 @@ use super::{Log, LogError, Segment};
 pub const FILL_AHEAD: usize = 512 << 10;
 /// Frames above this are written without filler: they have the journal's price divided among many records, and
 /// the filler doubles what the disk writes.
-const FILLED_FRAME_MAX: usize = 128 << 10;
+const FILLED_FRAME_MAX: usize = 64 << 10;
 /// Every so many bytes of the file a line of filler ends. With a mark in the place of one newline the
 /// merged line is still shorter than what Redis reads at once.
 const LINE: u64 = 512;

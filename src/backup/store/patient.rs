@@ -223,6 +223,11 @@ mod tests {
             let error = patient.size("a").unwrap_err();
             assert!(error.transient && error.why.contains("answer"), "{error}");
         }
+        // Threads that were given up may begin only now; no other one was started.
+        let patience = std::time::Instant::now();
+        while store.operations() < STUCK_MAX as u64 && patience.elapsed().as_secs() < 30 {
+            std::thread::yield_now();
+        }
         assert_eq!(store.operations(), STUCK_MAX as u64);
         store.heal();
         while patient.stuck.load(Ordering::Acquire) > 0 {

@@ -423,7 +423,7 @@ fn reply_mode(ctx: &mut Ctx, args: &Args) -> CommandResult {
     } else if args.is(2, "off") {
         client.reply_mode = ReplyMode::Off;
     } else if args.is(2, "skip") {
-        if client.reply_mode == ReplyMode::On {
+        if client.reply_mode != ReplyMode::Off {
             client.reply_mode = ReplyMode::SkipNext;
         }
     } else {

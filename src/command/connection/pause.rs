@@ -23,9 +23,10 @@ pub(super) fn pause(ctx: &mut Ctx, args: &Args) -> CommandResult {
         .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout =
         u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
-    let until = ctx
-        .monotonic
-        .checked_add(Duration::from_millis(timeout))
+    let ends = timeout.checked_add(ctx.now.cast_unsigned());
+    let until = ends
+        .filter(|ends| i64::try_from(*ends).is_ok())
+        .and_then(|_| ctx.monotonic.checked_add(Duration::from_millis(timeout)))
         .ok_or(CommandError::text("ERR timeout is out of range"))?;
     // A pause on top of another one never shortens or weakens it; one that is over may not have been noticed yet.
     let other = ctx.server.pause.filter(|other| other.until > ctx.monotonic);

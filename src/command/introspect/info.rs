@@ -32,7 +32,10 @@ pub(super) fn write(reply: &mut Reply, row: &Row) {
     for (at, spec) in command.keys.iter().enumerate() {
         key_spec(reply, spec, remark(&row.full_name, at));
     }
-    reply.array(command.subcommands.len());
+    match command.subcommands.len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     for sub in table().subcommands(row) {
         write(reply, sub);
     }

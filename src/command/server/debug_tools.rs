@@ -219,8 +219,12 @@ pub(super) fn packed_threshold(ctx: &mut Ctx, args: &Args) -> CommandResult {
 
 /// DEBUG REPLYBUFFER PEAK-RESET-TIME|RESIZING ..: buffers are sized by use here.
 pub(super) fn reply_buffer(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let known = args.is(2, "PEAK-RESET-TIME") || args.is(2, "RESIZING");
-    if !known {
+    let resets = args.is(2, "PEAK-RESET-TIME");
+    let never = args.is(3, "never") || args.is(3, "reset");
+    if resets && !never && number::parse_i64(args.at(3)).is_none() {
+        return Err(CommandError::NotInteger);
+    }
+    if !resets && !args.is(2, "RESIZING") {
         return Err(CommandError::text(
             "ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.",
         ));

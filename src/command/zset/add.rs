@@ -142,8 +142,12 @@ pub(super) const ZINCRBY: Command = Command {
 };
 
 fn zincrby(ctx: &mut Ctx, args: &Args) -> CommandResult {
-    let conditions = Conditions { incr: true, ..Conditions::default() };
-    add(ctx, args.at(1), conditions, &args.tail(2))
+    // ZADD's options are read here, too, and leave no room for score and member.
+    let (conditions, at) = Conditions::parse(args);
+    if at != 2 {
+        return Err(CommandError::Syntax);
+    }
+    add(ctx, args.at(1), Conditions { incr: true, ..conditions }, &args.tail(2))
 }
 
 fn add(ctx: &mut Ctx, key: &[u8], conditions: Conditions, rest: &Args) -> CommandResult {
