@@ -20,6 +20,12 @@ pub struct LogMark {
 }
 
 impl LogMark {
+    /// The mark of what is in memory once the log is off, where this is its end: snapshots may hold more from there on, and
+    /// a position behind the end says so to a later start with the log on. It holds all of the log, so nothing else changes.
+    pub fn behind_log(self) -> Self {
+        Self { position: Position(self.position.0.saturating_add(1)), ..self }
+    }
+
     /// As [`Display`](fmt::Display) writes it.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (salt, position) = std::str::from_utf8(text).ok()?.split_once(' ')?;

@@ -117,7 +117,8 @@ impl Engine {
                 }
                 self.fail_backup("appendonly is stopped");
                 log.close().map_err(|error| error.to_string())?;
-                self.server.persistence.log_mark = self.log_mark();
+                // What is saved from here on may hold more than that log.
+                self.server.persistence.log_mark = self.log_mark().map(LogMark::behind_log);
                 self.log = None;
                 self.server.persistence.log_error = None;
                 self.server.persistence.log_state = "ready";

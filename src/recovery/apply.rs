@@ -6,9 +6,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::LoadError;
+use super::beside;
 use super::content::{Behind, RECORDS_BEHIND, behind_snapshot, other_behind};
 use super::decide::{Decision, decide};
-use super::inspect::{Facts, base_fault, inspect, view};
+use super::elsewhere;
+use super::inspect::{Facts, base_fault, inspect_to_load, view};
 use super::load::{SnapshotOptions, load_snapshot};
 use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
@@ -37,6 +39,8 @@ struct Outcome {
     base_content: Option<Content>,
     /// What there was no room for.
     unsettled: Unsettled,
+    /// Why the snapshot that was not loaded may hold more than the log.
+    passed_over: Option<String>,
     notes: Vec<String>,
 }
 
@@ -52,9 +56,16 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     if let Some(why) = unfinished::refusal(disk.as_ref())? {
         return Err(LoadError::Refused { why });
     }
-    let facts = inspect(disk.as_ref(), &config)?;
+    let mut facts = inspect_to_load(disk.as_ref(), &config)?;
     let decision = decide(facts.situation);
-    let outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
+    if decision == Decision::StartEmpty {
+        facts.notes.extend(elsewhere::look(disk.as_ref(), &config)?);
+    }
+    let written = beside::last_write(&config.dir, &facts);
+    let mut outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
+    if let Some(end) = &outcome.end {
+        outcome.passed_over = beside::for_start(disk.as_ref(), &facts, end, written)?;
+    }
     for note in facts.doubt.iter().chain(&facts.notes).chain(&outcome.notes) {
         logger.warning(note);
     }
@@ -163,7 +174,7 @@ fn load_log(
 
 /// Loads the log that a running engine writes, into another engine (DEBUG LOADAOF).
 pub fn load_own_log(engine: &Engine, loader: &mut Engine) -> Result<(), LoadError> {
-    let facts = inspect(engine.disk.as_ref(), &engine.server.config)?;
+    let facts = inspect_to_load(engine.disk.as_ref(), &engine.server.config)?;
     load_log(&facts, &engine.disk, None, loader).map(drop)
 }
 
@@ -335,6 +346,9 @@ fn settle(
         }
     }
     if config.appendonly {
+        if let Some(why) = &outcome.passed_over {
+            keep_passed_over(why, facts, engine)?;
+        }
         let mut recovered = recovered(engine.disk.as_ref(), facts, outcome)?;
         if decision == Decision::UpgradeOldLog {
             recovered.manifest = adopt_old_log(engine.disk.as_ref(), facts)?;
@@ -362,16 +376,47 @@ fn settle(
         }
         engine.save_undisturbed().map_err(refused)?;
     }
+    // What is written from now on is in no log.
+    let persistence = &mut engine.server.persistence;
+    persistence.log_mark = persistence.log_mark.map(LogMark::behind_log);
     finish(engine);
     Ok(())
 }
 
 /// Gives a snapshot that may be the newer one another name, before one of the log takes its place.
 fn keep_snapshot(facts: &Facts, engine: &Engine) -> Result<(), LoadError> {
+    let kept_as = rename_snapshot(facts, engine)?;
+    engine.logger.warning(format!("The snapshot that was not loaded is kept as {kept_as}"));
+    Ok(())
+}
+
+fn rename_snapshot(facts: &Facts, engine: &Engine) -> Result<String, LoadError> {
     let kept_as = format!("{}.not-loaded-at-{}", facts.snapshot, engine.ks.now);
     engine.disk.rename(&facts.snapshot, &kept_as)?;
     engine.disk.sync_dir(durable::parent(&kept_as))?;
-    engine.logger.warning(format!("The snapshot that was not loaded is kept as {kept_as}"));
+    Ok(kept_as)
+}
+
+/// The log was loaded, and the snapshot beside it may hold more: the next save must not take its place.
+fn keep_passed_over(why: &str, facts: &Facts, engine: &Engine) -> Result<(), LoadError> {
+    let log = match facts.situation.manifest {
+        true if !facts.names.dir.is_empty() => facts.names.dir.clone(),
+        // It is moved there by this start.
+        _ => engine.server.config.appenddirname.clone(),
+    };
+    let snapshot = &facts.snapshot;
+    match rename_snapshot(facts, engine) {
+        Ok(kept_as) => engine.logger.warning(format!(
+            "{why}. The log was loaded, and the snapshot is kept as {kept_as}. To have the snapshot instead: stop this \
+             server, move {log} out of the data directory, rename {kept_as} to {snapshot}, and start again"
+        )),
+        // A start on a full disk serves what is there; saves have no room either.
+        Err(LoadError::Disk(full)) if full.is_full() => engine.logger.warning(format!(
+            "{why}. The log was loaded, and there is no room to keep {snapshot} under another name ({full}): copy it \
+             elsewhere before the next save replaces it"
+        )),
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 

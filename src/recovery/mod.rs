@@ -6,8 +6,10 @@
 //! changed then (P5, P6). What is there is never taken for an empty data set (P8).
 
 pub mod apply;
+mod beside;
 pub mod content;
 pub mod decide;
+mod elsewhere;
 pub mod find;
 mod forecast;
 pub mod inspect;

@@ -7,7 +7,7 @@
 
 use super::LoadError;
 use super::inspect::{Facts, view};
-use crate::aof::chain::{SegmentFile, read_log};
+use crate::aof::chain::{LogEnd, SegmentFile, read_log};
 use crate::aof::filename::{FileKind, FileNames};
 use crate::aof::manifest::{Entry, Manifest};
 use crate::aof::mark::{LogMark, MARK_FIELD, MILLIS_FIELD};
@@ -22,23 +22,38 @@ use crate::snapshot::load::{LoadOptions, LoadSink, Refusal, load};
 
 /// What the head of a snapshot says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Head {
-    mark: Option<LogMark>,
-    millis: Option<UnixMillis>,
+pub(super) struct Head {
+    pub(super) mark: Option<LogMark>,
+    pub(super) millis: Option<UnixMillis>,
     /// `ctime`, in seconds.
-    seconds: Option<i64>,
+    pub(super) seconds: Option<i64>,
+}
+
+impl Head {
+    /// When it was saved, as exactly as it says.
+    pub(super) fn at(&self) -> Option<UnixMillis> {
+        self.millis.or(self.seconds.and_then(|seconds| seconds.checked_mul(1000)))
+    }
 }
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct End {
-    position: Position,
+pub(super) struct End {
+    pub(super) position: Position,
     /// When the last record was written, or the base; `None`: by Redis, which does not say.
-    millis: Option<UnixMillis>,
+    pub(super) millis: Option<UnixMillis>,
     /// It is one of this server's, and cannot be read to its end.
-    damaged: bool,
+    pub(super) damaged: bool,
     /// It is one of another server, whose times are whole seconds.
-    in_seconds: bool,
+    pub(super) in_seconds: bool,
+}
+
+impl End {
+    /// The segments were read to here.
+    fn note(&mut self, read: &LogEnd) {
+        self.position = self.position.max(read.position);
+        self.millis = self.millis.max(read.files.iter().filter_map(|file| file.time).max());
+    }
 }
 
 /// Looks, where the decision depends on it.
@@ -156,7 +171,7 @@ impl LoadSink for Head {
     }
 }
 
-fn head(disk: &dyn Disk, path: &str) -> Result<Head, LoadError> {
+pub(super) fn head(disk: &dyn Disk, path: &str) -> Result<Head, LoadError> {
     let mut head = Head::default();
     let options = LoadOptions { verify: false, databases: u32::MAX, ..LoadOptions::default() };
     // The load ends at the first key, on purpose; whether the file is sound is asked when it is loaded.
@@ -164,13 +179,35 @@ fn head(disk: &dyn Disk, path: &str) -> Result<Head, LoadError> {
     Ok(head)
 }
 
-fn log_end(disk: &dyn Disk, names: &FileNames, manifest: &Manifest) -> Result<End, LoadError> {
+/// The end of a log that was read already.
+pub(super) fn end_of_read(
+    disk: &dyn Disk,
+    names: &FileNames,
+    manifest: &Manifest,
+    read: &LogEnd,
+) -> Result<End, LoadError> {
+    let mut end = base_end(disk, names, manifest)?;
+    end.in_seconds = manifest.incrs.iter().all(|entry| entry.salt().is_none());
+    end.note(read);
+    Ok(end)
+}
+
+/// The end of a log without segments.
+fn base_end(disk: &dyn Disk, names: &FileNames, manifest: &Manifest) -> Result<End, LoadError> {
     let mut end = End::default();
     if let Some((base, position)) = manifest.base.as_ref().and_then(|b| Some((b, b.position()?))) {
         end.position = position;
-        let head = head(disk, &names.path(&base.name))?;
-        end.millis = head.millis.or(head.seconds.and_then(|seconds| seconds.checked_mul(1000)));
+        end.millis = head(disk, &names.path(&base.name))?.at();
     }
+    Ok(end)
+}
+
+pub(super) fn log_end(
+    disk: &dyn Disk,
+    names: &FileNames,
+    manifest: &Manifest,
+) -> Result<End, LoadError> {
+    let mut end = base_end(disk, names, manifest)?;
     let mut views = Vec::new();
     for entry in &manifest.incrs {
         views.push((entry, view(disk, &names.path(&entry.name))?));
@@ -188,10 +225,7 @@ fn log_end(disk: &dyn Disk, names: &FileNames, manifest: &Manifest) -> Result<En
         .collect();
     end.in_seconds = segments.iter().all(|segment| segment.salt.is_none());
     match read_log(None, &segments, |_| Ok::<(), ()>(())) {
-        Ok(read) => {
-            end.position = end.position.max(read.position);
-            end.millis = end.millis.max(read.files.iter().filter_map(|file| file.time).max());
-        }
+        Ok(read) => end.note(&read),
         Err(_) => end.damaged = segments.iter().any(|segment| segment.salt.is_some()),
     }
     Ok(end)

@@ -7,6 +7,7 @@ use super::support::client::Client;
 use super::support::peers;
 use super::support::reply::Reply;
 use super::support::server::{Place, Server, wait_for};
+use super::{FOLDER, MANIFEST, RECORDS, SEGMENT, check, vector};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DEBUG: &str = "enable-debug-command yes";
@@ -243,4 +244,158 @@ fn what_redis_saved_in_the_second_of_its_last_record_is_loaded() {
         assert_eq!(server.client().must("GET b"), bulk("2"));
         server.kill();
     }
+}
+
+const ALWAYS: &[&str] = &["appendonly yes", "appendfsync always"];
+
+/// The snapshots that starts have put aside.
+fn kept(place: &Place) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("dump.rdb.not-loaded-at-")).collect()
+}
+
+fn value_after_start(place: &Place, options: &[&str], key: &str) -> Reply {
+    let mut server = start(place, options);
+    let value = server.client().must(&format!("GET {key}"));
+    server.kill();
+    value
+}
+
+/// What was saved after the log was switched off is in no log: it is told of, and no save takes its place.
+#[test]
+fn a_snapshot_newer_than_the_log_that_is_loaded_is_kept_and_told_of() {
+    // The log is switched off by a client, or by a start.
+    for by_start in [false, true] {
+        let place = Place::new();
+        let mut server = start(&place, ALWAYS);
+        let mut client = server.client();
+        client.must("SET k 1");
+        if by_start {
+            server.kill();
+            server = start(&place, &["appendonly no"]);
+            client = server.client();
+        } else {
+            client.must("CONFIG SET appendonly no");
+        }
+        client.must("SET k 2");
+        client.must("SAVE");
+        server.kill();
+        let (code, report) = check(&place.data());
+        let notes = report["notes"].to_string();
+        assert!(code == 0 && notes.contains("behind the end of the log"), "{report}");
+        assert!(notes.contains("--appendonly no"), "{report}");
+
+        let mut server = start(&place, ALWAYS);
+        assert_eq!(server.client().must("GET k"), bulk("1"), "as Redis does");
+        let printed = place.printed();
+        for word in
+            ["dump.rdb (saved 2", MANIFEST, "(last written 2", "is kept as dump.rdb.not-loaded-at-"]
+        {
+            assert!(printed.contains(word), "{word}: {printed}");
+        }
+        server.client().must("SAVE");
+        server.kill();
+        assert_eq!(value_after_start(&place, ALWAYS, "k"), bulk("1"));
+        let [kept] = kept(&place).try_into().unwrap();
+        // As it says.
+        std::fs::remove_dir_all(place.data().join(FOLDER)).unwrap();
+        std::fs::rename(kept, place.data().join("dump.rdb")).unwrap();
+        assert_eq!(value_after_start(&place, ALWAYS, "k"), bulk("2"));
+    }
+}
+
+/// A server whose log is on saves now and then, also when nothing was written for long.
+#[test]
+fn a_snapshot_beside_a_log_that_is_on_is_nothing_to_tell_of() {
+    let place = Place::new();
+    let mut server = start(&place, ALWAYS);
+    let mut client = server.client();
+    client.must("SET k 1");
+    client.must("SAVE");
+    client.must("SET k 2");
+    server.kill();
+    for round in 0..3 {
+        // Each of these has a segment that nothing is written to.
+        let mut server = start(&place, ALWAYS);
+        let mut client = server.client();
+        assert_eq!(client.must("GET k"), bulk("2"));
+        if round < 2 {
+            client.must("SAVE");
+        }
+        server.kill();
+        assert_eq!(check(&place.data()).1["notes"].to_string().matches("dump.rdb").count(), 0);
+    }
+    // What was written while it was off is in the base of the next one.
+    let mut server = start(&place, ALWAYS);
+    let mut client = server.client();
+    for line in
+        ["CONFIG SET appendonly no", "SET k 3", "SAVE", "CONFIG SET appendonly yes", "SET k 4"]
+    {
+        client.must(line);
+    }
+    wait_for("the base", PATIENCE, || info(&mut client, "aof_rewrite_in_progress") == "0");
+    client.must("SAVE");
+    server.kill();
+    assert_eq!(value_after_start(&place, ALWAYS, "k"), bulk("4"));
+    assert_eq!(kept(&place), [""; 0].map(std::path::PathBuf::from));
+}
+
+/// Redis' files tell no positions: its log may have been switched off when it ends long before the snapshot.
+#[test]
+fn a_snapshot_of_redis_is_kept_when_the_log_beside_it_ended_long_before() {
+    for stale in [false, true] {
+        let place = Place::new();
+        std::fs::create_dir(place.data().join(FOLDER)).unwrap();
+        let base = place.data().join("appendonlydir/appendonly.aof.1.base.rdb");
+        std::fs::copy(vector("rdb-redis-8.0.rdb"), &base).unwrap();
+        std::fs::copy(vector("rdb-redis-8.0.rdb"), place.data().join("dump.rdb")).unwrap();
+        std::fs::write(place.data().join(SEGMENT), RECORDS).unwrap();
+        let list = "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n";
+        std::fs::write(place.data().join(MANIFEST), list).unwrap();
+        if stale {
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+            for path in [base, place.data().join(SEGMENT)] {
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_modified(long_ago).unwrap();
+            }
+        }
+        let (code, report) = check(&place.data());
+        assert!(code == 0 && report["notes"].to_string().contains("dump.rdb"), "{report}");
+        assert_eq!(value_after_start(&place, ALWAYS, "a"), bulk("1"));
+        assert_eq!(kept(&place).len(), usize::from(stale), "{}", place.printed());
+        assert_eq!(place.printed().contains("last written 2001-09-09 01:46:40 UTC"), stale);
+    }
+}
+
+/// P8: a wrong name in the configuration is no empty data set.
+#[test]
+fn data_under_other_names_than_the_configured_refuses_an_empty_start() {
+    let place = Place::new();
+    let mut server = start(&place, ALWAYS);
+    server.client().must("SET k 1");
+    server.kill();
+    let refused = |options: &[&str], word: &str| {
+        let options: Vec<&str> = ["save "].iter().chain(options).copied().collect();
+        let tried = Server::try_start_on(&peers::fastness(), &place, &options);
+        let why = tried.err().unwrap_or_else(|| panic!("{options:?} start empty"));
+        assert!(why.contains(word) && why.contains("next: "), "{word}: {why}");
+    };
+    let log = "--appenddirname appendonlydir --appendfilename appendonly.aof";
+    refused(&["appendonly yes", "appenddirname other"], log);
+    refused(&["appendonly yes", "appendfilename foo.aof"], log);
+    refused(&["appendonly no", "appenddirname other"], log);
+    assert_eq!(value_after_start(&place, ALWAYS, "k"), bulk("1"));
+
+    let mut server = start(&place, &["appendonly no"]);
+    server.client().must("SAVE");
+    server.kill();
+    std::fs::remove_dir_all(place.data().join(FOLDER)).unwrap();
+    for log in ["appendonly no", "appendonly yes"] {
+        refused(&[log, "dbfilename x.rdb"], "--dbfilename dump.rdb");
+    }
+    // A copy that somebody made is told of, and nothing more.
+    let copy = place.data().join("dump.rdb.bak");
+    std::fs::rename(place.data().join("dump.rdb"), copy).unwrap();
+    assert_eq!(value_after_start(&place, ALWAYS, "k"), Reply::NilBulk);
+    assert!(place.printed().contains("dump.rdb.bak looks like data"), "{}", place.printed());
 }
