@@ -193,7 +193,7 @@ impl LoadError {
             Some(13) => "Hash ziplist",
             Some(14) => "Quicklist ziplist",
             Some(15 | 19 | 21 | 26) => "Stream listpack",
-            Some(16 | 22 | 25) => "Hash listpack",
+            Some(16 | 22 | 23 | 25) => "Hash listpack",
             Some(17) => "Zset listpack",
             Some(18) => "Quicklist listpack",
             Some(20) => "Set listpack",

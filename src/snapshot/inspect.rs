@@ -1,9 +1,9 @@
 //! Looking at an RDB file without loading it: what `fastness check` prints.
 //!
-//! Counts keys by database and type, and names the first damage with offset, key and rule. A file
-//! whose checksum matches is only walked; one without a checksum, or with a wrong one, is decoded value by
-//! value as a load would, and the values dropped. A key that is there twice is damage, too (`twice`). Never fails:
-//! what goes wrong is part of the answer. Whether libraries compile is not asked here, as other servers may load them.
+//! Counts keys by database and type, and names the first damage with offset, key and rule. Each value is decoded as
+//! a load would, and dropped: a checksum vouches for bytes, not for what a program put into them. A key that is there
+//! twice is damage, too (`twice`). Never fails: what goes wrong is part of the answer. Whether libraries compile is
+//! not asked here, as other servers may load them.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -13,7 +13,7 @@ use super::crc64;
 use super::error::LoadError;
 use super::load::{Checksum, LoadOptions, value_error, verify};
 use super::primitives::Reader;
-use super::record::{Record, Records, Version, skip_value, type_name};
+use super::record::{Record, Records, Version, type_name};
 use super::twice::{self, Names};
 use super::value::ValueReader;
 use std::collections::BTreeMap;
@@ -104,10 +104,9 @@ fn look(bytes: &[u8], options: &LoadOptions, names: &mut Names) -> Inspection {
         Err(error) => found.damage = Some(error),
     }
     found.frames = lines::find(bytes).map(|(_, frames)| frames.len());
-    let walk_only = found.checksum == Some(Checksum::Verified);
     match Records::of_file(bytes, options.databases) {
         Ok(mut records) => {
-            let counted = count(&mut records, walk_only, options, &mut found, names);
+            let counted = count(&mut records, options, &mut found, names);
             if let Err(error) = counted {
                 // What the walk finds is nearer to the cause than a checksum.
                 found.damage = Some(error);
@@ -140,8 +139,7 @@ fn look_into_container(
         };
         let mut records = Records::of_section(reader, version, options.databases);
         let before = found.keys();
-        // The frame's checksum vouches for bytes, not for what a program put into them.
-        count(&mut records, false, options, found, names)?;
+        count(&mut records, options, found, names)?;
         container.check_keys(group, found.keys() - before)?;
         if group.first == 0 {
             found.producer = records.producer;
@@ -169,7 +167,6 @@ impl Inspection {
 
 fn count(
     records: &mut Records<'_>,
-    walk_only: bool,
     options: &LoadOptions,
     found: &mut Inspection,
     names: &mut Names,
@@ -190,22 +187,9 @@ fn count(
                 found.libraries.push((records.record_offset, source.into_vec()));
             }
             Record::Key { key, type_byte, attributes } => {
-                let read = if walk_only {
-                    skip_value(&mut records.reader, type_byte)
-                        .map_err(|corruption| records.damaged(corruption))
-                } else {
-                    values
-                        .read(&mut records.reader, type_byte)
-                        .map(drop)
-                        .map_err(|error| value_error(records, error))
-                };
-                if let Err(mut error) = read {
-                    if let LoadError::Damaged { place, .. } | LoadError::Unsupported { place, .. } =
-                        &mut error
-                    {
-                        place.key = Some(key.into_vec());
-                    }
-                    return Err(error);
+                if let Err(error) = values.read(&mut records.reader, type_byte).map(drop) {
+                    records.place.key = Some(key.into_vec());
+                    return Err(value_error(records, error));
                 }
                 names.note(records.place.db, &key);
                 let db = found.databases.entry(records.place.db).or_default();

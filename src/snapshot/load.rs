@@ -309,7 +309,8 @@ pub(super) fn walk_to_end(bytes: &[u8], options: &LoadOptions) -> Result<u64, Lo
         match records.next()? {
             Record::Eof => return Ok(records.reader.position()),
             Record::Key { key, type_byte, .. } => {
-                if let Err(corruption) = skip_value(&mut records.reader, type_byte) {
+                let dialect = records.version.dialect;
+                if let Err(corruption) = skip_value(&mut records.reader, type_byte, dialect) {
                     records.place.key = Some(key.into_vec());
                     return Err(records.damaged(corruption));
                 }

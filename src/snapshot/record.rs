@@ -346,8 +346,8 @@ fn read_opcode<'a>(
 pub(super) fn is_type(byte: u8, dialect: Dialect) -> bool {
     match byte {
         0..=5 | 9..=21 => true,
-        22 => dialect == Dialect::Valkey,
-        24..=26 => dialect == Dialect::Redis,
+        22 => true,
+        23..=26 => dialect == Dialect::Redis,
         _ => false,
     }
 }
@@ -374,9 +374,9 @@ pub(super) fn type_name(byte: u8, dialect: Dialect) -> (&'static str, &'static s
         19 => ("stream", "version 2"),
         20 => ("set", "listpack"),
         21 => ("stream", "version 3"),
-        22 if dialect == Dialect::Valkey => ("hash", "field expiry"),
-        24 => ("hash", "field expiry"),
-        25 => ("hash", "listpack with field expiry"),
+        23 | 24 if dialect == Dialect::Valkey => ("unknown", "unknown"),
+        22 | 24 => ("hash", "field expiry"),
+        23 | 25 => ("hash", "listpack with field expiry"),
         26 => ("stream", "version 4"),
         _ => ("unknown", "unknown"),
     }
@@ -392,14 +392,15 @@ fn module_name(id: u64) -> String {
 }
 
 /// Passes over a value without looking into its strings.
-pub(super) fn skip_value(reader: &mut Reader<'_>, type_byte: u8) -> Parsed<()> {
-    walk_value(reader, type_byte, &mut |reader| reader.skip_string())
+pub(super) fn skip_value(reader: &mut Reader<'_>, type_byte: u8, dialect: Dialect) -> Parsed<()> {
+    walk_value(reader, type_byte, dialect, &mut |reader| reader.skip_string())
 }
 
 /// Passes over a value; `string` passes over each of its strings.
 pub(super) fn walk_value<'a>(
     reader: &mut Reader<'a>,
     type_byte: u8,
+    dialect: Dialect,
     string: &mut impl FnMut(&mut Reader<'a>) -> Parsed<()>,
 ) -> Parsed<()> {
     match type_byte {
@@ -438,7 +439,7 @@ pub(super) fn walk_value<'a>(
             Ok(())
         }
         15 | 19 | 21 | 26 => walk_stream(reader, type_byte, string),
-        22 => {
+        22 if dialect == Dialect::Valkey => {
             for _ in 0..reader.count(10)? {
                 string(reader)?;
                 string(reader)?;
@@ -446,8 +447,10 @@ pub(super) fn walk_value<'a>(
             }
             Ok(())
         }
-        24 => {
-            reader.take(8)?;
+        22 | 24 => {
+            if type_byte == 24 {
+                reader.take(8)?;
+            }
             for _ in 0..reader.count(3)? {
                 reader.length()?;
                 string(reader)?;

@@ -1,11 +1,12 @@
 //! What can still be believed of a damaged RDB file: its records before and behind the bad places.
 //!
-//! A record that cannot be read is left out, and the walk goes on at the next place from which several records in
-//! a row, or the rest of the file, can be read. Records are kept as they stand, byte for byte, so any dialect
-//! and version stays what it is; only the end is made anew, with a checksum that holds. Where the checksum of a file
-//! fails and every record can be read, one of them has a wrong value and nothing can tell which: that is said.
-//! Of what a load refuses though checksums hold, a key that is there twice stays as it is first, and a function library
-//! that does not compile goes.
+//! A record that cannot be read is left out. Where only its value is refused, and the records behind it are where its
+//! lengths say, the walk goes on there, so that what is inside a value is not taken for keys. Else it goes on at the
+//! next place from which several records in a row, or the rest of the file, can be read. Records are kept as they
+//! stand, byte for byte, so any dialect and version stays what it is; only the end is made anew, with a checksum that
+//! holds. Where the checksum of a file fails and every record can be read, one of them has a wrong value and nothing
+//! can tell which: that is said. Of what a load refuses though checksums hold, a key that is there twice stays as it
+//! is first, and a function library that does not compile goes.
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::expect_used)]
 
@@ -15,17 +16,20 @@ use std::ops::Range;
 use super::container::{self, is_container, is_foreign_zstd, parse_table};
 use super::crc64::Crc64;
 use super::encode::{finish, put_attributes};
-use super::error::{Corruption, CorruptionKind, LoadError};
+use super::error::{Corruption, CorruptionKind, LoadError, Place};
 use super::function;
 use super::inspect::inspect;
 use super::load::{LoadOptions, value_error, verify};
 use super::primitives::Reader;
-use super::record::{Attributes, Dialect, MAGIC_BYTES, Record, Records, Version, type_name};
+use super::record::{Attributes, Dialect, MAGIC_BYTES, Record, Records, Version};
+use super::record::{is_type, skip_value, type_name};
 use super::value::ValueReader;
 use crate::scripting::library::Libraries;
 
 /// How many records in a row show that the walk is in step again.
 const IN_STEP: usize = 3;
+/// How many refused values among them are passed over.
+const REFUSED_BETWEEN: usize = 16;
 
 /// A record that is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,7 +308,9 @@ impl<'a> Walk<'a> {
                 }
                 Err(error) => {
                     let db = records.place.db;
-                    let next = self.next(start + 1, db);
+                    let behind = self.behind_refused(&records);
+                    let behind = behind.filter(|at| self.vouched || self.goes_on(*at, db));
+                    let next = behind.unwrap_or_else(|| self.next(start + 1, db));
                     found.skipped.push(self.skipped(&records, start, next, &error));
                     if next >= self.bytes.len() {
                         return;
@@ -352,15 +358,51 @@ impl<'a> Walk<'a> {
         (from..self.bytes.len()).find(|at| self.in_step(*at, db)).unwrap_or(self.bytes.len())
     }
 
+    /// Where a value ends that was refused: as far as its lengths tell.
+    fn behind_refused(&self, records: &Records<'_>) -> Option<usize> {
+        let Place { key, type_byte, .. } = &records.place;
+        // It is a value that was refused once the name of its key is known and its kind is one that is read.
+        let dialect = self.version.dialect;
+        let type_byte = type_byte.filter(|byte| key.is_some() && is_type(*byte, dialect))?;
+        let rest = self.bytes.get(number(records.key_offset)..)?;
+        let mut reader = Reader::at(rest, records.key_offset);
+        reader.skip_string().ok()?;
+        skip_value(&mut reader, type_byte, dialect).ok()?;
+        Some(number(reader.position()))
+    }
+
+    /// Whether the records are in step from here on, behind a refused value: others may be among those that follow.
+    fn goes_on(&self, at: usize, db: u32) -> bool {
+        let mut records = self.at(at, db);
+        let (mut good, mut refused) = (0, 0);
+        while good < IN_STEP {
+            match self.step(&mut records) {
+                Ok(Step::Key(..) | Step::Function(_) | Step::Other) => good += 1,
+                Ok(Step::End) => return self.is_end(&records),
+                Err(_) => {
+                    refused += 1;
+                    let behind = self.behind_refused(&records);
+                    let Some(next) = behind.filter(|_| refused <= REFUSED_BETWEEN) else {
+                        return false;
+                    };
+                    records = self.at(next, records.place.db);
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether nothing follows the end mark that was read but the checksum.
+    fn is_end(&self, records: &Records<'_>) -> bool {
+        self.bytes.len().checked_sub(offset(records)) == Some(self.trailer_bytes())
+    }
+
     fn in_step(&self, at: usize, db: u32) -> bool {
         let mut records = self.at(at, db);
         for _ in 0..IN_STEP {
             match self.step(&mut records) {
                 Ok(Step::Key(..) | Step::Function(_) | Step::Other) => {}
-                Ok(Step::End) => {
-                    let left = self.bytes.len() - offset(&records);
-                    return left == self.trailer_bytes();
-                }
+                Ok(Step::End) => return self.is_end(&records),
                 Err(_) => return false,
             }
         }
@@ -399,6 +441,40 @@ mod tests {
         let mut sink = Keys::default();
         load(bytes, &LoadOptions::default(), &mut sink).unwrap();
         sink.0
+    }
+
+    /// A hash with a field twice, whose last value looks like keys.
+    fn refused(key: u8) -> Vec<u8> {
+        let mut out = vec![4, 1, key, 3];
+        for (field, value) in [("f", "1"), ("f", "2"), ("g", "\0\x06ghost0\x01v\0\x06ghost1\x01v")]
+        {
+            for text in [field, value] {
+                out.push(u8::try_from(text.len()).unwrap());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_inside_a_refused_value_does_not_become_keys() {
+        for (behind, vouched) in [("real", true), ("real", false), ("", true), ("", false)] {
+            let mut bytes = b"REDIS0011\xfe\x00\x00\x05first\x01v".to_vec();
+            bytes.extend_from_slice(&[refused(b'a'), refused(b'b')].concat());
+            if !behind.is_empty() {
+                bytes.extend_from_slice(b"\x00\x04real\x01v");
+            }
+            bytes.push(0xff);
+            let sum = super::super::crc64::checksum(&bytes) ^ u64::from(!vouched);
+            bytes.extend_from_slice(&sum.to_le_bytes());
+            let left = salvage(&bytes).unwrap();
+            let lost: Vec<_> = left.skipped.iter().map(|lost| lost.key.clone().unwrap()).collect();
+            assert_eq!(lost, [b"a", b"b"], "{behind} {vouched}");
+            assert!(!left.sound && !left.unplaced);
+            let expected = if behind.is_empty() { vec!["first"] } else { vec!["first", "real"] };
+            assert_eq!(keys(&assemble(&bytes, &left)), expected, "{vouched}");
+            assert_eq!(left.keys, expected.len() as u64);
+        }
     }
 
     #[test]

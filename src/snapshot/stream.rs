@@ -9,7 +9,7 @@
 
 use super::error::{Corruption, CorruptionKind, Parsed};
 use super::primitives::{Reader, StringWriter, put_length};
-use crate::types::listpack::{Element, ListpackRef, validate};
+use crate::types::listpack::{Element, ListpackRef, take_in};
 pub use crate::types::stream::{ConsumerImage, GroupImage, PendingImage, StreamId, StreamImage};
 use crate::types::stream::{Group, Node, Pending, Stream};
 
@@ -46,8 +46,13 @@ fn read_image(reader: &mut Reader<'_>, layout: Layout) -> Parsed<StreamImage> {
         key.finish()?;
         let offset = reader.position();
         let blob = reader.string()?;
+        let blob = match take_in(&blob) {
+            Ok(None) => blob.into_vec(),
+            Ok(Some(ours)) => ours,
+            Err(_) => return Err(malformed(offset, "a node is not a listpack")),
+        };
         check.node(master, &blob).map_err(|reason| malformed(offset, reason))?;
-        image.nodes.push((master, blob.into_vec()));
+        image.nodes.push((master, blob));
     }
     image.length = reader.length()?;
     image.last_id = read_id(reader)?;
@@ -199,13 +204,12 @@ struct EntryCheck {
 }
 
 impl EntryCheck {
-    /// Follows a node's entries.
+    /// Follows the entries of a node, whose listpack was checked.
     fn node(&mut self, master: StreamId, blob: &[u8]) -> Result<(), &'static str> {
         if self.last_master >= Some(master) || self.last_live >= Some(master) {
             return Err("nodes are not in ascending order");
         }
         self.last_master = Some(master);
-        validate(blob, true).map_err(|_| "a node is not a listpack")?;
         let mut items = ListpackRef::new(blob).iter();
         let live = integer(&mut items)?;
         let deleted = integer(&mut items)?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::snapshot::record::Dialect;
 
 const RECORD: &str = "01 10 0000000000000001 0000000000000001 1d 1d000000 0a00 0101 0001 0101 816602 \
      0001 0201 0001 0001 817602 0401 ff 01 01 01 01 01 00 00 01 00";
@@ -144,7 +145,7 @@ fn a_stream_of_redis_8_6_loads_unless_it_remembers_producers() {
     assert_eq!(read(&record, Layout::Fourth).unwrap(), image);
     assert!(read(&record, Layout::Third).is_err());
     let mut walked = Reader::new(&record);
-    crate::snapshot::record::skip_value(&mut walked, 26).unwrap();
+    crate::snapshot::record::skip_value(&mut walked, 26, Dialect::Redis).unwrap();
     walked.finish().unwrap();
     let mut record = written(&image);
     record.extend(bytes("40 64 40 64 01 01 70 01 02 6964 05 01 01 00"));

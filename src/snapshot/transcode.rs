@@ -38,7 +38,9 @@ fn rewrite(records: &[u8], version: Version, strings: StringWriter) -> Result<Ve
         if let Record::Key { key, type_byte, .. } = walk.next()? {
             let copied = copy.text(walk.key_offset, &key, walk.reader.position());
             copied.map_err(|error| walk.damaged(error))?;
-            let value = walk_value(&mut walk.reader, type_byte, &mut |reader| copy.string(reader));
+            let value = walk_value(&mut walk.reader, type_byte, version.dialect, &mut |reader| {
+                copy.string(reader)
+            });
             value.map_err(|error| walk.damaged(error))?;
         }
     }
@@ -103,7 +105,8 @@ fn sections_of_rdb(
             }
             continue;
         };
-        skip_value(&mut walk.reader, type_byte).map_err(|error| error.to_string())?;
+        skip_value(&mut walk.reader, type_byte, version.dialect)
+            .map_err(|error| error.to_string())?;
         if in_head {
             let next = Section { kind: Kind::Keys, bytes: Vec::new(), keys: 0, finished: false };
             emit(std::mem::replace(&mut open, next), start)?;

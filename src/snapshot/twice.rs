@@ -79,7 +79,7 @@ fn walk(
         };
         let db = records.place.db;
         if alike.binary_search(&stands_for(db, &key)).is_err() {
-            let skipped = skip_value(&mut records.reader, type_byte);
+            let skipped = skip_value(&mut records.reader, type_byte, records.version.dialect);
             skipped.map_err(|corruption| records.damaged(corruption))?;
             continue;
         }

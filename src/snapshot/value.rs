@@ -106,8 +106,17 @@ impl ValueReader {
             13 | 16 => self.packed_hash(reader, type_byte == 13)?.map(Loaded::Hash),
             20 => self.packed_set(reader)?.map(Loaded::Set),
             22 if self.dialect == Dialect::Valkey => self.valkey_hash(reader)?.map(Loaded::Hash),
-            24 => self.timed_hash(reader)?.map(Loaded::Hash),
-            25 => self.packed_timed_hash(reader)?.map(Loaded::Hash),
+            // Of release candidates of Redis 7.4. Each time stands there itself: as if counted from 1.
+            22 => self.timed_hash(reader, 1)?.map(Loaded::Hash),
+            24 => {
+                let earliest = reader.i64()?;
+                self.timed_hash(reader, earliest)?.map(Loaded::Hash)
+            }
+            23 => self.packed_timed_hash(reader)?.map(Loaded::Hash),
+            25 => {
+                reader.i64()?; // The earliest time again; the fields know it better.
+                self.packed_timed_hash(reader)?.map(Loaded::Hash)
+            }
             15 => Some(stream(reader, Layout::First)?),
             19 => Some(stream(reader, Layout::Second)?),
             21 => Some(stream(reader, Layout::Third)?),
@@ -247,7 +256,6 @@ impl ValueReader {
     }
 
     fn packed_timed_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
-        reader.i64()?; // The earliest time again; the fields know it better.
         let offset = reader.position();
         let packed = read_listpack_bytes(reader)?;
         let hash =
@@ -257,8 +265,7 @@ impl ValueReader {
         Ok((!hash.is_empty()).then_some(hash))
     }
 
-    fn timed_hash(&self, reader: &mut Reader<'_>) -> Parsed<Option<Hash>> {
-        let earliest = reader.i64()?;
+    fn timed_hash(&self, reader: &mut Reader<'_>, earliest: i64) -> Parsed<Option<Hash>> {
         let count = reader.count(3)?;
         let mut hash = Hash::with_expected(count, &self.limits);
         for _ in 0..count {
@@ -371,11 +378,15 @@ fn read_listpack(reader: &mut Reader<'_>) -> Parsed<Listpack> {
 fn read_listpack_bytes<'a>(reader: &mut Reader<'a>) -> Parsed<Text<'a>> {
     let offset = reader.position();
     let blob = reader.string()?;
-    if blob.len() > BYTES_MAX || listpack::validate(&blob, true).is_err() {
-        let reason = "entries, size or count are wrong";
-        return Err(Corruption::malformed(offset, "listpack", reason));
+    let malformed = Corruption::malformed(offset, "listpack", "entries, size or count are wrong");
+    if blob.len() > BYTES_MAX {
+        return Err(malformed);
     }
-    Ok(blob)
+    match listpack::take_in(&blob) {
+        Ok(None) => Ok(blob),
+        Ok(Some(ours)) if ours.len() <= BYTES_MAX => Ok(Text::Inflated(ours)),
+        _ => Err(malformed),
+    }
 }
 
 /// A ziplist, checked entry by entry, as a listpack.

@@ -183,6 +183,84 @@ fn a_hash_whose_fields_lost_their_times_is_one_of_version_11() {
     assert!(!found.has_field_expiry(), "{:?}", found.databases);
 }
 
+/// Types 22 and 23 of release candidates of Redis 7.4 say what 24 and 25 say.
+#[test]
+fn field_times_of_release_candidates_are_read() {
+    const FIELDS: &str =
+        "1f 1f000000 0600 816602 817602 f4a7e4ffffff3f000009 816702 817702 0001 ff";
+    const HEAD: &str = "524544495330303132 fe00";
+    const END: &str = "00 04 6c617374 0176 ff 0000000000000000";
+    let earliest = "a7e4ffffff3f0000";
+    let candidate = format!(
+        "{HEAD} 16 0161 02 8100003fffffffe4a7 0166 0176 00 0167 0177 17 0162 {FIELDS} {END}"
+    );
+    let release = format!(
+        "{HEAD} 18 0161 {earliest} 02 01 0166 0176 00 0167 0177 19 0162 {earliest} {FIELDS} {END}"
+    );
+    let (candidate, release) = (unhex(&candidate), unhex(&release));
+    let text = image(&release).0.text();
+    assert!(text.contains("\"last\""), "{text}");
+    assert_eq!(image(&candidate).0.text(), text);
+    let [found, expected] =
+        [&candidate, &release].map(|bytes| inspect(bytes, &LoadOptions::default()));
+    assert_eq!((found.damage, found.end), (None, Some(candidate.len() as u64)));
+    assert_eq!(found.databases, expected.databases);
+    for value in ["16 01 8100003fffffffe4a7 0166 0176".to_owned(), format!("17 {FIELDS}")] {
+        let mut payload = unhex(&format!("{value} 0c00"));
+        let sum = fastness::snapshot::crc64::checksum(&payload);
+        payload.extend_from_slice(&sum.to_le_bytes());
+        assert!(text_of(restore(&payload, &Limits::default()).unwrap()).contains("\"f\" \"v\""));
+    }
+}
+
+/// An entry of 16383 bytes as Valkey 9.1 ends it, one byte shorter than any Redis does, in all that holds listpacks.
+#[test]
+fn listpacks_of_valkey_with_shorter_backlens_are_read() {
+    let long = "71".repeat(16_378);
+    let entry = |backlen: &str| format!("f0 fa3f0000 {long} {backlen}");
+    let blob = |count: u16, entries: &str| {
+        let entries = unhex(entries);
+        let size = u32::try_from(entries.len() + 7).unwrap();
+        let mut out = vec![0x80];
+        out.extend_from_slice(&size.to_be_bytes());
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&entries);
+        out.push(0xff);
+        out
+    };
+    let payloads = |backlen: &str| {
+        let long = entry(backlen);
+        [
+            [unhex("12 01 02"), blob(3, &format!("816102 {long} 816202"))].concat(),
+            [unhex("10"), blob(2, &format!("816102 {long}"))].concat(),
+            [unhex("11"), blob(2, &format!("{long} 0101"))].concat(),
+            [unhex("14"), blob(2, &format!("816102 {long}"))].concat(),
+            [unhex("19 a7e4ffffff3f0000"), blob(3, &format!("816102 {long} f4a7e4ffffff3f000009"))]
+                .concat(),
+            [
+                unhex("13 01 10 0000000000000001 0000000000000001"),
+                blob(10, &format!("0101 0001 0101 816602 0001 0201 0001 0001 {long} 0401")),
+                unhex("01 01 01 01 01 00 00 01 00"),
+            ]
+            .concat(),
+        ]
+    };
+    let read = |mut payload: Vec<u8>| {
+        payload.extend_from_slice(&[11, 0]);
+        let sum = fastness::snapshot::crc64::checksum(&payload);
+        payload.extend_from_slice(&sum.to_le_bytes());
+        let value = Kept::from(restore(&payload, &Limits::default()).unwrap());
+        let mut again = Vec::new();
+        dump(&mut again, value.view());
+        again
+    };
+    for (theirs, ours) in payloads("7fff").into_iter().zip(payloads("00ffff")) {
+        assert_ne!(theirs, ours);
+        assert_eq!(read(theirs), read(ours));
+    }
+}
+
 #[test]
 fn a_restored_stream_has_its_entry() {
     let payload = unhex(

@@ -89,7 +89,7 @@ fn what_cannot_be_loaded_is_named() {
     let module = unhex("fe03 07 03 6b6579 81 4552496353 4e2d4b03 00");
     for (records, what) in [
         (module, "module"),
-        (unhex("17 03 6b6579 00"), "type or opcode 23"),
+        (unhex("08 03 6b6579 00"), "type or opcode 8"),
         (unhex("1b 03 6b6579 00"), "type or opcode 27"),
         (unhex("f7 81 4552496353 4e2d4b 02 02 00"), "module"),
         (unhex("f3 00"), "243"),
@@ -137,10 +137,14 @@ fn rules_are_kept_one_by_one() {
         (format!("18 {set} ffffffffffffff7f 01 02 0166 0176"), "a time that overflows"),
         (format!("10 {set} 0d 0d000000 0200 817802 817802 ff 00"), "a byte too many"),
     ] {
-        match load_all(&file(&unhex(&records))).err() {
+        let bytes = file(&unhex(&records));
+        let error = load_all(&bytes).err();
+        match &error {
             Some(LoadError::Damaged { .. } | LoadError::Unsupported { .. }) => {}
             other => panic!("{what}: {other:?}"),
         }
+        // A good checksum makes no difference to an inspection: what no load takes is not sound.
+        assert_eq!(inspect(&bytes, &LoadOptions::default()).damage, error, "{what}");
     }
 }
 

@@ -97,6 +97,46 @@ fn check(reader: &Program, snapshot: &Path) {
     assert!(output.status.success() && text.contains("looks OK"), "{}: {text}", reader.name);
 }
 
+/// Valkey 9.1 ends an entry of a listpack with one byte less than any Redis where its encoding and data take 16383
+/// bytes, or 2097151: what it wrote starts here, and what it dumped is restored.
+#[test]
+fn listpacks_of_valkey_with_other_backlens_are_taken_over() {
+    let Some(writer) = peers::valkey9() else { return };
+    let place = Place::new();
+    let mut options = OPTIONS.to_vec();
+    options.extend(["list-max-listpack-size -5", "hash-max-listpack-value 100000"]);
+    options.extend(["set-max-listpack-value 100000", "zset-max-listpack-value 100000"]);
+    let mut server = Server::start_on(&writer, &place, &options);
+    let mut client = Client::connect(server.port).unwrap();
+    let mut keys = Vec::new();
+    for bytes in [16_377, 16_378, 16_379, 2_097_145, 2_097_146, 2_097_147] {
+        let long = "q".repeat(bytes);
+        client.must(&format!("XADD stream:{bytes} 1-1 f {long} g 1"));
+        client.must(&format!("XADD stream:{bytes} 2-1 f other"));
+        client.must(&format!("RPUSH list:{bytes} a {long} b"));
+        keys.extend([format!("stream:{bytes}"), format!("list:{bytes}")]);
+        if bytes < 100_000 {
+            client.must(&format!("HSET hash:{bytes} f {long} g 1"));
+            client.must(&format!("SADD set:{bytes} {long} a"));
+            client.must(&format!("ZADD zset:{bytes} 1 {long} 2 a"));
+            keys.extend(["hash", "set", "zset"].map(|kind| format!("{kind}:{bytes}")));
+        }
+    }
+    client.must("SAVE");
+    let expected = dump(&mut client, VALUES).unwrap();
+    let dumped: Vec<_> = keys.iter().map(|key| client.must(&format!("DUMP {key}"))).collect();
+    server.stop();
+    let there = Server::start_on(&peers::fastness(), &place, &options);
+    let mut client = Client::connect(there.port).unwrap();
+    assert_same("the snapshot", &expected, &dump(&mut client, VALUES).unwrap());
+    client.must("FLUSHALL");
+    for (key, payload) in keys.iter().zip(&dumped) {
+        let request: [&[u8]; 4] = [b"RESTORE", key.as_bytes(), b"0", payload.bytes().unwrap()];
+        assert_eq!(client.call(&request).unwrap().text().as_deref(), Some("OK"), "{key}");
+    }
+    assert_same("the payloads", &expected, &dump(&mut client, VALUES).unwrap());
+}
+
 /// The same as commands in one file, and as a directory with a log.
 #[test]
 fn every_server_replays_what_any_other_held() {

@@ -15,7 +15,8 @@ const BACKLEN_MAX: usize = 5;
 
 /// Bytes of the backlen of an entry whose encoding and data take `body` bytes.
 ///
-/// The thresholds are one less than seven bits per byte would give; every reader recomputes them.
+/// The thresholds are one less than seven bits per byte would give; every reader recomputes them, but
+/// for Valkey 9.1: see [`shorter_backlen_size`].
 #[inline]
 pub fn backlen_size(body: usize) -> usize {
     match body {
@@ -25,6 +26,13 @@ pub fn backlen_size(body: usize) -> usize {
         2_097_151..268_435_455 => 4,
         _ => 5,
     }
+}
+
+/// Bytes of the backlen that Valkey 9.1 writes where it is another than [`backlen_size`]: it gives seven bits to
+/// each byte.
+#[inline]
+pub(super) fn shorter_backlen_size(body: usize) -> Option<usize> {
+    matches!(body, 16_383 | 2_097_151 | 268_435_455).then(|| backlen_size(body) - 1)
 }
 
 /// Writes the backlen of `body` over `out`, which has exactly its size.

@@ -13,7 +13,7 @@
 //! `i64` into `Element::Int`, so equal text has one encoding only. Readers do not rely on that (a
 //! file written by somebody else may hold the string "5"): [`ListpackRef::find`] compares text.
 //!
-//! Bytes from a file go through [`validate`] before they become a `Listpack`. Even without it the
+//! Bytes from a file go through [`take_in`] before they become a `Listpack`. Even without it the
 //! readers here neither panic nor loop for ever: an impossible entry reads as the end.
 
 mod element;
@@ -31,7 +31,7 @@ pub use element::{Element, IntText};
 pub use entry::{Encoded, append, backlen_size, body_size, read_backlen, write_backlen};
 pub use owned::Listpack;
 pub use tight::{Tight, TightIter, TightRef, finish};
-pub use validate::{InvalidListpack, validate};
+pub use validate::{InvalidListpack, take_in, validate};
 pub use view::{Cursor, Iter, ListpackRef};
 
 /// Bytes before the first entry: total size and count.

@@ -124,6 +124,81 @@ fn find_compares_text() {
     assert!(view.element(0).unwrap().same_text(Element::Int(5)));
 }
 
+/// A listpack of texts as Valkey 9.1 writes it: seven bits in each byte of a backlen.
+fn of_valkey(texts: &[&[u8]]) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    out.extend_from_slice(&u16::try_from(texts.len()).unwrap().to_le_bytes());
+    for text in texts {
+        let (start, entry) = (out.len(), Encoded::new(Element::Str(text)));
+        entry.append(&mut out);
+        let body = entry.body();
+        let size = match body {
+            ..=127 => 1,
+            128..=16_383 => 2,
+            16_384..=2_097_151 => 3,
+            _ => 4,
+        };
+        out.truncate(start + body);
+        out.resize(start + body + size, 0);
+        write_backlen(body, &mut out[start + body..]);
+    }
+    out.push(END);
+    let size = u32::try_from(out.len()).unwrap();
+    out[..4].copy_from_slice(&size.to_le_bytes());
+    out
+}
+
+#[test]
+fn backlens_of_valkey_are_taken_and_become_ours() {
+    for threshold in [128, 16_383, 2_097_151] {
+        for body in threshold - 1..=threshold + 1 {
+            let head = if body < 4096 { 2 } else { 5 };
+            let text = vec![b'q'; body - head];
+            for texts in [&[b"a", &*text, b"b"][..], &[&*text, &*text], &[b"a", &*text]] {
+                let mut ours = Listpack::new();
+                texts.iter().for_each(|text| ours.push_back(*text));
+                assert_eq!(take_in(ours.bytes()), Ok(None), "{body}");
+                let theirs = of_valkey(texts);
+                if body != threshold || threshold == 128 {
+                    assert_eq!(theirs, ours.bytes(), "{body}");
+                    continue;
+                }
+                assert_eq!(take_in(&theirs).unwrap().unwrap(), ours.bytes(), "{body}");
+                assert!(validate(&theirs, true).is_err(), "only what is taken in is rewritten");
+                // Both in one listpack.
+                let mut mixed = ours.clone();
+                texts.iter().for_each(|text| mixed.push_back(*text));
+                let mut both =
+                    [&ours.bytes()[..ours.byte_len() - 1], &theirs[HEADER_BYTES..]].concat();
+                let (size, count) = (u32::try_from(both.len()).unwrap(), mixed.len() as u16);
+                both[..4].copy_from_slice(&size.to_le_bytes());
+                both[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+                assert_eq!(take_in(&both).unwrap().unwrap(), mixed.bytes(), "{body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shorter_backlen_must_say_the_size_too() {
+    let text = vec![b'q'; 16_383 - 5];
+    let good = of_valkey(&[b"a", &text, b"b"]);
+    let at = HEADER_BYTES + 3 + 16_383;
+    assert_eq!(good[at..at + 2], [0x7F, 0xFF]);
+    for (at, byte) in [(at, 0x7E), (at, 0xFF), (at + 1, 0xFE), (at + 1, 0x7F)] {
+        let mut bad = good.clone();
+        bad[at] = byte;
+        assert_eq!(take_in(&bad), Err(InvalidListpack::Backlen(HEADER_BYTES + 3)), "{byte}");
+    }
+    let mut bad = good.clone();
+    bad[4] = 2;
+    assert_eq!(take_in(&bad), Err(InvalidListpack::Count));
+    // Nothing but these sizes has two.
+    let mut bad = good;
+    bad[HEADER_BYTES + 4..HEADER_BYTES + 8].copy_from_slice(&16_377u32.to_le_bytes());
+    assert!(take_in(&bad).is_err());
+}
+
 #[test]
 fn unique_tuples() {
     assert!(packed(&["a", "1", "b", "1"]).view().is_unique(2));
