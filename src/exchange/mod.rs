@@ -11,6 +11,7 @@
 //! then is the caller's, who gives a file its name only when it is whole.
 
 pub mod commands;
+pub mod leavings;
 pub mod ndjson;
 pub mod output;
 pub mod present;

@@ -50,7 +50,7 @@ impl ByteOutput {
                 .map_err(|error| format!("the output cannot be written: {error}"))?,
             Place::Standard => {
                 let written: io::Result<()> = io::stdout().lock().write_all(&self.buffer);
-                written.map_err(|error| format!("standard output is gone: {error}"))?;
+                written.map_err(|error| format!("standard output cannot be written: {error}"))?;
             }
         }
         self.written += self.buffer.len() as u64;
@@ -68,7 +68,7 @@ impl ByteOutput {
             Place::Standard => io::stdout()
                 .lock()
                 .flush()
-                .map_err(|error| format!("standard output is gone: {error}"))?,
+                .map_err(|error| format!("standard output cannot be written: {error}"))?,
         }
         Ok(self.written)
     }

@@ -1,6 +1,6 @@
 //! A data set into a snapshot file: RDB of any version, or a container.
 
-use super::{Item, Sink};
+use super::{Item, Sink, leavings};
 use crate::disk::SharedDisk;
 use crate::engine::persist::{FileForm, Manner, SnapshotFile};
 use crate::snapshot::container::Kind;
@@ -59,7 +59,8 @@ impl RdbWriter {
     fn file(&mut self) -> Result<&mut SnapshotFile, String> {
         if self.file.is_none() {
             let head = std::mem::take(&mut self.head);
-            let made = SnapshotFile::create(&self.disk, &self.path, self.wanted.manner, head)?;
+            let (disk, path, manner) = (&self.disk, &self.path, self.wanted.manner);
+            let made = leavings::within(|| SnapshotFile::create(disk, path, manner, head))?;
             self.file = Some(made);
         }
         self.file.as_mut().ok_or_else(|| "no file".to_owned())

@@ -6,16 +6,17 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::ndjson::read::{Line, read_line};
 use super::twice::Twice;
-use super::{Item, Passed, Selection, Sink, shown};
+use super::{Item, Passed, Selection, Sink, leavings, shown};
 use crate::backup::BackupError;
 use crate::backup::load::{self, LoadedState};
-use crate::backup::source::{self, Source};
+use crate::backup::source::{self, Source, SourceFile};
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskFile, FileView, OpenMode, SharedDisk};
 use crate::keyspace::Kind;
 use crate::recovery::LoadError;
 use crate::recovery::inspect::view;
 use crate::rng::random_hex;
+use crate::snapshot::container::{is_container, is_foreign_zstd};
 use crate::snapshot::{Attributes, LoadOptions, LoadSink, Loaded, Refusal, load as load_snapshot};
 use crate::types::limits::Limits;
 
@@ -59,15 +60,14 @@ impl Temporary {
     /// A new file in `dir`, which nobody else may read.
     pub fn create(disk: &SharedDisk, dir: &str) -> Result<(Self, Box<dyn DiskFile>), BackupError> {
         let path = format!("{}/fastness-{}.tmp", dir.trim_end_matches('/'), random_hex(16));
-        let file = disk.open(&path, OpenMode::CreatePrivate)?;
+        let file = leavings::file(disk, &path, OpenMode::CreatePrivate)?;
         Ok((Self { disk: Arc::clone(disk), path }, file))
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Nothing but room is lost when it stays.
-        let _ = self.disk.remove(&self.path);
+        leavings::remove(self.disk.as_ref(), &self.path);
     }
 }
 
@@ -149,15 +149,21 @@ impl DataSet {
             Content::Snapshot(source) => {
                 let Some(base) = &source.base else { return Ok(pass.passed) };
                 let total = base.bytes().len() as u64;
-                let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
-                let mut reading = Reading { pass, db: 0, failed: None, progress, total };
-                let loaded = load_snapshot(base.bytes(), &options, &mut reading);
+                let libraries = match selection.takes_functions() {
+                    true => libraries_behind_keys(base)?,
+                    false => Vec::new(),
+                };
+                for library in &libraries {
+                    pass.function(library).map_err(|what| BackupError::Output { what })?;
+                }
+                let had_functions = !libraries.is_empty();
+                let mut reading =
+                    Reading { pass, db: 0, had_functions, failed: None, progress, total };
+                let loaded = read(base, &mut reading);
                 if let Some(what) = reading.failed.take() {
                     return Err(BackupError::Output { what });
                 }
-                loaded.map_err(|error| BackupError::Source {
-                    what: format!("{}: {error}", base.name),
-                })?;
+                loaded?;
                 Ok(reading.pass.passed)
             }
             Content::Memory(state) => {
@@ -269,10 +275,55 @@ pub fn identity(db: u32, key: &[u8]) -> u128 {
     xxh3_128(&[&db.to_le_bytes()[..], key].concat())
 }
 
+fn read(base: &SourceFile, sink: &mut dyn LoadSink) -> Result<(), BackupError> {
+    let options = LoadOptions { databases: u32::MAX, ..LoadOptions::default() };
+    let loaded = load_snapshot(base.bytes(), &options, sink);
+    let wrong = |error| BackupError::Source { what: format!("{}: {error}", base.name) };
+    loaded.map(drop).map_err(wrong)
+}
+
+/// The function libraries of a snapshot if one of them stands behind a key. Redis loads such a file, and the outputs
+/// have libraries first, so they have to be known before the first key.
+fn libraries_behind_keys(base: &SourceFile) -> Result<Vec<Vec<u8>>, BackupError> {
+    let bytes = base.bytes();
+    // A container has them in its head. Elsewhere a library begins with "#!", which LZF leaves as it is, too; without
+    // one the file need not be read once more.
+    let none = || memchr::memmem::find(bytes, b"#!").is_none();
+    if is_container(bytes) || (!is_foreign_zstd(bytes) && none()) {
+        return Ok(Vec::new());
+    }
+    let mut libraries = Libraries::default();
+    read(base, &mut libraries)?;
+    Ok(if libraries.behind_a_key { libraries.found } else { Vec::new() })
+}
+
+/// Gathers function libraries.
+#[derive(Default)]
+struct Libraries {
+    found: Vec<Vec<u8>>,
+    after_a_key: bool,
+    behind_a_key: bool,
+}
+
+impl LoadSink for Libraries {
+    fn key(&mut self, _: &[u8], _: Loaded<'_>, _: Attributes) -> Result<(), Refusal> {
+        self.after_a_key = true;
+        Ok(())
+    }
+
+    fn function(&mut self, source: &[u8]) -> Result<(), Refusal> {
+        self.behind_a_key |= self.after_a_key;
+        self.found.push(source.to_vec());
+        Ok(())
+    }
+}
+
 /// Reads a snapshot.
 struct Reading<'p, 'q> {
     pass: Pass<'p>,
     db: u32,
+    /// Function libraries were handed over before.
+    had_functions: bool,
     /// Why the sink took no more.
     failed: Option<String>,
     progress: &'q mut Progress<'q>,
@@ -319,6 +370,9 @@ impl LoadSink for Reading<'_, '_> {
     }
 
     fn function(&mut self, source: &[u8]) -> Result<(), Refusal> {
+        if self.had_functions {
+            return Ok(());
+        }
         let taken = self.pass.function(source);
         self.note(taken)
     }

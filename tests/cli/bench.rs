@@ -162,12 +162,20 @@ fn says_what_is_wrong() {
         (&[&own, "--mix", "get=x"], "weight"),
         (&[&own, "--distribution", "zipf:2"], "zipf"),
         (&[&own, "--rate", "0"], "--rate"),
+        (&[&own, "-n", "0"], "--requests"),
     ] {
         let output = bench(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains(word), "{args:?}: {said}");
     }
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fastness"));
+    command.args(["bench", &own, "--tests", "ping", "-n", "10", "--json"]).stdout(full);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "a report that is lost: {said}");
+    assert!(said.contains("No space left"), "{said}");
     let output = bench(&[&own, "--command", "SETX a", "-n", "3"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1));

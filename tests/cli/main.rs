@@ -15,6 +15,7 @@ mod ending;
 mod exchange;
 mod metrics;
 mod operations;
+mod outputs;
 mod repair;
 mod single;
 mod switching;

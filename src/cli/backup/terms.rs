@@ -17,7 +17,7 @@ use crate::backup::store::patient::{Patience, Patient};
 use crate::backup::store::{self, Store};
 use crate::clock::{Clock as _, SystemClock};
 use crate::disk::os::OsDisk;
-use crate::disk::{SharedDisk, durable};
+use crate::disk::{DiskError, SharedDisk, durable};
 
 /// The machine's file system, for paths as they are given.
 pub(crate) fn anywhere() -> SharedDisk {
@@ -137,29 +137,47 @@ pub(crate) fn connect(address: &Address, tls: &TlsArgs) -> Result<Connection, Ba
 
 /// Ends a subcommand: what it found as JSON or text, or why it failed.
 pub(crate) fn finish(json: bool, outcome: Result<(Value, String, u8), BackupError>) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    // A closed pipe has nobody to tell.
     match outcome {
-        Ok((value, text, code)) => {
-            let _ = match json {
-                true => writeln!(out, "{value:#}"),
-                false => write!(out, "{text}"),
-            };
-            ExitCode::from(code)
-        }
+        Ok((value, _, code)) if json => print(&format!("{value:#}\n"), code),
+        Ok((_, text, code)) => print(&text, code),
         Err(error) => {
             let next = error.next_step();
             if json {
                 let value = serde_json::json!({ "error": error.to_string(), "next": next });
-                let _ = writeln!(out, "{value:#}");
-            } else {
-                eprintln!("fastness: {error}");
-                if !next.is_empty() {
-                    eprintln!("  next: {next}");
-                }
+                return print(&format!("{value:#}\n"), error.exit_code());
+            }
+            eprintln!("fastness: {error}");
+            if !next.is_empty() {
+                eprintln!("  next: {next}");
             }
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Ends a subcommand with its text on standard output, and with this exit code: with 1 instead of 0 when the text does
+/// not get there. Whoever closed the pipe wanted no more of it.
+pub(crate) fn print(text: &str, code: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("fastness: standard output cannot be written: {error}");
+            eprintln!("  next: see that there is room where it goes, and run it again");
+            ExitCode::from(code.max(1))
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+/// Why a directory's lock is not to be had: somebody has it, or it cannot be taken at all.
+pub(crate) fn not_locked(dir: &str, error: &DiskError) -> String {
+    match error.source.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            format!("{dir} is in use by another process: {}", error.source)
+        }
+        _ => format!(
+            "{dir} cannot be locked ({error}); see that this user may write there, or run it as the owner of the files"
+        ),
     }
 }
 

@@ -14,13 +14,13 @@ mod report;
 mod target;
 mod template;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::backup::terms;
 use crate::clock::SystemClock;
 use crate::rng::{Rng as _, SeededRng};
 use keys::Keys;
@@ -75,7 +75,7 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value = "uniform")]
     distribution: String,
     /// Requests of one measurement.
-    #[arg(short = 'n', long, conflicts_with = "duration")]
+    #[arg(short = 'n', long, conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// Seconds of one measurement; the default is 3.
     #[arg(long)]
@@ -112,9 +112,7 @@ pub(super) fn run(args: &BenchArgs) -> ExitCode {
                 true => format!("{:#}\n", report::json(&rows, &plan.settings)),
                 false => report::text(&rows, plan.targets.len()),
             };
-            // A closed pipe has nobody to tell.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::from(u8::from(rows.iter().any(|row| row.errors > 0)))
+            terms::print(&text, u8::from(rows.iter().any(|row| row.errors > 0)))
         }
         Err(why) => {
             fail(args, &why, "see that the server runs there: redis-cli -u ADDRESS ping", 1)
@@ -124,10 +122,9 @@ pub(super) fn run(args: &BenchArgs) -> ExitCode {
 
 fn fail(args: &BenchArgs, why: &str, next: &str, code: u8) -> ExitCode {
     if args.json {
-        let _ = writeln!(std::io::stdout(), "{}", json!({ "error": why, "next": next }));
-    } else {
-        eprintln!("fastness: {why}\n  next: {next}");
+        return terms::print(&format!("{}\n", json!({ "error": why, "next": next })), code);
     }
+    eprintln!("fastness: {why}\n  next: {next}");
     ExitCode::from(code)
 }
 

@@ -13,20 +13,19 @@ pub mod look;
 mod print;
 pub mod report;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use crate::cli::backup::terms;
 use report::Verdict;
 
 /// Looks at `path` and prints what is there.
 pub fn run(path: &str, json: bool) -> ExitCode {
-    let mut out = std::io::stdout().lock();
     let report = match look::look(path) {
         Ok(report) => report,
         Err(why) if json => {
-            // A closed pipe has nobody to tell.
-            let _ = writeln!(out, "{}", serde_json::json!({ "path": path, "error": why }));
-            return ExitCode::from(2);
+            let error = serde_json::json!({ "path": path, "error": why });
+            return terms::print(&format!("{error}\n"), 2);
         }
         Err(why) => {
             eprintln!("fastness: {why}");
@@ -39,12 +38,12 @@ pub fn run(path: &str, json: bool) -> ExitCode {
     let text = if json {
         format!("{:#}\n", report::json(&report))
     } else {
-        print::text(&report, out.is_terminal())
+        print::text(&report, std::io::stdout().is_terminal())
     };
-    let _ = out.write_all(text.as_bytes());
-    match report.verdict() {
-        Verdict::Sound => ExitCode::SUCCESS,
-        Verdict::Torn | Verdict::Damaged => ExitCode::from(1),
-        Verdict::Nothing => ExitCode::from(2),
-    }
+    let code = match report.verdict() {
+        Verdict::Sound => 0,
+        Verdict::Torn | Verdict::Damaged => 1,
+        Verdict::Nothing => 2,
+    };
+    terms::print(&text, code)
 }

@@ -9,7 +9,7 @@
 //! Exit codes: 0 the directory has the form asked for, 1 something in it is not sound or the work failed, 2
 //! it cannot be looked at or is in use.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::content::{Content, read_content};
 use crate::aof::filename;
 use crate::aof::manifest::{Content as Listed, Entry};
+use crate::cli::backup::terms;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, SharedDisk, durable};
 use crate::engine::persist::{FileForm, Manner, SnapshotFile, TEMP_CONVERT, Table};
@@ -56,7 +57,6 @@ struct Failure(u8, String);
 pub(super) fn run(dir: &str, reader: Reader, as_json: bool) -> ExitCode {
     let mut notes = Vec::new();
     let outcome = convert(dir, reader, as_json, &mut notes);
-    let mut out = std::io::stdout().lock();
     let (code, text) = match &outcome {
         Ok(files) if as_json => (0, format!("{:#}\n", report(dir, reader, files, &notes))),
         Err(Failure(code, why)) if as_json => {
@@ -69,9 +69,7 @@ pub(super) fn run(dir: &str, reader: Reader, as_json: bool) -> ExitCode {
             (*code, String::new())
         }
     };
-    // A closed pipe has nobody to tell.
-    let _ = out.write_all(text.as_bytes());
-    ExitCode::from(code)
+    terms::print(&text, code)
 }
 
 fn convert(
@@ -83,9 +81,9 @@ fn convert(
     let disk: SharedDisk = std::sync::Arc::new(OsDisk::new(dir));
     let names = disk.list("").map_err(|error| Failure(2, format!("{dir}: {}", error.source)))?;
     let pid = std::process::id();
-    let _lock = disk.lock("fastness.lock", &format!("{pid}\n")).map_err(|error| {
-        Failure(2, format!("{dir} is in use by another process: {}", error.source))
-    })?;
+    let _lock = disk
+        .lock("fastness.lock", &format!("{pid}\n"))
+        .map_err(|error| Failure(2, terms::not_locked(dir, &error)))?;
     let config = config_for(disk.as_ref(), &names);
     let facts = inspect(disk.as_ref(), &config).map_err(|error| Failure(1, error.to_string()))?;
     let progress = Progress { shown: !quiet && std::io::stderr().is_terminal() };

@@ -1,14 +1,15 @@
 //! `fastness convert` and `fastness export`: data sets from one form to another, and directories in place.
 //!
 //! `input` opens and checks what is named, `transfer` writes it anew beside its place, reads that back,
-//! compares, and gives it its name: so a file with the name is always whole. `directory` gives the files of
-//! a directory the form that another server loads.
+//! compares, and gives it its name: so a file with the name is always whole, and so is a directory. `ending` hears
+//! signals meanwhile. `directory` gives the files of a directory the form that another server loads.
 //!
 //! Exit codes: 0 done, 1 something is not sound or cannot be held by the output, 2 it cannot be looked at, is
-//! in use or would be written over.
+//! in use or would be written over; 130 or 143 when SIGINT or SIGTERM ended it.
 
 mod content;
 mod directory;
+mod ending;
 pub mod input;
 mod transfer;
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::ending;
 use super::input::{InputArgs, SECTION_BYTES};
 use crate::aof::filename::{BaseFormat, FileNames};
 use crate::aof::manifest::{Entry, Manifest};
@@ -20,7 +21,7 @@ use crate::exchange::output::ByteOutput;
 use crate::exchange::rdb::{RdbWriter, Wanted};
 use crate::exchange::source::{DataSet, Temporary};
 use crate::exchange::sum::Sum;
-use crate::exchange::{Item, Passed, Selection, Sink};
+use crate::exchange::{Item, Passed, Selection, Sink, leavings};
 use crate::recovery::inspect::view;
 use crate::snapshot::encode::Header;
 use crate::snapshot::target::Target;
@@ -107,11 +108,12 @@ fn transfer(
 ) -> Result<(Value, String), BackupError> {
     let format = format.map_or_else(|| format_of(output), Ok)?;
     let place = Place::new(output, format, to.force)?;
+    ending::listen()?;
     let clock = SystemClock::new();
     let started = clock.monotonic();
     let data = from.open(input)?;
     let job = Job { data: &data, selection: from.selection(), to, now: clock.wall() };
-    let written = job.write(format, &place);
+    let written = place.begin().and_then(|()| job.write(format, &place));
     if written.is_err() {
         place.give_up();
     }
@@ -168,6 +170,9 @@ fn format_of(output: &str) -> Result<Format, BackupError> {
     }
 }
 
+/// The folder of the log in a data directory, as Redis has it.
+const LOG_FOLDER: &str = "appendonlydir";
+
 /// Where the output goes.
 struct Place {
     disk: SharedDisk,
@@ -175,7 +180,8 @@ struct Place {
     path: Option<String>,
     /// The name that it has while it is written.
     temp: String,
-    is_directory: bool,
+    /// The folder of the log while it is written: the directory `temp` itself, or one in it. `None`: a file.
+    log_folder: Option<String>,
 }
 
 impl Place {
@@ -196,20 +202,14 @@ impl Place {
                     "name a file, or pipe it somewhere",
                 ));
             }
-            return Ok(Self { disk, path: None, temp: String::new(), is_directory });
+            return Ok(Self { disk, path: None, temp: String::new(), log_folder: None });
         }
-        let path = output.trim_end_matches('/').to_owned();
+        let path = match output.trim_end_matches('/') {
+            "" => "/".to_owned(),
+            path => path.to_owned(),
+        };
         if is_directory {
-            // It may be there when nothing is in it.
-            if disk.list(&path).is_ok_and(|names| !names.is_empty())
-                || disk.file_len(&path).ok().flatten().is_some()
-            {
-                return Err(BackupError::refused(
-                    format!("{path} is there already"),
-                    "name a directory that is not there",
-                ));
-            }
-            return Ok(Self { disk, temp: path.clone(), path: Some(path), is_directory });
+            return Self::directory(disk, path);
         }
         if disk.list(&path).is_ok() {
             return Err(BackupError::refused(format!("{path} is a directory"), "name a file"));
@@ -220,28 +220,80 @@ impl Place {
                 "name another file, or replace it with --force",
             ));
         }
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let temp = format!("temp-{}-{name}", std::process::id());
-        let temp = match (folder, path.starts_with('/')) {
-            ("", true) => format!("/{temp}"),
-            (folder, _) => durable::join(folder, &temp),
+        Ok(Self { disk, temp: beside(&path), path: Some(path), log_folder: None })
+    }
+
+    /// A data directory, which may be there when nothing is in it. Then it stays as it is, with its owner and rights
+    /// and maybe with a file system of its own, and what gets its name last is the folder of the log in it.
+    fn directory(disk: SharedDisk, path: String) -> Result<Self, BackupError> {
+        let there = disk.list(&path).ok();
+        if there.as_ref().is_some_and(|names| !names.is_empty())
+            || disk.file_len(&path).ok().flatten().is_some()
+        {
+            return Err(BackupError::refused(
+                format!("{path} is there already"),
+                "name a directory that is not there",
+            ));
+        }
+        if there.is_some() {
+            let path = durable::join(&path, LOG_FOLDER);
+            let temp = beside(&path);
+            return Ok(Self { disk, log_folder: Some(temp.clone()), temp, path: Some(path) });
+        }
+        let temp = beside(&path);
+        let log_folder = Some(durable::join(&temp, LOG_FOLDER));
+        Ok(Self { disk, temp, path: Some(path), log_folder })
+    }
+
+    /// Makes what has the temporary name.
+    fn begin(&self) -> Result<(), BackupError> {
+        if self.path.is_none() {
+            return Ok(());
+        }
+        let Some(log_folder) = &self.log_folder else {
+            leavings::file(&self.disk, &self.temp, OpenMode::CreateOrTruncate)?;
+            return Ok(());
         };
-        Ok(Self { disk, temp, path: Some(path), is_directory })
+        leavings::directory(&self.disk, &self.temp)?;
+        if *log_folder != self.temp {
+            leavings::within(|| durable::create_dir(self.disk.as_ref(), log_folder))?;
+        }
+        Ok(())
+    }
+
+    /// Gives what is whole and durable its name.
+    fn put_in_place(&self) -> Result<(), BackupError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        leavings::keep(self.disk.as_ref(), &self.temp, path)?;
+        let parent = match durable::parent(path) {
+            "" if path.starts_with('/') => "/",
+            parent => parent,
+        };
+        Ok(self.disk.sync_dir(parent)?)
     }
 
     /// Leaves nothing behind that has no meaning.
     fn give_up(&self) {
-        if self.path.is_some() && !self.is_directory {
-            // It is the failure before that counts.
-            let _ = durable::remove_if_there(self.disk.as_ref(), &self.temp);
+        if self.path.is_some() {
+            leavings::remove(self.disk.as_ref(), &self.temp);
         }
     }
 
     fn bytes(&self) -> Result<ByteOutput, BackupError> {
         match &self.path {
-            Some(_) => Ok(ByteOutput::file(&self.disk, &self.temp)?),
+            Some(_) => Ok(leavings::within(|| ByteOutput::file(&self.disk, &self.temp))?),
             None => Ok(ByteOutput::standard()),
         }
+    }
+}
+
+/// A temporary name in the same directory.
+fn beside(path: &str) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let temp = format!("temp-{}-{name}", std::process::id());
+    match (folder, path.starts_with('/')) {
+        ("", true) => format!("/{temp}"),
+        (folder, _) => durable::join(folder, &temp),
     }
 }
 
@@ -286,14 +338,15 @@ impl Job<'_> {
             Format::AofDir => return self.directory(place),
             Format::Rdb | Format::Zstd => self.snapshot(format, place)?,
         };
-        let Some(path) = &place.path else { return Ok(done) };
+        if place.path.is_none() {
+            return Ok(done);
+        }
         // A log would have to be replayed to be compared.
         if format != Format::Aof {
             self.verify(place, &place.temp, &done.sum)?;
             done.verified = true;
         }
-        place.disk.rename(&place.temp, path)?;
-        sync_parent(place, path)?;
+        place.put_in_place()?;
         Ok(done)
     }
 
@@ -359,29 +412,29 @@ impl Job<'_> {
         Ok(Done { passed, sum, bytes: finished(writer.finish())?, verified: false })
     }
 
-    /// A data directory: base, an empty segment, and last the manifest, without which it is none.
+    /// A data directory: base, an empty segment, the manifest, and last its name. Redis would start empty on one that
+    /// has no manifest yet.
     fn directory(&self, place: &Place) -> Result<Done, BackupError> {
-        let root = &place.temp;
         let disk = place.disk.as_ref();
-        let names = FileNames::new(&format!("{root}/appendonlydir"), "appendonly.aof");
-        for dir in [root.as_str(), &names.dir] {
-            durable::create_dir(disk, dir)?;
-        }
+        let folder = place.log_folder.as_deref().unwrap_or_default();
+        let names = FileNames::new(folder, "appendonly.aof");
         let (base, incr) = (names.base(1, BaseFormat::Rdb), names.incr(1));
         let path = names.path(&base);
         let mut done = self.snapshot_file(place, &path, self.wanted(Format::AofDir, true))?;
         self.verify(place, &path, &done.sum)?;
         done.verified = true;
-        disk.open(&names.path(&incr), OpenMode::CreateOrTruncate)?.sync_all()?;
-        let manifest = Manifest {
-            base: Some(Entry::new(base, 1)),
-            incrs: vec![Entry::new(incr, 1)],
-            ..Manifest::default()
-        };
-        let (temp, last) = (names.path(&names.temp_manifest()), names.path(&names.manifest()));
-        durable::replace_file(disk, &temp, &last, &manifest.encode())
-            .map_err(|error| BackupError::Disk(error.into_inner()))?;
-        sync_parent(place, root)?;
+        leavings::within(|| {
+            disk.open(&names.path(&incr), OpenMode::CreateOrTruncate)?.sync_all()?;
+            let manifest = Manifest {
+                base: Some(Entry::new(base, 1)),
+                incrs: vec![Entry::new(incr, 1)],
+                ..Manifest::default()
+            };
+            let (temp, last) = (names.path(&names.temp_manifest()), names.path(&names.manifest()));
+            durable::replace_file(disk, &temp, &last, &manifest.encode())
+                .map_err(|error| BackupError::Disk(error.into_inner()))
+        })?;
+        place.put_in_place()?;
         Ok(done)
     }
 
@@ -402,12 +455,4 @@ impl Job<'_> {
 
 fn finished(result: Result<u64, String>) -> Result<u64, BackupError> {
     result.map_err(|what| BackupError::Output { what })
-}
-
-fn sync_parent(place: &Place, path: &str) -> Result<(), BackupError> {
-    let parent = match durable::parent(path) {
-        "" if path.starts_with('/') => "/",
-        parent => parent,
-    };
-    Ok(place.disk.sync_dir(parent)?)
 }

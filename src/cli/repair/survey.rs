@@ -6,6 +6,7 @@
 use super::plan::first_position;
 use crate::aof::filename::{FileKind, FileNames};
 use crate::aof::manifest::{Entry, MANIFEST_LEN_MAX, Manifest};
+use crate::cli::backup::terms;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskLock, durable};
 use crate::recovery::find::config_for;
@@ -52,7 +53,7 @@ impl Place {
         }
         let text = format!("{}\n", std::process::id());
         let locked = self.disk.lock(&path, &text);
-        locked.map(Some).map_err(|error| format!("a server may be using it: {error}"))
+        locked.map(Some).map_err(|error| terms::not_locked(&self.path, &error))
     }
 }
 
