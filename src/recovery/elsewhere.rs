@@ -89,9 +89,11 @@ fn look_at(
     };
     if name == default.dbfilename && !start.is_empty() {
         found.data.push(format!("{name} is a snapshot (--dbfilename {name})"));
-    } else if starts_with_snapshot(&start) && !is_packed(&start) {
-        found.other.push(name.to_owned());
-    } else if name.strip_suffix(".manifest").is_some_and(|log| has_files(disk, "", log)) {
+        return Ok(());
+    }
+    let is_snapshot = starts_with_snapshot(&start) && !is_packed(&start);
+    let is_manifest = || name.strip_suffix(".manifest").is_some_and(|log| has_files(disk, "", log));
+    if is_snapshot || is_manifest() {
         found.other.push(name.to_owned());
     }
     Ok(())

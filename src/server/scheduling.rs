@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use crate::memory::kernel_file;
+
 /// What a thread that yields may wait for a core in a round, on average over so many.
 const WAIT_MAX: Duration = Duration::from_micros(500);
 const ROUNDS_LOOKED_AT: u32 = 16;
@@ -44,7 +46,7 @@ fn yield_at_wake(yields: bool) {
 /// How long the calling thread has waited for a core so far although it had something to do. `None`: the system does not say.
 fn waited_for_a_core() -> Option<Duration> {
     // Nanoseconds on a core, nanoseconds waiting for one, times it got one.
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let text = kernel_file("/proc/thread-self/schedstat");
     text.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
