@@ -88,6 +88,7 @@ pub struct Effects {
 
 /// Room that is kept from unit to unit, in each of the lists.
 const KEPT_BYTES: usize = 1 << 20;
+const KEPT_CHANGES: usize = KEPT_BYTES / size_of::<Change>();
 
 impl Effects {
     /// Adds a record in canonical form.
@@ -223,14 +224,21 @@ impl Effects {
         self.keys.clear();
         self.changes.clear();
         self.events.clear();
-        // A script, or EXEC, may have changed millions of keys.
-        self.keys.shrink_to(KEPT_BYTES);
-        self.changes.shrink_to(KEPT_BYTES / size_of::<Change>());
-        self.events.shrink_to(KEPT_BYTES / size_of::<Event>());
+        if self.keys.capacity() > KEPT_BYTES || self.changes.capacity() > KEPT_CHANGES {
+            self.give_back();
+        }
         self.dirty = 0;
         self.expired = 0;
         self.everything_changed = false;
         self.noticed = 0;
         self.restated = false;
+    }
+
+    /// A script, or EXEC, may have changed millions of keys.
+    #[cold]
+    fn give_back(&mut self) {
+        self.keys.shrink_to(KEPT_BYTES);
+        self.changes.shrink_to(KEPT_CHANGES);
+        self.events.shrink_to(KEPT_CHANGES);
     }
 }

@@ -26,8 +26,16 @@ impl UnitBuffer {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.give_back();
+        }
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        // A record has four bytes at least.
         self.bytes.shrink_to(KEPT_BYTES);
-        self.records.shrink_to(KEPT_BYTES / size_of::<(u32, usize)>());
+        self.records.shrink_to(KEPT_BYTES / 4);
     }
 
     /// Whether there is nothing to log.
