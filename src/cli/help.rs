@@ -63,7 +63,8 @@ Examples:
   fastness convert /var/lib/redis /var/lib/copy --format aof-dir
   fastness convert /var/lib/fastness --for redis
 
-Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
+Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already, 130 or
+143 ended by SIGINT or SIGTERM.";
 
 pub(super) const EXPORT_HELP: &str = "\
 Examples:
@@ -71,7 +72,8 @@ Examples:
   fastness export redis://127.0.0.1:6379 --db 0 --type stream streams.ndjson
   fastness export /backup/shop --to-time '10 minutes ago' then.ndjson
 
-Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already.";
+Exit code: 0 done, 1 something is not sound or the output cannot hold it, 2 not found, in use or there already, 130 or
+143 ended by SIGINT or SIGTERM.";
 
 pub(super) const INSPECT_HELP: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! A directory of a disk as a disk of its own.
 
 use super::{Disk, DiskError, DiskFile, DiskLock, OpenMode, durable};
+use crate::clock::UnixMillis;
 
 /// What is below a directory; it need not be there yet.
 #[derive(Debug)]
@@ -59,6 +60,10 @@ impl Disk for Below<'_> {
 
     fn free_bytes(&self) -> Result<u64, DiskError> {
         self.disk.free_bytes()
+    }
+
+    fn modified(&self, path: &str) -> Option<UnixMillis> {
+        self.disk.modified(&self.path(path))
     }
 
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError> {

@@ -18,6 +18,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::clock::UnixMillis;
+
 /// Names: what a directory knows. One instance per data directory.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Opens a file; see [`OpenMode`].
@@ -48,6 +50,10 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Whether two paths are one place, whatever they are written like.
     fn is_same_place(&self, one: &str, other: &str) -> bool {
         one == other
+    }
+    /// When a file was last written to, if that can be told.
+    fn modified(&self, _path: &str) -> Option<UnixMillis> {
+        None
     }
     /// The length of a file, `None` when there is none of that name.
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError>;

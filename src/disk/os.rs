@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Disk, DiskError, DiskFile, DiskLock, FileView, OpenMode, crash_point};
+use crate::clock::UnixMillis;
 
 /// The longest content of a lock file that is repeated in an error.
 const LOCK_TEXT_MAX: u64 = 256;
@@ -187,6 +188,12 @@ impl Disk for OsDisk {
             Some((metadata.dev(), metadata.ino()))
         };
         one == other || place(one).is_some_and(|place_of_one| Some(place_of_one) == place(other))
+    }
+
+    fn modified(&self, path: &str) -> Option<UnixMillis> {
+        let time = fs::metadata(self.resolve(path)).ok()?.modified().ok()?;
+        let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     fn file_len(&self, path: &str) -> Result<Option<u64>, DiskError> {

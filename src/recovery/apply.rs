@@ -10,7 +10,7 @@ use super::beside;
 use super::content::{Behind, RECORDS_BEHIND, behind_snapshot, other_behind};
 use super::decide::{Decision, decide};
 use super::elsewhere;
-use super::inspect::{Facts, base_fault, inspect_to_load, view};
+use super::inspect::{Facts, base_fault, inspect, view};
 use super::load::{SnapshotOptions, load_snapshot};
 use super::replay::replay_log;
 use crate::aof::chain::{LogEnd, SegmentFile};
@@ -56,12 +56,12 @@ pub fn start_up(live: &Mutex<Engine>, logger: &Logger) -> Result<Vec<String>, Lo
     if let Some(why) = unfinished::refusal(disk.as_ref())? {
         return Err(LoadError::Refused { why });
     }
-    let mut facts = inspect_to_load(disk.as_ref(), &config)?;
+    let mut facts = inspect(disk.as_ref(), &config)?;
     let decision = decide(facts.situation);
     if decision == Decision::StartEmpty {
         facts.notes.extend(elsewhere::look(disk.as_ref(), &config)?);
     }
-    let written = beside::last_write(&config.dir, &facts);
+    let written = beside::last_write(disk.as_ref(), &facts);
     let mut outcome = load_as_decided(decision, &facts, &disk, Some(live), &mut loader)?;
     if let Some(end) = &outcome.end {
         outcome.passed_over = beside::for_start(disk.as_ref(), &facts, end, written)?;
@@ -174,7 +174,7 @@ fn load_log(
 
 /// Loads the log that a running engine writes, into another engine (DEBUG LOADAOF).
 pub fn load_own_log(engine: &Engine, loader: &mut Engine) -> Result<(), LoadError> {
-    let facts = inspect_to_load(engine.disk.as_ref(), &engine.server.config)?;
+    let facts = inspect(engine.disk.as_ref(), &engine.server.config)?;
     load_log(&facts, &engine.disk, None, loader).map(drop)
 }
 

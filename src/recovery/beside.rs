@@ -48,25 +48,11 @@ fn passed_over(facts: &Facts) -> Option<(FileNames, Manifest)> {
     }
 }
 
-/// When the files of the log were last written to, to be asked before a start makes their end durable. Only a server knows
-/// where they are: `dir` is its data directory.
-pub(super) fn last_write(dir: &str, facts: &Facts) -> Option<UnixMillis> {
+/// When the files of the log were last written to, to be asked before a start makes their end durable.
+pub(super) fn last_write(disk: &dyn Disk, facts: &Facts) -> Option<UnixMillis> {
     let (names, manifest) = passed_over(facts)?;
     let files = manifest.base.iter().chain(&manifest.incrs);
-    files.filter_map(|entry| written_at(dir, &names.path(&entry.name))).max()
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "looks at a time only, which the Disk seam does not tell"
-)]
-fn written_at(dir: &str, path: &str) -> Option<UnixMillis> {
-    if dir.is_empty() {
-        return None;
-    }
-    let time = std::fs::metadata(std::path::Path::new(dir).join(path)).ok()?.modified().ok()?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
+    files.filter_map(|entry| disk.modified(&names.path(&entry.name))).max()
 }
 
 /// What a start says of the snapshot that it does not load. `read`: how the log was found to end; `written`: see
@@ -87,19 +73,20 @@ pub(super) fn for_start(
     })
 }
 
-/// What `check` says of it, which reads the log for that.
-pub(super) fn for_check(disk: &dyn Disk, facts: &Facts) -> Result<Option<String>, LoadError> {
+/// What `check` says of it, for which the log is read.
+pub fn for_check(disk: &dyn Disk, facts: &Facts) -> Result<Option<String>, LoadError> {
     let Some((names, manifest)) = passed_over(facts) else { return Ok(None) };
+    let written = last_write(disk, facts);
     let end = log_end(disk, &names, &manifest)?;
     let saved = head(disk, &facts.snapshot)?;
-    let told = holds_more(saved, listed(saved, &manifest), end, None);
+    let told = holds_more(saved, listed(saved, &manifest), end, written);
     if told == Told::Nothing {
         return Ok(None);
     }
     Ok(Some(format!(
         "{}. With appendonly yes the log is loaded, and not {}; to have the snapshot, start with --appendonly no, then CONFIG \
          SET appendonly yes",
-        text(facts, saved, end.millis, told),
+        text(facts, saved, end.millis.max(written), told),
         facts.snapshot
     )))
 }

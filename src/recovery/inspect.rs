@@ -1,7 +1,6 @@
 //! Looks at a data directory without changing anything (I5).
 
 use super::LoadError;
-use super::beside;
 use super::content::holds_anything;
 use super::decide::Situation;
 use super::lost;
@@ -53,17 +52,8 @@ pub struct Facts {
 /// How often a manifest may be replaced while its directory is looked at.
 const TRIES: usize = 20;
 
-/// Looks at the data directory that `config` names on `disk`. A server may be using it. Where a snapshot stands beside a log
-/// that a start would load, the log is read for what there is to say of that.
+/// Looks at the data directory that `config` names on `disk`. A server may be using it.
 pub fn inspect(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
-    let mut facts = inspect_to_load(disk, config)?;
-    // What cannot be read is told by whoever needs it; a rewrite may be taking files away.
-    facts.notes.extend(beside::for_check(disk, &facts).ok().flatten());
-    Ok(facts)
-}
-
-/// The same for who loads what is there, and reads the log anyway.
-pub(super) fn inspect_to_load(disk: &dyn Disk, config: &Config) -> Result<Facts, LoadError> {
     let mut facts = look(disk, config)?;
     for _ in 0..TRIES {
         if !facts.situation.manifest_damaged {

@@ -6,7 +6,7 @@
 //! changed then (P5, P6). What is there is never taken for an empty data set (P8).
 
 pub mod apply;
-mod beside;
+pub mod beside;
 pub mod content;
 pub mod decide;
 mod elsewhere;

@@ -34,6 +34,7 @@ pub struct Shared {
     log_changes: AtomicU64,
     /// One per reactor.
     pub reactors: Vec<ReactorHandle>,
+    /// When the log thread begins what; it sleeps on its signal.
     pub pace: Pace,
     /// Somebody waits for a sync that the policy would not make now.
     pub sync_wanted: AtomicBool,

@@ -10,6 +10,7 @@ use crate::aof::record::Position;
 use crate::backup::unfinished;
 use crate::disk::os::OsDisk;
 use crate::disk::{Disk, FileView, durable};
+use crate::recovery::beside;
 use crate::recovery::content::{Behind, RECORDS_BEHIND, behind_snapshot, other_behind};
 use crate::recovery::decide::{Decision, decide};
 use crate::recovery::find::{config_for, config_of_names};
@@ -132,6 +133,8 @@ fn directory(disk: &dyn Disk, path: &str, names: &[String]) -> Result<Report, St
     let decision = decide(facts.situation);
     report.start = start_text(decision);
     report.notes.extend(facts.notes.iter().cloned());
+    // What cannot be read is told below; a rewrite may be taking files away.
+    report.notes.extend(beside::for_check(disk, &facts).ok().flatten());
     listed_files(disk, &facts, path, &mut report)?;
     other_files(disk, &facts, path, &mut report)?;
     if decision == Decision::RefuseMissingManifest {

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cli::backup::terms;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::sim::CrashMode;
 use crate::rng::{Rng as _, SeededRng};
@@ -102,9 +103,7 @@ pub(super) fn run(args: &CrashTestArgs) -> ExitCode {
                 true => format!("{:#}\n", report.json(args, seed)),
                 false => report.text(args, seed),
             };
-            // A closed pipe has nobody to tell.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::from(u8::from(!report.is_clean()))
+            terms::print(&text, u8::from(!report.is_clean()))
         }
         // As a shell counts those that a signal ended.
         Err(why) => fail(args, &why, ending.signal().map_or(2, |number| 128 + number)),
@@ -113,10 +112,9 @@ pub(super) fn run(args: &CrashTestArgs) -> ExitCode {
 
 fn fail(args: &CrashTestArgs, why: &str, code: u8) -> ExitCode {
     if args.json {
-        let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": why }));
-    } else {
-        eprintln!("fastness: {why}");
+        return terms::print(&format!("{}\n", serde_json::json!({ "error": why })), code);
     }
+    eprintln!("fastness: {why}");
     ExitCode::from(code)
 }
 

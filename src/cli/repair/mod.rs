@@ -18,10 +18,11 @@ mod print;
 mod survey;
 mod time;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::aof::record::Position;
+use crate::cli::backup::terms;
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use plan::Plan;
 
@@ -57,41 +58,38 @@ struct Limits {
 /// Plans, and does it if asked to.
 pub(super) fn run(args: &RepairArgs) -> ExitCode {
     match repair(args) {
-        Ok(code) => ExitCode::from(code),
+        Ok((plan, code)) if args.json => terms::print(&format!("{:#}\n", print::json(&plan)), code),
+        Ok((plan, code)) => terms::print(&print::text(&plan), code),
+        Err(why) if args.json => {
+            let error = serde_json::json!({ "path": args.path, "error": why });
+            terms::print(&format!("{error}\n"), 2)
+        }
         Err(why) => {
-            if args.json {
-                // A closed pipe has nobody to tell.
-                let error = serde_json::json!({ "path": args.path, "error": why });
-                let _ = writeln!(std::io::stdout(), "{error}");
-            } else {
-                eprintln!("fastness: {why}");
-                eprintln!("  next: fastness check {} shows what is there", args.path);
-            }
+            eprintln!("fastness: {why}");
+            eprintln!("  next: fastness check {} shows what is there", args.path);
             ExitCode::from(2)
         }
     }
 }
 
-fn repair(args: &RepairArgs) -> Result<u8, String> {
+/// What there was to do, and the exit code.
+fn repair(args: &RepairArgs) -> Result<(Plan, u8), String> {
     let time = args.truncate_to_time.as_deref().map(time::parse).transpose()?;
     let limits = Limits { time, position: args.truncate_to_position.map(Position) };
     let place = survey::look(&args.path)?;
     let _lock = if args.apply { place.lock()? } else { None };
     let mut plan = plan::make(&place, &limits)?;
     if plan.is_empty() {
-        show(&plan, args)?;
-        return Ok(0);
+        return Ok((plan, 0));
     }
     if !args.apply || !confirmed(&plan, args) {
-        show(&plan, args)?;
-        return Ok(1);
+        return Ok((plan, 1));
     }
     let now = SystemClock::new().wall();
     plan.kept_in = Some(apply::apply(&place, &plan, &limits, now)?);
     let report = crate::cli::check::look::look(&args.path)?;
     plan.verdict = Some(report.verdict());
-    show(&plan, args)?;
-    Ok(if report.damage.is_empty() { 0 } else { 3 })
+    Ok((plan, if report.damage.is_empty() { 0 } else { 3 }))
 }
 
 /// On a terminal somebody is asked first; elsewhere `--apply` is enough.
@@ -105,12 +103,4 @@ fn confirmed(plan: &Plan, args: &RepairArgs) -> bool {
     // No answer is no.
     let _ = std::io::stdin().read_line(&mut answer);
     answer.trim().eq_ignore_ascii_case("y")
-}
-
-fn show(plan: &Plan, args: &RepairArgs) -> Result<(), String> {
-    let text = match args.json {
-        true => format!("{:#}\n", print::json(plan)),
-        false => print::text(plan),
-    };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
