@@ -1,32 +1,18 @@
-//! From a request to its reply: look up, check, queue or run.
+//! From a request to its reply: look up, check (`refuse.rs`), queue (`transaction.rs`) or run.
 //!
-//! The checks come in Redis' order, because clients and test suites see which error wins. A request that
-//! is refused inside MULTI spoils the transaction.
+//! A request that is refused inside MULTI spoils the transaction.
 
 use std::time::Duration;
 
 use super::{Engine, Executed};
-use crate::acl::permit::{self, Refusal};
-use crate::acl::{Context, databases};
-use crate::aof::log::LogState;
 use crate::command::ctx::{Origin, Task};
 use crate::command::renamed::Named;
 use crate::command::server::latency::event;
 use crate::command::table::{Row, table, unknown_command};
 use crate::command::{Command, CommandError, Flags, Handler, Outcome, Propagate};
 use crate::keyspace::Overdue;
-use crate::scripting::ScriptFlags;
-
-use crate::resp::{Args, OwnedArgs, Reply};
-use crate::session::{Client, ClientId, ReplyMode};
-
-/// Commands that run at once inside MULTI instead of being queued.
-const NOT_QUEUED: &[&str] = &["EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"];
-
-/// Whether it is one of them; LATENCY RESET is not.
-fn runs_at_once(row: &Row) -> bool {
-    row.container.is_none() && NOT_QUEUED.contains(&row.command.name)
-}
+use crate::resp::{Args, Reply};
+use crate::session::{ClientId, ReplyMode};
 
 /// What a browser that is made to speak to this port begins its lines with: such a connection is closed before a later
 /// line of it can be a command.
@@ -38,32 +24,6 @@ const CROSS_PROTOCOL_QUIET_MS: u64 = 60_000;
 const ERROR_CODES_MAX: usize = 128;
 /// Stands for all of them when there were more.
 const ERRORS_DISABLED: &str = "ERRORSTATS_DISABLED";
-/// Commands of RESP2's restricted mode while subscribed.
-const ALLOWED_WHILE_SUBSCRIBED: &[&str] = &[
-    "PING",
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "PSUBSCRIBE",
-    "PUNSUBSCRIBE",
-    "SSUBSCRIBE",
-    "SUNSUBSCRIBE",
-    "QUIT",
-    "RESET",
-];
-
-/// Whether a command is refused while memory is above `maxmemory` and nothing may go: one that may need
-/// more, and EXEC with such a command queued.
-fn needs_memory(client: &Client, row: &Row) -> bool {
-    let queued = || client.transaction.as_ref().is_some_and(|queued| queued.denied_when_full);
-    row.command.flags.has(Flags::DENYOOM) || (row.command.name == "EXEC" && queued())
-}
-
-/// Whether a script that says this of itself may write, and may need more memory.
-fn demands(stated: ScriptFlags) -> (bool, bool) {
-    let writes = !stated.has(ScriptFlags::NO_WRITES);
-    (writes, writes && !stated.has(ScriptFlags::ALLOW_OOM))
-}
-
 /// The class of latency events that a command belongs to.
 fn command_event(command: &Command) -> &'static str {
     if command.flags.has(Flags::FAST) { event::FAST_COMMAND } else { event::COMMAND }
@@ -368,7 +328,7 @@ impl Engine {
     }
 
     /// Counts a command that began at `started` and has just ended.
-    fn note_call(
+    pub(super) fn note_call(
         &mut self,
         id: ClientId,
         row: &Row,
@@ -440,15 +400,6 @@ impl Engine {
         Executed::default()
     }
 
-    /// Forgets a transaction and what it watched.
-    fn end_transaction(&mut self, id: ClientId) {
-        if let Some(client) = self.sessions.client_mut(id) {
-            client.transaction = None;
-            client.watch_broken = false;
-        }
-        self.sessions.unwatch(id);
-    }
-
     pub(super) fn count_error(&mut self, error: &CommandError) {
         self.server.stats.error_replies += 1;
         let (code, errors) = (error.code(), &mut self.server.error_stats);
@@ -469,209 +420,5 @@ impl Engine {
             return;
         }
         *errors.entry(code).or_default() += 1;
-    }
-
-    /// All refusals that do not depend on the command's own logic, in Redis' order.
-    pub(super) fn check(
-        &mut self,
-        id: ClientId,
-        row: &'static Row,
-        args: &Args,
-    ) -> Result<(), CommandError> {
-        let flags = row.command.flags;
-        if flags.has(Flags::PROTECTED) {
-            self.permit_protected(id, row)?;
-        }
-        // What runs then only reads: writes are refused or wait.
-        self.ks.expiry_waits = !self.log_is_ready() || self.is_paused();
-        let Some(client) = self.sessions.client(id) else { return Ok(()) };
-        if client.user.is_none() && !flags.has(Flags::NO_AUTH) && self.server.acl.needs_auth() {
-            return Err(CommandError::text("NOAUTH Authentication required."));
-        }
-        // MULTI and WATCH have errors of their own.
-        let own_error = runs_at_once(row);
-        if client.transaction.is_some() && flags.has(Flags::NO_MULTI) && !own_error {
-            return Err(CommandError::text("ERR Command not allowed inside a transaction"));
-        }
-        let context = if client.transaction.is_some() { Context::Multi } else { Context::TopLevel };
-        self.permit(id, row, args, context).map_err(|refusal| refusal.error())?;
-        let out_of_memory = self.server.eviction.out_of_memory;
-        let min_replicas = self.server.config.min_replicas_to_write;
-        // A script is looked at only where it matters what it is to do.
-        let matters = out_of_memory || min_replicas > 0 || self.write_refusal().is_some();
-        let stated = if matters { self.stated_flags(row, args) } else { None };
-        let Some(client) = self.sessions.client(id) else { return Ok(()) };
-        let writes = flags.has(Flags::WRITE)
-            || (row.command.name == "EXEC"
-                && client.transaction.as_ref().is_some_and(|transaction| transaction.writes));
-        let subscribed = client.in_pubsub_mode();
-        let (writes, grows) = match stated {
-            Some(stated) => demands(stated),
-            None => (writes, needs_memory(client, row)),
-        };
-        if out_of_memory && grows {
-            return Err(CommandError::OutOfMemory);
-        }
-        if (writes || row.command.name == "PING")
-            && let Some(cause) = self.write_refusal()
-        {
-            return Err(cause);
-        }
-        if writes {
-            self.check_replicas()?;
-        }
-        if subscribed && !ALLOWED_WHILE_SUBSCRIBED.contains(&row.command.name) {
-            return Err(CommandError::owned(format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
-                 RESET are allowed in this context",
-                row.full_name
-            )));
-        }
-        let replica = client.flags.monitor || client.flags.replica;
-        if self.server.loading.is_some() && !flags.has(Flags::LOADING) {
-            return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
-        }
-        // Redis' monitors are a kind of replica.
-        let touches_keys = writes || flags.has(Flags::READONLY) || flags.has(Flags::MAY_REPLICATE);
-        if replica && touches_keys {
-            return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
-        }
-        if let Some(running) = &self.server.running_script
-            && !flags.has(Flags::ALLOW_BUSY)
-        {
-            return Err(running.busy_error());
-        }
-        Ok(())
-    }
-
-    /// Whether the client may make this request (see `acl::permit`).
-    pub(super) fn permit(
-        &mut self,
-        id: ClientId,
-        row: &'static Row,
-        args: &Args,
-        context: Context,
-    ) -> Result<(), Refusal> {
-        let now = self.ks.now;
-        permit::permit(&mut self.server, &mut self.sessions, id, (row, args), context, now)
-    }
-
-    /// Whether there is no log, or it takes records.
-    pub(super) fn log_is_ready(&self) -> bool {
-        self.log.as_ref().is_none_or(|log| log.state() == LogState::Ready)
-    }
-
-    /// Why writes are refused at the moment, if they are.
-    pub(super) fn write_refusal(&self) -> Option<CommandError> {
-        let persistence = &self.server.persistence;
-        let unwritable = self.log.as_ref().filter(|log| log.state() != LogState::Ready);
-        if let Some(log) = unwritable {
-            // The state comes first, its report by the log's driver a moment later.
-            let cause = persistence.log_error.clone();
-            let cause = cause.or_else(|| Some(log.cause()?.to_string())).unwrap_or_default();
-            return Some(CommandError::owned(format!(
-                "MISCONF Errors writing to the AOF file: {cause}"
-            )));
-        }
-        if let (Some(_), Some(cause)) = (&self.log, &persistence.log_error) {
-            let text = format!("MISCONF Errors writing to the AOF file: {cause}");
-            return Some(CommandError::owned(text));
-        }
-        let config = &self.server.config;
-        let refuse = config.stop_writes_on_bgsave_error
-            && !config.save.is_empty()
-            && !persistence.last_save_ok;
-        refuse.then(|| {
-            CommandError::text(
-                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to \
-                 persist to disk. Commands that may modify the data set are disabled, because this \
-                 instance is configured to report errors during writes if RDB snapshotting fails \
-                 (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
-                 about the RDB error.",
-            )
-        })
-    }
-
-    /// Queues the request if a transaction is open.
-    fn queue(&mut self, id: ClientId, row: &Row, args: &Args) -> bool {
-        if self.sessions.client(id).is_none_or(|client| client.transaction.is_none())
-            || runs_at_once(row)
-        {
-            return false;
-        }
-        let flags = row.command.flags;
-        let (writes, grows) = match self.stated_flags(row, args) {
-            Some(stated) => demands(stated),
-            None => (flags.has(Flags::WRITE), flags.has(Flags::DENYOOM)),
-        };
-        let Some(client) = self.sessions.client_mut(id) else { return false };
-        let Some(transaction) = client.transaction.as_mut() else { return false };
-        transaction.writes |= writes;
-        transaction.denied_when_full |= grows;
-        // The queue is not kept once EXEC is bound to fail: a client cannot fill memory with it.
-        if !transaction.failed && !client.watch_broken {
-            if row.full_name == "select" {
-                let databases = self.server.config.databases as usize;
-                let db = args.get(1).and_then(|text| databases::existing(text, databases));
-                transaction.selected = db.or(transaction.selected);
-            }
-            let request = args.to_owned_args();
-            transaction.bytes += request.memory_bytes();
-            transaction.queue.push(request);
-        }
-        true
-    }
-
-    /// Runs the queue of an EXEC that passed its checks: one unit.
-    fn run_transaction(&mut self, id: ClientId, reply: &mut Reply) {
-        self.sessions.unwatch(id);
-        let Some(client) = self.sessions.client_mut(id) else { return };
-        client.watch_broken = false;
-        let Some(transaction) = client.transaction.take() else { return };
-        reply.array(transaction.queue.len());
-        self.persist.in_exec = true;
-        // Time stands still for all of them: no key expires between two of the commands.
-        let outer = self.frozen_wall_us;
-        self.frozen_wall_us = outer.or(Some(self.wall_us()));
-        for request in &transaction.queue {
-            self.run_queued(id, request, reply);
-        }
-        self.frozen_wall_us = outer;
-        self.persist.in_exec = false;
-    }
-
-    fn run_queued(&mut self, id: ClientId, request: &OwnedArgs, reply: &mut Reply) {
-        let args = request.as_args();
-        let Ok(row) = table().find(&args) else {
-            reply.error("ERR unknown command");
-            return;
-        };
-        if let Err(refusal) = self.permit(id, row, &args, Context::Multi) {
-            let error = refusal.error_at_exec();
-            self.count_error(&error);
-            error.write(reply);
-            return;
-        }
-        if row.command.flags.has(Flags::WHOLE_KEYSPACE) {
-            self.ks.need = self.ks.need.max(self.server.persistence.appended);
-        }
-        if let Some(client) = self.sessions.client(id) {
-            reply.resp3 = client.resp3;
-        }
-        let started = self.monotonic;
-        match self.call(id, row, &args, reply, Origin::Transaction) {
-            // Nothing waits inside a transaction: WAITAOF says how things are.
-            Ok(Outcome::Task(Task::WaitLog { .. })) => self.write_log_counts(id, reply),
-            Ok(Outcome::Task(task)) => {
-                let start = reply.buffer.len();
-                self.perform(id, task, &args, reply);
-                let failed = reply.buffer.get(start) == Some(&b'-');
-                self.sample_clock();
-                self.note_call(id, row, &args, Origin::Transaction, started, failed);
-            }
-            // A blocking command that finds nothing answers as if its time were over.
-            Ok(Outcome::Wait(wait)) => wait.write_timeout_reply(reply),
-            Ok(Outcome::Replied) | Err(_) => {}
-        }
     }
 }

@@ -25,6 +25,7 @@ mod oom;
 mod ordinary;
 pub mod pause;
 pub mod persist;
+mod refuse;
 pub mod replay;
 mod replicate;
 mod script;
@@ -33,6 +34,7 @@ mod slow;
 pub mod start;
 pub mod tasks;
 pub mod tracking;
+mod transaction;
 pub mod waiting;
 
 use std::sync::Arc;
