@@ -160,3 +160,24 @@ fn put_number(out: &mut Vec<u8>, mark: u8, number: usize) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_of_a_large_unit_is_given_back_and_that_of_small_ones_kept() {
+        let mut unit = UnitBuffer::new();
+        unit.push(0, &["SET", "k", "v"]);
+        unit.clear();
+        assert!(unit.bytes.capacity() > 0);
+        unit.push(0, &["SET", "k", &"x".repeat(3 * KEPT_BYTES)]);
+        unit.clear();
+        assert!(unit.is_empty() && unit.bytes.capacity() <= KEPT_BYTES);
+        for _ in 0..KEPT_BYTES {
+            unit.push(0, &["DEL"]);
+        }
+        unit.clear();
+        assert!(unit.records.capacity() <= KEPT_BYTES);
+    }
+}
