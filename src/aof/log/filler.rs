@@ -12,8 +12,11 @@ use std::sync::atomic::Ordering;
 
 use super::{Log, LogError, Segment};
 
-/// How much is written ahead at once.
-pub const FILL_AHEAD: usize = 512 << 10;
+/// How much is written ahead at once of small frames. Of larger ones it is room for so many more of their size, up to so
+/// many times as much: those who wait for that sync wait longer, which one in a hundred of small requests would feel.
+pub const FILL_AHEAD: usize = 128 << 10;
+const FRAMES_AHEAD: usize = 16;
+const AHEAD_MAX: usize = 4;
 /// Frames above this are written without filler: they have the journal's price divided among many records, and
 /// the filler doubles what the disk writes.
 const FILLED_FRAME_MAX: usize = 64 << 10;
@@ -35,7 +38,7 @@ impl Log {
             return Ok(());
         }
         let start = filler_start(segment);
-        let bytes = filler(start, ahead);
+        let bytes = filler(start, (FRAMES_AHEAD * frame_len).clamp(ahead, AHEAD_MAX * ahead));
         match segment.file.write_all_at(start, &bytes) {
             Ok(()) => segment.filled = start + bytes.len() as u64,
             Err(error) if error.is_full() => {
